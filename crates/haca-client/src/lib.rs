@@ -1,0 +1,1 @@
+//! SDK: wallet, requests, light client fetch, verification.

@@ -1,0 +1,1 @@
+//! Inference node: HTTP API, journal, proof queue, settlement.

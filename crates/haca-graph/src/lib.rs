@@ -1,0 +1,1 @@
+//! Integer graphs: ops, shapes, exact semantics, bounds, reference interpreter.

@@ -1,0 +1,1 @@
+//! Full node: consensus drivers, storage, queries.

@@ -1,0 +1,1 @@
+//! ONNX to integer graph: import, calibrate, quantise, report fidelity.

@@ -1,0 +1,1 @@
+//! Fast integer executor and ZKML prover.

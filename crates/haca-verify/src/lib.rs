@@ -1,0 +1,1 @@
+//! Checks receipts and evidence and reports every check.

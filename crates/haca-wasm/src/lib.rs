@@ -1,0 +1,1 @@
+//! WebAssembly entry points over wire and verify.

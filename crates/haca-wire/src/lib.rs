@@ -1,0 +1,35 @@
+//! The contract between the execution layer and the verification layer.
+//!
+//! Use this crate to build, sign, encode, decode and hash what crosses between users, inference nodes and full
+//! nodes. The written form is `spec/wire.md`; its vectors are in `spec/vectors/wire/`.
+//!
+//! # Key types
+//!
+//! [`order::Order`], [`receipt::Receipt`], [`evidence::Evidence`], [`tx::Transaction`], [`tensor::Tensor`],
+//! [`eip712::Domain`], [`codec::Encode`] and [`codec::Decode`].
+//!
+//! # Invariants
+//!
+//! No I/O, no clock, no floating point, no panic on any input. Accepted bytes re-encode to themselves.
+//!
+//! # Limits
+//!
+//! All in [`limit`].
+
+#![forbid(unsafe_code)]
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+
+pub mod codec;
+pub mod eip712;
+pub mod id;
+pub mod limit;
+pub mod quant;
+pub mod tensor;
+
+pub use codec::{Decode, DecodeError, Encode, Reader};
+pub use id::{
+    Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Gas, GenesisHash, Height, ModelId, Nonce, OrderHash,
+    ReceiptHash, RequestHash, ResponseHash, Sequence, TensorRoot, Tick, TxHash,
+};
+pub use quant::{Name, Scale, TensorSpec};
+pub use tensor::{DType, Shape, Tensor, tensor_root};

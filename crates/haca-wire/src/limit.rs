@@ -1,0 +1,26 @@
+//! Every bound of the wire format in one place. Decoders refuse what exceeds them before allocating.
+
+/// Dimensions of a tensor.
+pub const RANK: usize = 8;
+/// Elements of one tensor.
+pub const TENSOR_ELEMENTS: usize = 1 << 22;
+/// Tensors in one list of inputs or outputs.
+pub const TENSORS: usize = 16;
+/// Bytes of a request or response body of `/v1/infer`.
+pub const BODY_BYTES: usize = 4 << 20;
+/// Bytes of one encoded transaction.
+pub const TX_BYTES: usize = 1 << 20;
+/// Bytes of one proof.
+pub const PROOF_BYTES: usize = 1 << 20;
+/// Bytes of one verifying key.
+pub const VERIFYING_KEY_BYTES: usize = 256 << 10;
+/// Groups of one settlement batch.
+pub const GROUPS: usize = 64;
+/// Order and receipt pairs of one group; also the inferences of one proof.
+pub const ITEMS: usize = 1024;
+/// Bytes of a name: a tensor, a model, an asset.
+pub const NAME_BYTES: usize = 64;
+/// Bytes of an endpoint URL.
+pub const ENDPOINT_BYTES: usize = 256;
+/// Offers of one inference node.
+pub const OFFERS: usize = 64;
