@@ -83,8 +83,10 @@ impl<'a> Reader<'a> {
     /// Reads exactly `len` bytes.
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let rest = self.input.get(self.offset..).unwrap_or_default();
-        let bytes =
-            rest.get(..len).ok_or(DecodeError::Truncated { offset: self.offset, expected: len })?;
+        let bytes = rest.get(..len).ok_or(DecodeError::Truncated {
+            offset: self.offset,
+            expected: len,
+        })?;
         self.offset = self.offset.saturating_add(len);
         Ok(bytes)
     }
@@ -105,11 +107,18 @@ impl<'a> Reader<'a> {
     ) -> Result<usize, DecodeError> {
         let found = u32::decode(self)? as usize;
         if found > limit {
-            return Err(DecodeError::TooLong { what, found, expected: limit });
+            return Err(DecodeError::TooLong {
+                what,
+                found,
+                expected: limit,
+            });
         }
         let expected = found.saturating_mul(item_bytes);
         if expected > self.remaining() {
-            return Err(DecodeError::Truncated { offset: self.offset, expected });
+            return Err(DecodeError::Truncated {
+                offset: self.offset,
+                expected,
+            });
         }
         Ok(found)
     }
@@ -208,7 +217,10 @@ impl Decode for bool {
         match u8::decode(reader)? {
             0 => Ok(false),
             1 => Ok(true),
-            found => Err(DecodeError::BadTag { what: "flag", found: u64::from(found) }),
+            found => Err(DecodeError::BadTag {
+                what: "flag",
+                found: u64::from(found),
+            }),
         }
     }
 }
@@ -224,7 +236,11 @@ impl<T: Encode> Encode for Option<T> {
 
 impl<T: Decode> Decode for Option<T> {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(if bool::decode(reader)? { Some(T::decode(reader)?) } else { None })
+        Ok(if bool::decode(reader)? {
+            Some(T::decode(reader)?)
+        } else {
+            None
+        })
     }
 }
 
@@ -261,6 +277,23 @@ macro_rules! codec_struct {
                 reader: &mut $crate::codec::Reader<'_>,
             ) -> Result<Self, $crate::codec::DecodeError> {
                 Ok(Self { $($field: $crate::codec::Decode::decode(reader)?),* })
+            }
+        }
+    };
+}
+
+/// Implements [`Encode`] and [`Decode`] for a one-field tuple struct.
+#[macro_export]
+macro_rules! codec_struct_tuple {
+    ($t:ident) => {
+        impl $crate::codec::Encode for $t {
+            fn encode_into(&self, out: &mut Vec<u8>) {
+                $crate::codec::Encode::encode_into(&self.0, out);
+            }
+        }
+        impl $crate::codec::Decode for $t {
+            fn decode(reader: &mut $crate::codec::Reader<'_>) -> Result<Self, $crate::codec::DecodeError> {
+                Ok(Self($crate::codec::Decode::decode(reader)?))
             }
         }
     };

@@ -167,7 +167,11 @@ impl Signature {
     /// Succeeds when `expected` signed `digest`.
     pub fn check(&self, digest: &[u8; 32], expected: Address) -> Result<(), SignatureError> {
         let found = self.recover(digest)?;
-        if found == expected { Ok(()) } else { Err(SignatureError::WrongSigner { found, expected }) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(SignatureError::WrongSigner { found, expected })
+        }
     }
 }
 

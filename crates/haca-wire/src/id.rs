@@ -91,8 +91,17 @@ byte_ids! {
     Address[20];
 }
 hex_display!(
-    GenesisHash, ModelId, ChannelId, OrderHash, ReceiptHash, RequestHash, ResponseHash, TensorRoot, TxHash,
-    BlockHash, Nonce
+    GenesisHash,
+    ModelId,
+    ChannelId,
+    OrderHash,
+    ReceiptHash,
+    RequestHash,
+    ResponseHash,
+    TensorRoot,
+    TxHash,
+    BlockHash,
+    Nonce
 );
 
 impl fmt::Display for Address {
@@ -102,7 +111,11 @@ impl fmt::Display for Address {
         let check = hex::encode(crate::eip712::keccak256(digits.as_bytes()));
         f.write_str("0x")?;
         for (digit, nibble) in digits.chars().zip(check.chars()) {
-            let digit = if nibble >= '8' { digit.to_ascii_uppercase() } else { digit };
+            let digit = if nibble >= '8' {
+                digit.to_ascii_uppercase()
+            } else {
+                digit
+            };
             fmt::Write::write_char(f, digit)?;
         }
         Ok(())

@@ -17,19 +17,33 @@
 //! All in [`limit`].
 
 #![forbid(unsafe_code)]
-#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used
+)]
 
 pub mod codec;
 pub mod eip712;
+pub mod evidence;
 pub mod id;
 pub mod limit;
+pub mod order;
 pub mod quant;
+pub mod receipt;
 pub mod tensor;
+pub mod tx;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};
+pub use eip712::{Domain, SecretKey, Signature, SignatureError, TypedData};
+pub use evidence::{Evidence, Group, Inference, Item, proof_context};
 pub use id::{
-    Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Gas, GenesisHash, Height, ModelId, Nonce, OrderHash,
-    ReceiptHash, RequestHash, ResponseHash, Sequence, TensorRoot, Tick, TxHash,
+    Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Gas, GenesisHash, Height, ModelId, Nonce,
+    OrderHash, ReceiptHash, RequestHash, ResponseHash, Sequence, TensorRoot, Tick, TxHash,
 };
+pub use order::{Close, EvidenceKind, Order, Quote, Signed};
 pub use quant::{Name, Scale, TensorSpec};
+pub use receipt::{Receipt, RenderId, Settlement};
 pub use tensor::{DType, Shape, Tensor, tensor_root};
+pub use tx::{Message, Offer, SignedTransaction, Transaction, TxMeta};

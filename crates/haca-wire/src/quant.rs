@@ -17,7 +17,10 @@ impl Scale {
     /// The largest shift.
     pub const MAX_SHIFT: u8 = 62;
     /// One.
-    pub const ONE: Self = Self { mantissa: 1, shift: 0 };
+    pub const ONE: Self = Self {
+        mantissa: 1,
+        shift: 0,
+    };
 
     /// Brings the pair to canonical form; `None` when the mantissa is zero or the shift too large.
     pub fn new(mut mantissa: u32, mut shift: u8) -> Option<Self> {
@@ -54,7 +57,9 @@ impl Decode for Scale {
         let (mantissa, shift) = (u32::decode(reader)?, u8::decode(reader)?);
         let scale = Self::new(mantissa, shift).ok_or(DecodeError::Invalid { what: "scale" })?;
         let canonical = scale == Self { mantissa, shift };
-        canonical.then_some(scale).ok_or(DecodeError::Invalid { what: "scale" })
+        canonical
+            .then_some(scale)
+            .ok_or(DecodeError::Invalid { what: "scale" })
     }
 }
 
@@ -70,7 +75,12 @@ pub struct TensorSpec {
     /// Real value of the integer 1.
     pub scale: Scale,
 }
-codec_struct!(TensorSpec { name, dtype, shape, scale });
+codec_struct!(TensorSpec {
+    name,
+    dtype,
+    shape,
+    scale
+});
 
 /// A name of 1 to [`limit::NAME_BYTES`] bytes of printable ASCII without quotes, backslashes or spaces.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +89,9 @@ pub struct Name(String);
 impl Name {
     /// `None` when the text is not a name.
     pub fn new(text: &str) -> Option<Self> {
-        let printable = text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+        let printable = text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
         (printable && (1..=limit::NAME_BYTES).contains(&text.len())).then(|| Self(text.to_owned()))
     }
 

@@ -63,7 +63,10 @@ impl Decode for DType {
             2 => Ok(Self::I16),
             3 => Ok(Self::I32),
             4 => Ok(Self::I64),
-            found => Err(DecodeError::BadTag { what: "dtype", found: u64::from(found) }),
+            found => Err(DecodeError::BadTag {
+                what: "dtype",
+                found: u64::from(found),
+            }),
         }
     }
 }

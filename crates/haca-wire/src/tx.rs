@@ -1,0 +1,522 @@
+//! Transactions: what accounts sign to change the ledger.
+
+use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
+use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
+use crate::evidence::Group;
+use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce};
+use crate::order::{Close, EvidenceKind, Order, Quote, Signed};
+use crate::receipt::Receipt;
+use crate::{codec_struct, limit};
+
+/// Who sends a transaction, until when it holds, and what its verification may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxMeta {
+    /// The account that acts and signs.
+    pub sender: Address,
+    /// Last height at which the transaction may be included.
+    pub expiry: Height,
+    /// Makes the transaction unique for the sender until the expiry height.
+    pub nonce: Nonce,
+    /// The most OPG the payer of gas burns per unit of gas.
+    pub max_base_fee: Amount,
+    /// OPG to the proposer, whole.
+    pub tip: Amount,
+    /// The account that pays gas and tip; zero for the sender.
+    pub sponsor: Address,
+}
+codec_struct!(TxMeta {
+    sender,
+    expiry,
+    nonce,
+    max_base_fee,
+    tip,
+    sponsor
+});
+
+impl TxMeta {
+    /// EIP-712 type string.
+    pub const TYPE: &'static str = "TxMeta(address sender,uint64 expiry,bytes32 nonce,uint128 maxBaseFee,\
+        uint128 tip,address sponsor)";
+
+    /// The account that pays for verification.
+    pub fn gas_payer(&self) -> Address {
+        if self.sponsor.is_zero() {
+            self.sender
+        } else {
+            self.sponsor
+        }
+    }
+}
+
+impl TypedData for TxMeta {
+    fn struct_hash(&self) -> [u8; 32] {
+        StructHasher::new(Self::TYPE)
+            .address(&self.sender)
+            .uint(self.expiry.0.into())
+            .bytes32(&self.nonce.0)
+            .uint(self.max_base_fee.0)
+            .uint(self.tip.0)
+            .address(&self.sponsor)
+            .finish()
+    }
+}
+
+/// One thing a node offers: a model, with one kind of evidence, at a price in one asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The model.
+    pub model: ModelId,
+    /// The evidence.
+    pub evidence: EvidenceKind,
+    /// The asset of the price.
+    pub asset: AssetId,
+    /// Price of one inference.
+    pub base_price: Amount,
+    /// Price of a million units on top, rounded up.
+    pub unit_price: Amount,
+}
+codec_struct!(Offer {
+    model,
+    evidence,
+    asset,
+    base_price,
+    unit_price
+});
+
+impl Offer {
+    /// EIP-712 type string.
+    pub const TYPE: &'static str =
+        "Offer(bytes32 model,uint8 evidence,uint32 asset,uint128 basePrice,uint128 unitPrice)";
+
+    /// The fee for `units`, or `None` on overflow.
+    pub fn fee(&self, units: u64) -> Option<Amount> {
+        let scaled = self
+            .unit_price
+            .0
+            .checked_mul(u128::from(units))?
+            .div_ceil(1_000_000);
+        self.base_price.0.checked_add(scaled).map(Amount)
+    }
+}
+
+impl TypedData for Offer {
+    fn struct_hash(&self) -> [u8; 32] {
+        StructHasher::new(Self::TYPE)
+            .bytes32(&self.model.0)
+            .uint((self.evidence as u8).into())
+            .uint(self.asset.0.into())
+            .uint(self.base_price.0)
+            .uint(self.unit_price.0)
+            .finish()
+    }
+}
+
+/// What a transaction does. The discriminant in the encoding is the position here, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Moves an asset.
+    Transfer {
+        /// Receiver.
+        to: Address,
+        /// Asset.
+        asset: AssetId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// Registers a model under the id its verifying key hashes to.
+    RegisterModel {
+        /// Encoded verifying key.
+        verifying_key: Vec<u8>,
+        /// Proof that the committed weights and biases lie in their declared ranges.
+        proof: Vec<u8>,
+    },
+    /// Registers the sender as inference node with the fixed stake, or replaces its terms (the stake stays, the
+    /// offer version grows by one).
+    RegisterNode {
+        /// Base URL of the node's HTTP API.
+        endpoint: String,
+        /// Receives the fees.
+        payout: Address,
+        /// Signs the receipts.
+        signer: Address,
+        /// What the node offers.
+        offers: Vec<Offer>,
+    },
+    /// Adds to the sender's bond in one asset.
+    Bond {
+        /// Asset.
+        asset: AssetId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// Takes from the unreserved part of the sender's bond; it is paid out after the unbonding time.
+    Unbond {
+        /// Asset.
+        asset: AssetId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// Opens the channel that a node quoted to the sender.
+    OpenChannel {
+        /// The quote, signed by the node's account.
+        quote: Signed<Quote>,
+    },
+    /// Adds to a channel's deposit.
+    TopUp {
+        /// Channel.
+        channel: ChannelId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// Closes a channel: at once with the other side's consent, else after the settlement and claim windows.
+    CloseChannel {
+        /// Channel.
+        channel: ChannelId,
+        /// Consent of the side that is not the sender.
+        consent: Option<Signed<Close>>,
+    },
+    /// Verifies, pays and burns, all or nothing.
+    SettleBatch {
+        /// Groups of receipts, at least one.
+        groups: Vec<Group>,
+    },
+    /// Claims the warranty of an order whose receipt was not settled in time.
+    ClaimMissed {
+        /// The order, signed by the sender.
+        order: Signed<Order>,
+        /// Its receipt, signed by the node.
+        receipt: Signed<Receipt>,
+    },
+    /// Reports two different final receipts for one sequence.
+    ClaimEquivocation {
+        /// The order that one of them answers; its warranty is what the payer is owed.
+        order: Signed<Order>,
+        /// One receipt.
+        first: Signed<Receipt>,
+        /// Another receipt for the same channel and sequence.
+        second: Signed<Receipt>,
+    },
+}
+
+impl Message {
+    /// The name in JSON and logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Transfer { .. } => "Transfer",
+            Self::RegisterModel { .. } => "RegisterModel",
+            Self::RegisterNode { .. } => "RegisterNode",
+            Self::Bond { .. } => "Bond",
+            Self::Unbond { .. } => "Unbond",
+            Self::OpenChannel { .. } => "OpenChannel",
+            Self::TopUp { .. } => "TopUp",
+            Self::CloseChannel { .. } => "CloseChannel",
+            Self::SettleBatch { .. } => "SettleBatch",
+            Self::ClaimMissed { .. } => "ClaimMissed",
+            Self::ClaimEquivocation { .. } => "ClaimEquivocation",
+        }
+    }
+
+    /// The members of the EIP-712 type of this message, and the types they refer to (each after the one before
+    /// in alphabetical order, as EIP-712 asks; `TxMeta` is added by [`Transaction`]).
+    pub const fn type_strings(&self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Transfer { .. } => ("Transfer(address to,uint32 asset,uint128 amount)", &[]),
+            Self::RegisterModel { .. } => ("RegisterModel(bytes32 verifyingKey,bytes32 proof)", &[]),
+            Self::RegisterNode { .. } => (
+                "RegisterNode(string endpoint,address payout,address signer,Offer[] offers)",
+                &[Offer::TYPE],
+            ),
+            Self::Bond { .. } => ("Bond(uint32 asset,uint128 amount)", &[]),
+            Self::Unbond { .. } => ("Unbond(uint32 asset,uint128 amount)", &[]),
+            Self::OpenChannel { .. } => ("OpenChannel(Quote quote,bytes signature)", &[Quote::TYPE]),
+            Self::TopUp { .. } => ("TopUp(bytes32 channel,uint128 amount)", &[]),
+            Self::CloseChannel { .. } => ("CloseChannel(bytes32 channel,bytes32 consent)", &[]),
+            Self::SettleBatch { .. } => ("SettleBatch(bytes32 groups)", &[]),
+            Self::ClaimMissed { .. } => ("ClaimMissed(bytes32 order,bytes32 receipt)", &[]),
+            Self::ClaimEquivocation { .. } => (
+                "ClaimEquivocation(bytes32 order,bytes32 first,bytes32 second)",
+                &[],
+            ),
+        }
+    }
+
+    /// `hashStruct` of the message. Content without an EIP-712 type stands in it by the BLAKE3 of its encoding.
+    fn struct_hash(&self) -> [u8; 32] {
+        let (main, referenced) = self.type_strings();
+        let hasher = StructHasher::new(&[&[main], referenced].concat().concat());
+        match self {
+            Self::Transfer { to, asset, amount } => hasher.address(to).uint(asset.0.into()).uint(amount.0),
+            Self::RegisterModel { verifying_key, proof } => hasher
+                .bytes32(&content_hash(verifying_key))
+                .bytes32(&content_hash(proof)),
+            Self::RegisterNode {
+                endpoint,
+                payout,
+                signer,
+                offers,
+            } => {
+                let offers: Vec<_> = offers.iter().map(TypedData::struct_hash).collect();
+                hasher
+                    .string(endpoint)
+                    .address(payout)
+                    .address(signer)
+                    .array(&offers)
+            }
+            Self::Bond { asset, amount } | Self::Unbond { asset, amount } => {
+                hasher.uint(asset.0.into()).uint(amount.0)
+            }
+            Self::OpenChannel { quote } => hasher
+                .bytes32(&quote.value.struct_hash())
+                .bytes32(&keccak256(quote.signature.as_bytes())),
+            Self::TopUp { channel, amount } => hasher.bytes32(&channel.0).uint(amount.0),
+            Self::CloseChannel { channel, consent } => hasher
+                .bytes32(&channel.0)
+                .bytes32(&content_hash(&consent.encode())),
+            Self::SettleBatch { groups } => {
+                let mut bytes = Vec::new();
+                put_list(&mut bytes, groups);
+                hasher.bytes32(&content_hash(&bytes))
+            }
+            Self::ClaimMissed { order, receipt } => hasher
+                .bytes32(&content_hash(&order.encode()))
+                .bytes32(&content_hash(&receipt.encode())),
+            Self::ClaimEquivocation { order, first, second } => hasher
+                .bytes32(&content_hash(&order.encode()))
+                .bytes32(&content_hash(&first.encode()))
+                .bytes32(&content_hash(&second.encode())),
+        }
+        .finish()
+    }
+}
+
+fn content_hash(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
+}
+
+impl Encode for Message {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Transfer { to, asset, amount } => {
+                out.push(1);
+                to.encode_into(out);
+                asset.encode_into(out);
+                amount.encode_into(out);
+            }
+            Self::RegisterModel { verifying_key, proof } => {
+                out.push(2);
+                put_bytes(out, verifying_key);
+                put_bytes(out, proof);
+            }
+            Self::RegisterNode {
+                endpoint,
+                payout,
+                signer,
+                offers,
+            } => {
+                out.push(3);
+                put_bytes(out, endpoint.as_bytes());
+                payout.encode_into(out);
+                signer.encode_into(out);
+                put_list(out, offers);
+            }
+            Self::Bond { asset, amount } => {
+                out.push(4);
+                asset.encode_into(out);
+                amount.encode_into(out);
+            }
+            Self::Unbond { asset, amount } => {
+                out.push(5);
+                asset.encode_into(out);
+                amount.encode_into(out);
+            }
+            Self::OpenChannel { quote } => {
+                out.push(6);
+                quote.encode_into(out);
+            }
+            Self::TopUp { channel, amount } => {
+                out.push(7);
+                channel.encode_into(out);
+                amount.encode_into(out);
+            }
+            Self::CloseChannel { channel, consent } => {
+                out.push(8);
+                channel.encode_into(out);
+                consent.encode_into(out);
+            }
+            Self::SettleBatch { groups } => {
+                out.push(9);
+                put_list(out, groups);
+            }
+            Self::ClaimMissed { order, receipt } => {
+                out.push(10);
+                order.encode_into(out);
+                receipt.encode_into(out);
+            }
+            Self::ClaimEquivocation { order, first, second } => {
+                out.push(11);
+                order.encode_into(out);
+                first.encode_into(out);
+                second.encode_into(out);
+            }
+        }
+    }
+}
+
+impl Decode for Message {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(r)? {
+            1 => Self::Transfer {
+                to: Decode::decode(r)?,
+                asset: Decode::decode(r)?,
+                amount: Decode::decode(r)?,
+            },
+            2 => Self::RegisterModel {
+                verifying_key: r.bytes("verifying key", limit::VERIFYING_KEY_BYTES)?,
+                proof: r.bytes("proof", limit::PROOF_BYTES)?,
+            },
+            3 => Self::RegisterNode {
+                endpoint: r.string("endpoint", limit::ENDPOINT_BYTES)?,
+                payout: Decode::decode(r)?,
+                signer: Decode::decode(r)?,
+                offers: r.list("offers", limit::OFFERS)?,
+            },
+            4 => Self::Bond {
+                asset: Decode::decode(r)?,
+                amount: Decode::decode(r)?,
+            },
+            5 => Self::Unbond {
+                asset: Decode::decode(r)?,
+                amount: Decode::decode(r)?,
+            },
+            6 => Self::OpenChannel {
+                quote: Decode::decode(r)?,
+            },
+            7 => Self::TopUp {
+                channel: Decode::decode(r)?,
+                amount: Decode::decode(r)?,
+            },
+            8 => Self::CloseChannel {
+                channel: Decode::decode(r)?,
+                consent: Decode::decode(r)?,
+            },
+            9 => {
+                let groups: Vec<Group> = r.list("groups", limit::GROUPS)?;
+                if groups.is_empty() {
+                    return Err(DecodeError::Invalid {
+                        what: "batch without groups",
+                    });
+                }
+                Self::SettleBatch { groups }
+            }
+            10 => Self::ClaimMissed {
+                order: Decode::decode(r)?,
+                receipt: Decode::decode(r)?,
+            },
+            11 => Self::ClaimEquivocation {
+                order: Decode::decode(r)?,
+                first: Decode::decode(r)?,
+                second: Decode::decode(r)?,
+            },
+            found => {
+                return Err(DecodeError::BadTag {
+                    what: "message",
+                    found: u64::from(found),
+                });
+            }
+        })
+    }
+}
+
+/// A message with its terms. The signed EIP-712 type is `Transaction(TxMeta meta,<Message> message)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Terms.
+    pub meta: TxMeta,
+    /// Message.
+    pub message: Message,
+}
+codec_struct!(Transaction { meta, message });
+
+impl Transaction {
+    /// The full EIP-712 type string: the primary type, then every referenced type in alphabetical order.
+    pub fn type_string(&self) -> String {
+        let (main, referenced) = self.message.type_strings();
+        let mut types: Vec<&str> = referenced.to_vec();
+        types.extend([main, TxMeta::TYPE]);
+        types.sort_unstable();
+        format!(
+            "Transaction(TxMeta meta,{} message){}",
+            self.message.name(),
+            types.concat()
+        )
+    }
+}
+
+impl TypedData for Transaction {
+    fn struct_hash(&self) -> [u8; 32] {
+        StructHasher::new(&self.type_string())
+            .bytes32(&self.meta.struct_hash())
+            .bytes32(&self.message.struct_hash())
+            .finish()
+    }
+}
+
+/// A transaction with the sender's signature and, where a sponsor is named, the sponsor's over the same digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTransaction {
+    /// What is signed.
+    pub transaction: Transaction,
+    /// The sender's signature.
+    pub signature: Signature,
+    /// The sponsor's signature; present exactly when a sponsor is named.
+    pub sponsor_signature: Option<Signature>,
+}
+
+impl Encode for SignedTransaction {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        self.transaction.encode_into(out);
+        self.signature.encode_into(out);
+        self.sponsor_signature.encode_into(out);
+    }
+}
+
+impl Decode for SignedTransaction {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if reader.remaining() > limit::TX_BYTES {
+            return Err(DecodeError::TooLong {
+                what: "transaction",
+                found: reader.remaining(),
+                expected: limit::TX_BYTES,
+            });
+        }
+        let signed = Self {
+            transaction: Decode::decode(reader)?,
+            signature: Decode::decode(reader)?,
+            sponsor_signature: Decode::decode(reader)?,
+        };
+        if signed.transaction.meta.sponsor.is_zero() == signed.sponsor_signature.is_some() {
+            return Err(DecodeError::Invalid {
+                what: "sponsor signature",
+            });
+        }
+        Ok(signed)
+    }
+}
+
+impl SignedTransaction {
+    /// Signs for the sender. `None` only if the signing library refuses.
+    pub fn sign(transaction: Transaction, domain: &Domain, key: &SecretKey) -> Option<Self> {
+        let signature = key.sign(&transaction.digest(domain))?;
+        Some(Self {
+            transaction,
+            signature,
+            sponsor_signature: None,
+        })
+    }
+
+    /// Adds the sponsor's signature.
+    pub fn cosign(mut self, domain: &Domain, sponsor: &SecretKey) -> Option<Self> {
+        self.sponsor_signature = Some(sponsor.sign(&self.transaction.digest(domain))?);
+        Some(self)
+    }
+}
