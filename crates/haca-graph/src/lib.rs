@@ -1,1 +1,51 @@
-//! Integer graphs: ops, shapes, exact semantics, bounds, reference interpreter.
+//! Integer graphs: what a provable model is, and what it computes, exactly.
+//!
+//! Use this crate to describe a model as a graph of integer ops, to check that it can neither overflow nor leave
+//! the range a proof covers, to read and write it, and to evaluate it bit for bit as `spec/graph.md` says. The
+//! vectors of that document are in `spec/vectors/graph/`.
+//!
+//! # Key types
+//!
+//! [`Graph`] with its [`Op`]s and [`ParamSpec`]s; [`Parameters`], the weights and biases; [`Manifest`], what is
+//! public about a model; [`ModelFile`], the `.haca` file; [`evaluate`], the reference interpreter.
+//!
+//! # Invariants
+//!
+//! * A [`Graph`] exists only checked: shapes agree, every value is used, and no accumulator, product or quotient
+//!   can leave its bound on any input and any parameters inside their declared ranges. The check reads shapes
+//!   and declared ranges only, so it needs no weights.
+//! * A graph is total: each well-formed input has exactly one output.
+//! * Nothing here rounds with floating point, reads a clock, does I/O or panics. Accepted bytes re-encode to
+//!   themselves.
+//!
+//! # Limits
+//!
+//! All in [`limit`], on top of [`haca_wire::limit`].
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used
+)]
+
+pub mod limit;
+
+mod bound;
+mod error;
+mod evaluation;
+mod graph;
+mod manifest;
+mod model_file;
+mod op;
+mod parameters;
+
+pub use bound::ValueType;
+pub use error::{GraphError, Place};
+pub use evaluation::{Evaluation, evaluate, requantise};
+pub use graph::Graph;
+pub use manifest::Manifest;
+pub use model_file::ModelFile;
+pub use op::{Op, ParamId, ValueId};
+pub use parameters::{ParamSpec, Parameters};
