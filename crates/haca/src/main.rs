@@ -1,1 +1,70 @@
-fn main() {}
+//! `haca`: run, use and verify a HACA network.
+//!
+//! stdout carries the result, stderr the rest; `--json` prints one object on stdout. Exit codes are listed in
+//! `docs/reference/exit-codes.md`.
+
+mod args;
+mod bench;
+mod demo;
+mod doctor;
+mod failure;
+mod infer;
+mod model;
+mod network;
+mod picture;
+mod proof;
+mod screen;
+mod serve;
+mod state;
+mod up;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use crate::screen::Screen;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let screen = Screen::new(args.json, args.quiet);
+    match run(&args, &screen) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            screen.object(&failure.json());
+            eprint_failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn eprint_failure(failure: &Failure) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{failure}");
+}
+
+fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
+    match &args.command {
+        Command::Demo(demo) => demo::run(demo, screen),
+        Command::Up(up) => up::run(up, screen),
+        Command::Infer(infer) => infer::run(infer, screen),
+        Command::Verify(verify) => verify::run(verify, screen),
+        Command::Model(model) => model::run(model, screen),
+        Command::Zk(zk) => proof::run(zk, screen),
+        Command::Supply(at) => state::supply(at, screen),
+        Command::State(state) => state::run(state, screen),
+        Command::Doctor(doctor) => doctor::run(doctor, screen),
+        Command::Bench(bench) => bench::run(bench, screen),
+        Command::Serve(serve) => serve::run(serve, screen),
+        Command::Node(node) => serve::node(node),
+        Command::Completions { shell } => {
+            args::completions(*shell);
+            Ok(0)
+        }
+    }
+}

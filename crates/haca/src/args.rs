@@ -1,0 +1,285 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
+
+/// Verifiable AI inference: answers in milliseconds, proofs settled on chain
+#[derive(Parser)]
+#[command(name = "haca", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Print one JSON object on stdout and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show one inference from request to verified settlement, on a network that lives as long as it takes
+    Demo(Demo),
+    /// Run a network on this machine until interrupted; continue where it stopped
+    Up(Up),
+    /// Order an inference from a running network and show answer, receipt and settlement
+    Infer(Infer),
+    /// Check a bundle offline, or a receipt against a node
+    Verify(Verify),
+    /// Import and inspect models
+    #[command(subcommand)]
+    Model(Model),
+    /// Make and check proofs without a network
+    #[command(subcommand)]
+    Zk(Zk),
+    /// Show what of each asset exists, where it is, and what is burned
+    Supply(At),
+    /// Look at the ledger's state
+    #[command(subcommand)]
+    State(State),
+    /// Check this machine and a data directory
+    Doctor(Doctor),
+    /// Measure
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Run an inference node
+    Serve(Serve),
+    /// Run a full node (the same as the `haca-node` binary)
+    #[command(disable_help_flag = true)]
+    Node(Node),
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Demo {
+    /// Keep everything in this directory (it must be empty or absent)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Leave the network running and the files in place
+    #[arg(long, requires = "data")]
+    pub(crate) keep: bool,
+    /// Which digit of the held-back split to ask for
+    #[arg(long, value_name = "ROW", default_value_t = 7)]
+    pub(crate) row: usize,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Up {
+    /// Where keys, chain and receipts live
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+    /// The consensus engine
+    #[arg(long, default_value = "dev", value_parser = ["dev", "cometbft"])]
+    pub(crate) engine: String,
+    /// Address of the full node's API
+    #[arg(long, value_name = "ADDR", env = "HACA_LISTEN", default_value = "127.0.0.1:7410")]
+    pub(crate) listen: String,
+    /// Address of the inference node's API
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7411")]
+    pub(crate) inference_listen: String,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Infer {
+    /// The data directory of `haca up`
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+    /// Input file (.npy, .npz or JSON); the built-in digits when absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Which sample of the input file
+    #[arg(long, value_name = "ROW", default_value_t = 0)]
+    pub(crate) row: usize,
+    /// Model id or name; the first that the node offers when absent
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// How the answer is to be evidenced
+    #[arg(long, default_value = "zk", value_parser = ["zk", "signed"])]
+    pub(crate) evidence: String,
+    /// Do not wait for the settlement
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Write the bundle here once settled
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Verify {
+    /// A bundle file, or the hash of a receipt (then --node is needed)
+    #[arg(value_name = "BUNDLE|RECEIPT")]
+    pub(crate) subject: String,
+    /// The genesis hash you trust
+    #[arg(long, value_name = "HASH", env = "HACA_TRUST")]
+    pub(crate) trust: String,
+    /// A full node, for a check online
+    #[arg(long, value_name = "URL", env = "HACA_URL")]
+    pub(crate) node: Option<String>,
+    /// The inference node that gave the receipt, for a check online
+    #[arg(long, value_name = "URL")]
+    pub(crate) inference_node: Option<String>,
+    /// Directory with request, response, order and receipt, for a check online
+    #[arg(long, value_name = "DIR")]
+    pub(crate) files: Option<PathBuf>,
+    /// A header you trust beyond the trusting period, as HEIGHT:HASH
+    #[arg(long, value_name = "HEIGHT:HASH")]
+    pub(crate) checkpoint: Option<String>,
+    /// Check as of this time instead of now, in seconds since 1970
+    #[arg(long, value_name = "UNIX_S")]
+    pub(crate) at: Option<u64>,
+    /// Accept evidence that is signatures only
+    #[arg(long)]
+    pub(crate) accept_signed: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Model {
+    /// Quantise an ONNX file into an integer graph
+    Import {
+        /// The ONNX file
+        onnx: PathBuf,
+        /// Samples to calibrate with
+        #[arg(long, value_name = "FILE")]
+        calibration: PathBuf,
+        /// Held-back samples to report fidelity on
+        #[arg(long, value_name = "FILE")]
+        test: Option<PathBuf>,
+        /// Where the model goes
+        #[arg(long, short, value_name = "FILE")]
+        out: PathBuf,
+        /// Its name; the ONNX file's when absent
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Show what a model file holds
+    Show {
+        /// The model file
+        model: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Zk {
+    /// Run a model on samples and prove the result
+    Prove {
+        /// The model file
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
+        /// Samples (.npy, .npz or JSON)
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// First sample
+        #[arg(long, default_value_t = 0)]
+        row: usize,
+        /// How many samples, in one proof
+        #[arg(long, default_value_t = 1)]
+        count: usize,
+        /// Directory for key, statement and proof
+        #[arg(long, short, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Check a proof against a verifying key and a statement
+    Verify {
+        /// Directory with model.vk, statement.bin and proof.bin, as `zk prove` writes it
+        dir: PathBuf,
+        /// Refuse any other model than this
+        #[arg(long, value_name = "ID")]
+        model: Option<String>,
+    },
+    /// Print the parameters and the whole security budget of a model's proofs
+    Params {
+        /// A model file, or a verifying key
+        file: PathBuf,
+        /// Inferences in one proof
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+    },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct At {
+    /// The full node
+    #[arg(long, value_name = "URL", env = "HACA_URL")]
+    pub(crate) node: Option<String>,
+    /// The data directory of `haca up`, to find the node
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum State {
+    /// Print the whole state as JSON
+    Export(At),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Doctor {
+    /// The data directory to look at
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Quantise, register, infer, prove and verify a model, and print medians
+    Zk(BenchZk),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct BenchZk {
+    /// The ONNX file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: PathBuf,
+    /// Samples to prove (.npy, .npz or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Samples to calibrate with; the input when absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Option<PathBuf>,
+    /// Samples with `x` and, where there are labels, `y`, to report fidelity on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: Option<PathBuf>,
+    /// Inferences in one proof
+    #[arg(long, default_value_t = 1)]
+    pub(crate) batch: usize,
+    /// Repetitions
+    #[arg(long, default_value_t = 10)]
+    pub(crate) runs: usize,
+    /// Threads; all cores when absent
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Serve {
+    /// Keys, models and journal
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// The full node to settle through
+    #[arg(long, value_name = "URL", env = "HACA_URL")]
+    pub(crate) node: String,
+    /// Address of the API
+    #[arg(long, value_name = "ADDR", env = "HACA_LISTEN", default_value = "127.0.0.1:7411")]
+    pub(crate) listen: String,
+    /// The genesis hash of the network; the node's own word when absent
+    #[arg(long, value_name = "HASH", env = "HACA_TRUST")]
+    pub(crate) trust: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Node {
+    /// What `haca-node` takes
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<std::ffi::OsString>,
+}
+
+/// Prints a completion script on stdout.
+pub(crate) fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Args::command(), "haca", &mut std::io::stdout());
+}
