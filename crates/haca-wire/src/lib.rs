@@ -32,6 +32,7 @@ pub mod limit;
 pub mod order;
 pub mod quant;
 pub mod receipt;
+pub mod state;
 pub mod tensor;
 pub mod tx;
 

@@ -1,0 +1,61 @@
+//! The ledger's state as a light client sees it: the key of every entry and the record stored under it.
+//!
+//! A full node proves entries one by one against the application hash, so keys and records are part of the
+//! contract. The written form is the key table of `spec/ledger.md`.
+//!
+//! Fixed-width numbers inside keys are big-endian, so that keys sort as the numbers do; records use the codec.
+
+mod channel;
+mod entry;
+mod node;
+mod supply;
+mod window;
+
+pub mod key;
+
+pub use channel::{ChannelRecord, ChannelState, ClaimKind, ClaimRecord};
+pub use entry::{Entry, EntryError};
+pub use node::{BondRecord, NodeRecord, SignerEnd, SignerTerm, UnbondingRecord};
+pub use supply::{AssetRecord, ChainRecord, Clock, Params, Queue, Spent, SpentNonces, Supply};
+pub use window::{SEQUENCE_WINDOW, SequenceState, SequenceWindow};
+
+use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes};
+use crate::id::{Address, Height};
+use crate::limit;
+
+/// A registered model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelRecord {
+    /// The account that registered the model.
+    pub owner: Address,
+    /// Units of work of one inference: the graph's multiply-accumulates.
+    pub units: u64,
+    /// The most inferences that one proof covers.
+    pub max_batch: u32,
+    /// The block that registered the model. Receipts settle from the next block on.
+    pub registered: Height,
+    /// The encoded verifying key.
+    pub verifying_key: Vec<u8>,
+}
+
+impl Encode for ModelRecord {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        self.owner.encode_into(out);
+        self.units.encode_into(out);
+        self.max_batch.encode_into(out);
+        self.registered.encode_into(out);
+        put_bytes(out, &self.verifying_key);
+    }
+}
+
+impl Decode for ModelRecord {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            owner: Decode::decode(reader)?,
+            units: Decode::decode(reader)?,
+            max_batch: Decode::decode(reader)?,
+            registered: Decode::decode(reader)?,
+            verifying_key: reader.bytes("verifying key", limit::VERIFYING_KEY_BYTES)?,
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! The key of every state entry.
+
+use crate::id::{Address, AssetId, ChannelId, Height, ModelId, Nonce, Sequence};
+
+/// [`ChainRecord`](super::ChainRecord): which network this is.
+pub const CHAIN: &[u8] = b"chain";
+/// [`Clock`](super::Clock): height, settlement tick, base fee.
+pub const CLOCK: &[u8] = b"clock";
+/// [`Params`](super::Params).
+pub const PARAMS: &[u8] = b"params";
+/// Amount of OPG in the validators' pool.
+pub const POOL: &[u8] = b"pool";
+/// [`Queue`](super::Queue) of unilateral closings.
+pub const CLOSING_QUEUE: &[u8] = b"queue/closing";
+/// [`Queue`](super::Queue) of unbonding amounts.
+pub const UNBONDING_QUEUE: &[u8] = b"queue/unbonding";
+
+/// Prefix of [`asset`].
+pub const ASSET: &[u8] = b"asset/";
+/// Prefix of [`balance`].
+pub const BALANCE: &[u8] = b"balance/";
+/// Prefix of [`bond`].
+pub const BOND: &[u8] = b"bond/";
+/// Prefix of [`channel`].
+pub const CHANNEL: &[u8] = b"channel/";
+/// Prefix of [`claim`].
+pub const CLAIM: &[u8] = b"claim/";
+/// Prefix of [`closing`].
+pub const CLOSING: &[u8] = b"closing/";
+/// Prefix of [`model`].
+pub const MODEL: &[u8] = b"model/";
+/// Prefix of [`node`].
+pub const NODE: &[u8] = b"node/";
+/// Prefix of [`nonce`].
+pub const NONCE: &[u8] = b"nonce/";
+/// Prefix of [`proposer`].
+pub const PROPOSER: &[u8] = b"proposer/";
+/// Prefix of [`receipts`].
+pub const RECEIPTS: &[u8] = b"receipts/";
+/// Prefix of [`spent`].
+pub const SPENT: &[u8] = b"spent/";
+/// Prefix of [`supply`].
+pub const SUPPLY: &[u8] = b"supply/";
+/// Prefix of [`unbonding`].
+pub const UNBONDING: &[u8] = b"unbonding/";
+
+/// [`AssetRecord`](super::AssetRecord) of an asset.
+pub fn asset(asset: AssetId) -> Vec<u8> {
+    [ASSET, &asset.0.to_be_bytes()].concat()
+}
+
+/// Balance of an account in one asset; absent when zero.
+pub fn balance(account: Address, asset: AssetId) -> Vec<u8> {
+    [BALANCE, &account.0, &asset.0.to_be_bytes()].concat()
+}
+
+/// [`BondRecord`](super::BondRecord) of a node in one asset.
+pub fn bond(node: Address, asset: AssetId) -> Vec<u8> {
+    [BOND, &node.0, &asset.0.to_be_bytes()].concat()
+}
+
+/// [`ChannelRecord`](super::ChannelRecord).
+pub fn channel(channel: ChannelId) -> Vec<u8> {
+    [CHANNEL, &channel.0[..]].concat()
+}
+
+/// [`ClaimRecord`](super::ClaimRecord) of one sequence of a channel.
+pub fn claim(channel: ChannelId, sequence: Sequence) -> Vec<u8> {
+    [CLAIM, &channel.0, &sequence.0.to_be_bytes()].concat()
+}
+
+/// Channel at a position of the closing queue.
+pub fn closing(position: u64) -> Vec<u8> {
+    [CLOSING, &position.to_be_bytes()].concat()
+}
+
+/// [`ModelRecord`](super::ModelRecord).
+pub fn model(model: ModelId) -> Vec<u8> {
+    [MODEL, &model.0[..]].concat()
+}
+
+/// [`NodeRecord`](super::NodeRecord) of the inference node with this account.
+pub fn node(node: Address) -> Vec<u8> {
+    [NODE, &node.0[..]].concat()
+}
+
+/// Height at which the sender's nonce was used.
+pub fn nonce(sender: Address, nonce: Nonce) -> Vec<u8> {
+    [NONCE, &sender.0, &nonce.0[..]].concat()
+}
+
+/// Account that is paid when the validator with this consensus address proposes.
+pub fn proposer(validator: &[u8; 20]) -> Vec<u8> {
+    [PROPOSER, &validator[..]].concat()
+}
+
+/// RFC 6962 root of the [`Settlement`](crate::receipt::Settlement)s of a block; absent when it settled nothing.
+pub fn receipts(height: Height) -> Vec<u8> {
+    [RECEIPTS, &height.0.to_be_bytes()].concat()
+}
+
+/// [`SpentNonces`](super::SpentNonces) of a block.
+pub fn spent(height: Height) -> Vec<u8> {
+    [SPENT, &height.0.to_be_bytes()].concat()
+}
+
+/// [`Supply`](super::Supply) of an asset.
+pub fn supply(asset: AssetId) -> Vec<u8> {
+    [SUPPLY, &asset.0.to_be_bytes()].concat()
+}
+
+/// [`UnbondingRecord`](super::UnbondingRecord) at a position of the unbonding queue.
+pub fn unbonding(position: u64) -> Vec<u8> {
+    [UNBONDING, &position.to_be_bytes()].concat()
+}

@@ -1,0 +1,198 @@
+//! The network, its parameters, its clock, and where every unit of an asset is.
+
+use crate::codec::{Decode, DecodeError, Encode, Reader, put_list};
+use crate::codec_struct;
+use crate::eip712::Domain;
+use crate::id::{Address, Amount, ChainId, Gas, GenesisHash, Height, Nonce, Tick};
+use crate::quant::Name;
+
+/// Which network this is: what every signature is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainRecord {
+    /// Number of the network.
+    pub chain_id: ChainId,
+    /// Hash of the genesis document.
+    pub genesis: GenesisHash,
+}
+codec_struct!(ChainRecord { chain_id, genesis });
+
+impl ChainRecord {
+    /// The EIP-712 domain of the network.
+    pub const fn domain(&self) -> Domain {
+        Domain {
+            chain_id: self.chain_id,
+            genesis: self.genesis,
+        }
+    }
+}
+
+/// What the last block left for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The last executed block; 0 after genesis.
+    pub height: Height,
+    /// The settlement tick that the next block runs at.
+    pub tick: Tick,
+    /// OPG burned per unit of gas in the next block.
+    pub base_fee: Amount,
+}
+codec_struct!(Clock {
+    height,
+    tick,
+    base_fee
+});
+
+/// The rules' numbers, fixed at genesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Verification budget of a block, in gas; a fifth of it is kept for answers to demands.
+    pub block_gas: Gas,
+    /// The most gas of one transaction.
+    pub tx_gas: Gas,
+    /// The most transaction bytes of a block.
+    pub block_bytes: u64,
+    /// Gas of every transaction.
+    pub gas_flat: Gas,
+    /// Gas of every byte of a transaction.
+    pub gas_byte: Gas,
+    /// Gas of every signature that is recovered.
+    pub gas_signature: Gas,
+    /// OPG that an inference node stakes.
+    pub node_stake: Amount,
+    /// Longest life of a quote, in blocks.
+    pub quote_lifetime: u64,
+    /// Longest life of a transaction, in blocks; its nonce is remembered as long.
+    pub tx_lifetime: u64,
+    /// Ticks in which receipts still settle after one side asked to close.
+    pub settle_horizon: u64,
+    /// Ticks between the last settlement of an order and the first claim on it.
+    pub grace: u64,
+    /// Ticks in which a missed settlement can be claimed.
+    pub claim_window: u64,
+    /// Ticks until unbonded amounts are paid out.
+    pub unbonding: u64,
+    /// Ticks in which receipts of a replaced key still settle.
+    pub signer_grace: u64,
+    /// The proposer of a block receives the pool divided by this number; 0 pays nothing.
+    pub reward_divisor: u64,
+}
+codec_struct!(Params {
+    block_gas,
+    tx_gas,
+    block_bytes,
+    gas_flat,
+    gas_byte,
+    gas_signature,
+    node_stake,
+    quote_lifetime,
+    tx_lifetime,
+    settle_horizon,
+    grace,
+    claim_window,
+    unbonding,
+    signer_grace,
+    reward_divisor
+});
+
+/// An asset, fixed at genesis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetRecord {
+    /// Its ticker.
+    pub symbol: Name,
+    /// Digits behind the decimal point when amounts are shown.
+    pub decimals: u8,
+}
+codec_struct!(AssetRecord { symbol, decimals });
+
+/// Where every unit of an asset is. The parts add up to `issued` after every block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Supply {
+    /// Issued at genesis; never changes.
+    pub issued: Amount,
+    /// In accounts.
+    pub balances: Amount,
+    /// In channel deposits.
+    pub escrow: Amount,
+    /// In bonds, reserved or not.
+    pub bonds: Amount,
+    /// In node stakes.
+    pub stakes: Amount,
+    /// On the way from bond to account.
+    pub unbonding: Amount,
+    /// In the validators' pool.
+    pub pool: Amount,
+    /// Gone.
+    pub burned: Amount,
+}
+codec_struct!(Supply {
+    issued,
+    balances,
+    escrow,
+    bonds,
+    stakes,
+    unbonding,
+    pool,
+    burned
+});
+
+impl Supply {
+    /// The sum of the parts, or `None` on overflow.
+    pub fn total(&self) -> Option<Amount> {
+        [
+            self.escrow,
+            self.bonds,
+            self.stakes,
+            self.unbonding,
+            self.pool,
+            self.burned,
+        ]
+        .into_iter()
+        .try_fold(self.balances, Amount::checked_add)
+    }
+
+    /// What exists: issued less burned.
+    pub fn existing(&self) -> Amount {
+        Amount(self.issued.0.saturating_sub(self.burned.0))
+    }
+}
+
+/// A first-in, first-out queue: positions `head..tail` are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Queue {
+    /// The oldest position.
+    pub head: u64,
+    /// The next free position.
+    pub tail: u64,
+}
+codec_struct!(Queue { head, tail });
+
+/// A nonce that a sender has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The sender.
+    pub sender: Address,
+    /// The nonce.
+    pub nonce: Nonce,
+}
+codec_struct!(Spent { sender, nonce });
+
+/// The nonces used in one block, kept until none of its transactions could be valid again.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SpentNonces(pub Vec<Spent>);
+
+/// Bytes of one [`Spent`].
+const SPENT_BYTES: usize = 52;
+
+impl Encode for SpentNonces {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        put_list(out, &self.0);
+    }
+}
+
+impl Decode for SpentNonces {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        // The ledger writes at most one entry per transaction of a block; the bytes left bound the list.
+        let limit = reader.remaining().checked_div(SPENT_BYTES).unwrap_or_default();
+        reader.list("spent nonces", limit).map(Self)
+    }
+}

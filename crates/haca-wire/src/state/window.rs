@@ -1,0 +1,115 @@
+//! Which sequences of a channel are used: an anti-replay window that slides with the highest one.
+
+use crate::codec::{Decode, DecodeError, Encode, Reader};
+use crate::id::Sequence;
+
+/// How many sequences, counted back from the highest used one, can still be told apart.
+pub const SEQUENCE_WINDOW: u64 = 1024;
+
+const WORDS: usize = 16;
+
+/// What a window says of one sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SequenceState {
+    /// Neither settled nor claimed.
+    Unused,
+    /// Settled, claimed or void.
+    Used,
+    /// So far behind the highest used sequence that it is void, or beyond the last usable number.
+    OutOfWindow,
+}
+
+/// The used sequences of one channel. A sequence may be used in any order while it is fewer than
+/// [`SEQUENCE_WINDOW`] behind the highest used one; below that it is void. Source: RFC 4303, section 3.4.3.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SequenceWindow {
+    next: u64,
+    bits: [u64; WORDS],
+}
+
+impl SequenceWindow {
+    /// One above the highest used sequence; 0 when none is used.
+    pub const fn next(&self) -> Sequence {
+        Sequence(self.next)
+    }
+
+    /// The lowest sequence that is not void.
+    pub const fn lowest(&self) -> Sequence {
+        Sequence(self.next.saturating_sub(SEQUENCE_WINDOW))
+    }
+
+    /// Whether the sequence can still be used.
+    pub fn state(&self, sequence: Sequence) -> SequenceState {
+        if sequence.0 == u64::MAX || sequence < self.lowest() {
+            SequenceState::OutOfWindow
+        } else if sequence.0 < self.next && self.bit(sequence.0) {
+            SequenceState::Used
+        } else {
+            SequenceState::Unused
+        }
+    }
+
+    /// Uses an unused sequence. Any other state is returned and nothing changes.
+    pub fn mark(&mut self, sequence: Sequence) -> Result<(), SequenceState> {
+        let state = self.state(sequence);
+        if state != SequenceState::Unused {
+            return Err(state);
+        }
+        if sequence.0 >= self.next {
+            self.advance(sequence.0);
+        }
+        self.set(sequence.0, true);
+        Ok(())
+    }
+
+    /// Moves the window so that `highest` is its last sequence; sequences that enter it are unused.
+    fn advance(&mut self, highest: u64) {
+        if highest.saturating_sub(self.next) >= SEQUENCE_WINDOW {
+            self.bits = [0; WORDS];
+        } else {
+            for sequence in self.next..=highest {
+                self.set(sequence, false);
+            }
+        }
+        self.next = highest.saturating_add(1);
+    }
+
+    fn bit(&self, sequence: u64) -> bool {
+        let (word, mask) = position(sequence);
+        self.bits.get(word).is_some_and(|bits| bits & mask != 0)
+    }
+
+    fn set(&mut self, sequence: u64, used: bool) {
+        let (word, mask) = position(sequence);
+        if let Some(bits) = self.bits.get_mut(word) {
+            *bits = if used { *bits | mask } else { *bits & !mask };
+        }
+    }
+}
+
+/// Word and mask of a sequence: bit `sequence mod 1024` of the ring.
+fn position(sequence: u64) -> (usize, u64) {
+    let slot = sequence % SEQUENCE_WINDOW;
+    let word = usize::try_from(slot / 64).unwrap_or(usize::MAX);
+    (word, 1u64.rotate_left((slot % 64) as u32))
+}
+
+impl Encode for SequenceWindow {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        self.next.encode_into(out);
+        for word in self.bits {
+            word.encode_into(out);
+        }
+    }
+}
+
+impl Decode for SequenceWindow {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let next = u64::decode(reader)?;
+        let mut bits = [0; WORDS];
+        for word in &mut bits {
+            *word = u64::decode(reader)?;
+        }
+        Ok(Self { next, bits })
+    }
+}
