@@ -29,6 +29,7 @@ pub mod eip712;
 pub mod evidence;
 pub mod id;
 pub mod limit;
+pub mod merkle;
 pub mod order;
 pub mod quant;
 pub mod receipt;

@@ -24,3 +24,5 @@ pub const NAME_BYTES: usize = 64;
 pub const ENDPOINT_BYTES: usize = 256;
 /// Offers of one inference node.
 pub const OFFERS: usize = 64;
+/// Hashes of an inclusion path: the depth of a tree of 2^64 leaves.
+pub const MERKLE_PATH: usize = 64;
