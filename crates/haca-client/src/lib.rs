@@ -1,1 +1,32 @@
-//! SDK: wallet, requests, light client fetch, verification.
+//! The client SDK: keys, requests, and verification of what comes back.
+//!
+//! Use this crate to order inferences and to check them without trusting anybody: a [`Wallet`] signs, a
+//! [`NodeClient`] reads the chain through a full node, an [`InferenceClient`] asks an inference node.
+//!
+//! # Key types
+//!
+//! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`ClientError`].
+//!
+//! # Invariants
+//!
+//! Everything is synchronous and bounded in time and size. A key file is never overwritten, and never read when
+//! others may read it. What a node says is taken for its word only, until `haca-verify` has checked it.
+//!
+//! # Limits
+//!
+//! 30 seconds a request, 64 MiB an answer.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod full_node;
+mod http;
+mod inference_node;
+mod wallet;
+
+pub use error::ClientError;
+pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
+pub use inference_node::{
+    Answered, InferenceClient, ORDER_HEADER, ProofStatus, RECEIPT_HEADER, ReceiptStatus, channel_of,
+};
+pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

@@ -1,0 +1,162 @@
+//! An inference node's HTTP API, as a client uses it.
+
+use std::time::Instant;
+
+use haca_wire::{
+    Address, Amount, AssetId, ChannelId, Decode, Encode, Order, OrderHash, Quote, Receipt, Signed,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::ClientError;
+use crate::http::Http;
+
+/// The request header that carries the order: lower-case hexadecimal of the encoded `Signed<Order>`.
+pub const ORDER_HEADER: &str = "haca-order";
+/// The response header that carries the receipt: lower-case hexadecimal of the encoded `Signed<Receipt>`.
+pub const RECEIPT_HEADER: &str = "haca-receipt";
+
+/// A client of one inference node.
+#[derive(Clone, Debug)]
+pub struct InferenceClient {
+    http: Http,
+}
+
+/// An answer with its receipt. Nothing is checked yet.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The response bytes as they crossed the wire.
+    pub response: Vec<u8>,
+    /// The node's receipt.
+    pub receipt: Signed<Receipt>,
+    /// From sending the request to having the answer.
+    pub latency_ms: f64,
+}
+
+/// Where a receipt stands, by the node's word.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ReceiptStatus {
+    /// answered, proving, submitted, settled or refused.
+    pub status: String,
+    /// The transaction that settles or settled it.
+    #[serde(default)]
+    pub tx: Option<String>,
+    /// The height that settled it.
+    #[serde(default)]
+    pub height: Option<u64>,
+    /// Why it was refused.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// What the proof took.
+    #[serde(default)]
+    pub proof: Option<ProofStatus>,
+}
+
+/// What a proof took, by the node's word.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ProofStatus {
+    /// Size.
+    pub bytes: u64,
+    /// Time.
+    pub prove_ms: f64,
+    /// Inferences it covers.
+    pub batch: u64,
+}
+
+impl InferenceClient {
+    /// A client of the node at `url`.
+    pub fn new(url: &str) -> Self {
+        Self { http: Http::new(url) }
+    }
+
+    /// The node's address.
+    pub fn url(&self) -> &str {
+        self.http.base()
+    }
+
+    /// Whether the node is ready to serve.
+    pub fn is_ready(&self) -> bool {
+        self.http.get("/health").is_ok()
+    }
+
+    /// The node's models, as JSON.
+    pub fn models(&self) -> Result<serde_json::Value, ClientError> {
+        self.http.get_json("/v1/models", "a list of models")
+    }
+
+    /// Who the node is, as JSON.
+    pub fn node(&self) -> Result<serde_json::Value, ClientError> {
+        self.http.get_json("/v1/node", "a node description")
+    }
+
+    /// Asks for a quote.
+    pub fn quote(
+        &self,
+        payer: Address,
+        asset: AssetId,
+        deposit: Amount,
+        warranty: Amount,
+    ) -> Result<Signed<Quote>, ClientError> {
+        #[derive(Deserialize)]
+        struct Quoted {
+            quote: String,
+        }
+        let path = "/v1/quotes";
+        let body = json!({
+            "payer": payer.to_string(),
+            "asset": asset.0,
+            "deposit": deposit.to_string(),
+            "warranty": warranty.to_string(),
+        });
+        let answer = self
+            .http
+            .post(path, "application/json", &[], body.to_string().as_bytes())?;
+        let quoted: Quoted = self.http.parse(path, &answer.body, "a quote")?;
+        self.decode(path, &quoted.quote, "a signed quote")
+    }
+
+    /// Sends a request with its order.
+    pub fn infer(&self, request: &[u8], order: &Signed<Order>) -> Result<Answered, ClientError> {
+        let path = "/v1/infer";
+        let header = hex::encode(order.encode());
+        let start = Instant::now();
+        let answer = self
+            .http
+            .post(path, "application/json", &[(ORDER_HEADER, &header)], request)?;
+        let latency_ms = start.elapsed().as_secs_f64() * 1e3;
+        let text = answer
+            .headers
+            .get(RECEIPT_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let receipt = self.decode(path, text, "a receipt in the header haca-receipt")?;
+        Ok(Answered {
+            response: answer.body,
+            receipt,
+            latency_ms,
+        })
+    }
+
+    /// Where the receipt of an order stands; `None` when the node has none.
+    pub fn receipt(&self, order: OrderHash) -> Result<Option<ReceiptStatus>, ClientError> {
+        let path = format!("/v1/receipts/{order}");
+        let body = self.http.get_optional(&path)?;
+        body.map(|body| self.http.parse(&path, &body, "a receipt status"))
+            .transpose()
+    }
+
+    fn decode<T: Decode>(&self, path: &str, text: &str, expected: &'static str) -> Result<T, ClientError> {
+        let malformed = || ClientError::Malformed {
+            url: self.http.url(path),
+            found: text.chars().take(40).collect(),
+            expected,
+        };
+        let bytes = hex::decode(text.trim_start_matches("0x")).map_err(|_| malformed())?;
+        T::decode_all(&bytes).map_err(|_| malformed())
+    }
+}
+
+/// The channel that a quote opens.
+pub fn channel_of(quote: &Signed<Quote>, domain: &haca_wire::Domain) -> ChannelId {
+    quote.value.channel(domain)
+}
