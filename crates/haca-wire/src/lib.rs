@@ -24,6 +24,7 @@
     clippy::expect_used
 )]
 
+pub mod bundle;
 pub mod codec;
 pub mod eip712;
 pub mod evidence;

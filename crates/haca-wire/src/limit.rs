@@ -26,3 +26,15 @@ pub const ENDPOINT_BYTES: usize = 256;
 pub const OFFERS: usize = 64;
 /// Hashes of an inclusion path: the depth of a tree of 2^64 leaves.
 pub const MERKLE_PATH: usize = 64;
+/// Bytes of a genesis document in a bundle.
+pub const GENESIS_BYTES: usize = 16 << 20;
+/// Light blocks in a bundle.
+pub const LIGHT_BLOCKS: usize = 1024;
+/// Bytes of a header with its commit.
+pub const SIGNED_HEADER_BYTES: usize = 2 << 20;
+/// Validators of one set.
+pub const VALIDATORS: usize = 10_000;
+/// Bytes of one proof of a state entry, value included.
+pub const STATE_PROOF_BYTES: usize = 1 << 20;
+/// Bytes of a bundle.
+pub const BUNDLE_BYTES: usize = 64 << 20;

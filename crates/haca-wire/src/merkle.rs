@@ -151,8 +151,8 @@ impl InclusionPath {
         })
     }
 
-    /// The root that `leaf` and this path lead to.
-    pub fn root(&self, leaf: &[u8]) -> Result<Hash, PathError> {
+    /// The same way without index and number of leaves.
+    pub fn branch(&self) -> Result<Branch, PathError> {
         if self.index >= self.leaves {
             return Err(PathError::Index {
                 found: self.index,
@@ -164,23 +164,28 @@ impl InclusionPath {
             expected: self.depth(),
         };
         let mut siblings = self.siblings.iter();
-        let mut hash = leaf_hash(leaf);
+        let mut steps = Vec::new();
         let mut position = self.index;
         let mut last = self.leaves.saturating_sub(1);
         while last > 0 {
             // The last node of an odd level has no sibling and is carried up.
             if position & 1 == 1 {
-                hash = node_hash(siblings.next().ok_or(wrong_length)?, &hash);
+                steps.push(Step::Left(*siblings.next().ok_or(wrong_length)?));
             } else if position < last {
-                hash = node_hash(&hash, siblings.next().ok_or(wrong_length)?);
+                steps.push(Step::Right(*siblings.next().ok_or(wrong_length)?));
             }
             position >>= 1;
             last >>= 1;
         }
         match siblings.next() {
-            None => Ok(hash),
+            None => Ok(Branch { steps }),
             Some(_) => Err(wrong_length),
         }
+    }
+
+    /// The root that `leaf` and this path lead to.
+    pub fn root(&self, leaf: &[u8]) -> Result<Hash, PathError> {
+        self.branch().map(|branch| branch.root(leaf))
     }
 
     /// Succeeds when `leaf` stands at this place under `expected`.
@@ -208,6 +213,73 @@ impl InclusionPath {
             last >>= 1;
         }
         depth
+    }
+}
+
+/// A sibling on the way from a leaf to the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The sibling stands left.
+    Left(Hash),
+    /// The sibling stands right.
+    Right(Hash),
+}
+
+impl Encode for Step {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        let (tag, hash) = match self {
+            Self::Left(hash) => (0u8, hash),
+            Self::Right(hash) => (1, hash),
+        };
+        out.push(tag);
+        out.extend_from_slice(hash);
+    }
+}
+
+impl Decode for Step {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let tag = u8::decode(reader)?;
+        let hash = Hash::decode(reader)?;
+        match tag {
+            0 => Ok(Self::Left(hash)),
+            1 => Ok(Self::Right(hash)),
+            found => Err(DecodeError::BadTag {
+                what: "side",
+                found: u64::from(found),
+            }),
+        }
+    }
+}
+
+/// The way from a leaf to the root without index and number of leaves. A root fixes neither of the two (the
+/// third of three leaves has the path of the second of two), so what is kept as evidence does without them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// Siblings, the leaf's own first.
+    pub steps: Vec<Step>,
+}
+
+impl Encode for Branch {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        put_list(out, &self.steps);
+    }
+}
+
+impl Decode for Branch {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            steps: reader.list("steps", limit::MERKLE_PATH)?,
+        })
+    }
+}
+
+impl Branch {
+    /// The root that `leaf` and this branch lead to.
+    pub fn root(&self, leaf: &[u8]) -> Hash {
+        self.steps.iter().fold(leaf_hash(leaf), |hash, step| match step {
+            Step::Left(sibling) => node_hash(sibling, &hash),
+            Step::Right(sibling) => node_hash(&hash, sibling),
+        })
     }
 }
 
@@ -293,6 +365,9 @@ mod tests {
                 assert_eq!(path.siblings, reference_path(&list, m));
                 path.verify(leaf, &top).unwrap();
                 assert_eq!(InclusionPath::decode_all(&path.encode()).unwrap(), path);
+                let branch = path.branch().unwrap();
+                assert_eq!(branch.root(leaf), top);
+                assert_eq!(Branch::decode_all(&branch.encode()).unwrap(), branch);
 
                 assert_eq!(path.verify(b"another", &top).unwrap_err().code(), "merkle.root");
                 let mut long = path.clone();
