@@ -1,1 +1,32 @@
-//! Full node: consensus drivers, storage, queries.
+//! Full node: agrees on what was answered and paid, and never loads a model.
+//!
+//! Use this crate to run a node in process ([`Node::start`](node::Node::start)) or through its binary `haca-node`.
+//!
+//! # Key types
+//!
+//! [`application::Application`] is the state machine behind consensus; [`engine::DevEngine`] (one process, not BFT)
+//! and [`cometbft::CometBft`] drive it behind one [`driver::Driver`]; [`store::Store`] is the Merkle tree over redb;
+//! [`genesis::Genesis`] the document a network starts from.
+//!
+//! # Invariants
+//!
+//! No code that runs or proves models is linked. State, application hash and index of a height are committed
+//! together or not at all. Blocks of the dev engine equal CometBFT's byte for byte.
+//!
+//! # Limits
+//!
+//! [`genesis::MAX_BLOCK_BYTES`], [`genesis::MAX_GENESIS_BYTES`], [`engine::MempoolLimits`],
+//! [`store::DEFAULT_KEEP_VERSIONS`], `haca_wire::limit::TX_BYTES`.
+
+#![forbid(unsafe_code)]
+
+pub mod application;
+pub mod consensus;
+pub mod driver;
+pub mod engine;
+pub mod error;
+pub mod genesis;
+pub mod store;
+
+pub use error::NodeError;
+pub use genesis::Genesis;

@@ -1,0 +1,245 @@
+//! The validator set with proposer priorities, rotated as CometBFT does (`types/validator_set.go`).
+
+use tendermint::{PublicKey, account, validator};
+use tendermint_proto::v0_38::types;
+use thiserror::Error;
+
+/// Priorities may spread over this many times the total power before they are scaled down.
+const PRIORITY_WINDOW: i64 = 2;
+/// Largest total power; keeps all sums of powers and priorities inside 64 bits.
+pub const MAX_TOTAL_POWER: i64 = i64::MAX / 8;
+/// Largest number of validators in one set.
+pub const MAX_VALIDATORS: usize = 10_000;
+
+/// Why a list of validators is not a set.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ValidatorSetError {
+    /// No validators.
+    #[error("the validator set is empty")]
+    Empty,
+    /// Too many validators.
+    #[error("{found} validators are more than {expected}")]
+    TooMany {
+        /// How many.
+        found: usize,
+        /// Limit.
+        expected: usize,
+    },
+    /// A power is not positive, or the total is above [`MAX_TOTAL_POWER`].
+    #[error("voting power {found} is not positive or takes the total above {expected}")]
+    Power {
+        /// The power at which the sum went out of range.
+        found: i64,
+        /// The largest total.
+        expected: i64,
+    },
+    /// One key twice.
+    #[error("validator {} stands twice in the set", hex::encode(.address))]
+    Duplicate {
+        /// Address of the repeated key.
+        address: [u8; 20],
+    },
+    /// Bytes that are not an ed25519 public key.
+    #[error("a validator's public key is not an ed25519 key")]
+    Key,
+}
+
+/// One validator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validator {
+    /// First 20 bytes of the SHA-256 of the key.
+    pub address: account::Id,
+    /// Ed25519 key.
+    pub public_key: PublicKey,
+    /// Voting power, positive.
+    pub power: i64,
+    /// Proposer priority; the highest proposes.
+    pub priority: i64,
+}
+
+/// Validators sorted by power (descending), then address, and the proposer of the height the set belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatorSet {
+    validators: Vec<Validator>,
+    proposer: account::Id,
+    total_power: i64,
+}
+
+impl ValidatorSet {
+    /// The set that a genesis document starts with: `(public key, power)` pairs.
+    pub fn genesis(members: &[([u8; 32], i64)]) -> Result<Self, ValidatorSetError> {
+        if members.len() > MAX_VALIDATORS {
+            return Err(ValidatorSetError::TooMany {
+                found: members.len(),
+                expected: MAX_VALIDATORS,
+            });
+        }
+        let mut total_power = 0_i64;
+        let mut validators: Vec<Validator> = Vec::with_capacity(members.len());
+        for (key, power) in members {
+            let public_key = PublicKey::from_raw_ed25519(key).ok_or(ValidatorSetError::Key)?;
+            let address = account::Id::from(public_key);
+            total_power = total_power.saturating_add(*power);
+            if *power <= 0 || total_power > MAX_TOTAL_POWER {
+                return Err(ValidatorSetError::Power {
+                    found: *power,
+                    expected: MAX_TOTAL_POWER,
+                });
+            }
+            validators.push(Validator {
+                address,
+                public_key,
+                power: *power,
+                priority: 0,
+            });
+        }
+        validators.sort_by(|a, b| b.power.cmp(&a.power).then(a.address.cmp(&b.address)));
+        let mut addresses: Vec<_> = validators.iter().map(|v| v.address).collect();
+        addresses.sort();
+        if let Some(pair) = addresses.windows(2).find(|pair| pair.first() == pair.last())
+            && let Some(address) = pair.first()
+        {
+            let mut bytes = [0; 20];
+            bytes.copy_from_slice(address.as_bytes());
+            return Err(ValidatorSetError::Duplicate { address: bytes });
+        }
+        let proposer = validators.first().ok_or(ValidatorSetError::Empty)?.address;
+        let mut set = Self {
+            validators,
+            proposer,
+            total_power,
+        };
+        // Newcomers start at -1.125 of the total power, so that leaving and joining again wins nothing.
+        for validator in &mut set.validators {
+            validator.priority = -(total_power + (total_power >> 3));
+        }
+        set.rescale();
+        set.centre();
+        Ok(set.next())
+    }
+
+    /// The set of the following height: the same members, the proposer rotated once.
+    pub fn next(&self) -> Self {
+        let mut set = self.clone();
+        set.rescale();
+        set.centre();
+        for validator in &mut set.validators {
+            validator.priority = validator.priority.saturating_add(validator.power);
+        }
+        let total_power = set.total_power;
+        let first = set
+            .validators
+            .iter_mut()
+            .max_by(|a, b| a.priority.cmp(&b.priority).then(b.address.cmp(&a.address)));
+        if let Some(proposer) = first {
+            proposer.priority = proposer.priority.saturating_sub(total_power);
+            set.proposer = proposer.address;
+        }
+        set
+    }
+
+    /// Divides all priorities when they spread over more than twice the total power.
+    fn rescale(&mut self) {
+        let window = PRIORITY_WINDOW.saturating_mul(self.total_power);
+        let priorities = || self.validators.iter().map(|v| v.priority);
+        let (low, high) = (priorities().min().unwrap_or(0), priorities().max().unwrap_or(0));
+        let spread = high.saturating_sub(low);
+        if window > 0 && spread > window {
+            let ratio = spread.saturating_add(window - 1) / window;
+            for validator in &mut self.validators {
+                validator.priority /= ratio;
+            }
+        }
+    }
+
+    /// Moves the average priority to zero.
+    fn centre(&mut self) {
+        let count = i128::try_from(self.validators.len()).unwrap_or(1).max(1);
+        let sum: i128 = self.validators.iter().map(|v| i128::from(v.priority)).sum();
+        let average = i64::try_from(sum.div_euclid(count)).unwrap_or(0);
+        for validator in &mut self.validators {
+            validator.priority = validator.priority.saturating_sub(average);
+        }
+    }
+
+    /// Members in the order of commits and of the hash.
+    pub fn validators(&self) -> &[Validator] {
+        &self.validators
+    }
+
+    /// The member with this address.
+    pub fn find(&self, address: &account::Id) -> Option<&Validator> {
+        self.validators.iter().find(|v| v.address == *address)
+    }
+
+    /// Who proposes in round 0.
+    pub const fn proposer(&self) -> account::Id {
+        self.proposer
+    }
+
+    /// Sum of the powers.
+    pub const fn total_power(&self) -> i64 {
+        self.total_power
+    }
+
+    /// `validators_hash` of a header.
+    pub fn hash(&self) -> tendermint::Hash {
+        let members = self
+            .validators
+            .iter()
+            .map(|v| validator::Info {
+                address: v.address,
+                pub_key: v.public_key,
+                power: u64::try_from(v.power).unwrap_or(0).try_into().unwrap_or_default(),
+                name: None,
+                proposer_priority: v.priority.into(),
+            })
+            .collect();
+        validator::Set::without_proposer(members).hash()
+    }
+
+    /// The protobuf form with priorities and proposer.
+    pub fn to_proto(&self) -> types::ValidatorSet {
+        let member = |v: &Validator| types::Validator {
+            address: v.address.as_bytes().to_vec(),
+            pub_key: Some(v.public_key.into()),
+            voting_power: v.power,
+            proposer_priority: v.priority,
+        };
+        types::ValidatorSet {
+            validators: self.validators.iter().map(member).collect(),
+            proposer: self.find(&self.proposer).map(member),
+            total_voting_power: self.total_power,
+        }
+    }
+
+    /// Reads the protobuf form back.
+    pub fn from_proto(raw: &types::ValidatorSet) -> Result<Self, ValidatorSetError> {
+        let members = raw
+            .validators
+            .iter()
+            .map(|v| {
+                let info = validator::Info::try_from(v.clone()).map_err(|_| ValidatorSetError::Key)?;
+                Ok(Validator {
+                    address: info.address,
+                    public_key: info.pub_key,
+                    power: v.voting_power,
+                    priority: v.proposer_priority,
+                })
+            })
+            .collect::<Result<Vec<_>, ValidatorSetError>>()?;
+        let proposer = raw
+            .proposer
+            .as_ref()
+            .and_then(|p| account::Id::try_from(p.address.clone()).ok())
+            .or_else(|| members.first().map(|v| v.address))
+            .ok_or(ValidatorSetError::Empty)?;
+        let total_power = members.iter().fold(0_i64, |sum, v| sum.saturating_add(v.power));
+        Ok(Self {
+            validators: members,
+            proposer,
+            total_power,
+        })
+    }
+}

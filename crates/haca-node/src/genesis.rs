@@ -1,0 +1,164 @@
+//! The genesis document: a CometBFT genesis JSON file whose `app_state` is the ledger's first state.
+//!
+//! BLAKE3 of the exact file bytes is the network's trust anchor, so the bytes are kept and never re-serialised.
+
+use std::{fs, path::Path};
+
+use haca_wire::GenesisHash;
+use serde::Deserialize;
+use tendermint::Time;
+
+use crate::{consensus::ValidatorSet, error::NodeError};
+
+/// Largest genesis document in bytes.
+pub const MAX_GENESIS_BYTES: usize = 64 << 20;
+
+/// A checked genesis document.
+#[derive(Clone, Debug)]
+pub struct Genesis {
+    /// The exact bytes of the document.
+    pub bytes: Vec<u8>,
+    /// Chain identifier.
+    pub chain_id: tendermint::chain::Id,
+    /// Time of block 1.
+    pub time: Time,
+    /// Largest block in bytes.
+    pub max_block_bytes: i64,
+    /// Largest sum of gas wanted in a block, -1 for no bound.
+    pub max_block_gas: i64,
+    /// The validators of block 1.
+    pub validators: ValidatorSet,
+    /// The ledger's first state, as JSON.
+    pub app_state: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    chain_id: String,
+    genesis_time: String,
+    initial_height: String,
+    consensus_params: Params,
+    #[serde(default)]
+    validators: Vec<Member>,
+    app_state: Box<serde_json::value::RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    block: BlockParams,
+}
+
+#[derive(Deserialize)]
+struct BlockParams {
+    max_bytes: String,
+    max_gas: String,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    pub_key: tendermint::PublicKey,
+    power: String,
+}
+
+fn bad(what: &'static str, reason: impl ToString) -> NodeError {
+    NodeError::Genesis {
+        what,
+        reason: reason.to_string(),
+    }
+}
+
+impl Genesis {
+    /// Reads and checks the document in a file.
+    pub fn read(path: &Path) -> Result<Self, NodeError> {
+        let unreadable = |source| NodeError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let size = fs::metadata(path).map_err(unreadable)?.len();
+        if size > MAX_GENESIS_BYTES as u64 {
+            return Err(bad("size", format!("{size} bytes, at most {MAX_GENESIS_BYTES}")));
+        }
+        Self::parse(fs::read(path).map_err(unreadable)?)
+    }
+
+    /// Checks a document.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, NodeError> {
+        if bytes.len() > MAX_GENESIS_BYTES {
+            return Err(bad("size", format!("{} bytes, at most {MAX_GENESIS_BYTES}", bytes.len())));
+        }
+        let document: Document = serde_json::from_slice(&bytes).map_err(|e| bad("JSON", e))?;
+        if document.initial_height != "1" {
+            return Err(bad(
+                "initial_height",
+                format!("found {}, expected 1", document.initial_height),
+            ));
+        }
+        let mut members = Vec::with_capacity(document.validators.len());
+        for member in &document.validators {
+            let key = member
+                .pub_key
+                .ed25519()
+                .ok_or_else(|| bad("validators", "a key is not ed25519"))?;
+            let key = <[u8; 32]>::try_from(key.as_bytes()).map_err(|e| bad("validators", e))?;
+            members.push((key, member.power.parse().map_err(|e| bad("validators", e))?));
+        }
+        let block = document.consensus_params.block;
+        Ok(Self {
+            chain_id: document
+                .chain_id
+                .parse()
+                .map_err(|e: tendermint::Error| bad("chain_id", e))?,
+            time: Time::parse_from_rfc3339(&document.genesis_time).map_err(|e| bad("genesis_time", e))?,
+            max_block_bytes: block.max_bytes.parse().map_err(|e| bad("max_bytes", e))?,
+            max_block_gas: block.max_gas.parse().map_err(|e| bad("max_gas", e))?,
+            validators: ValidatorSet::genesis(&members)?,
+            app_state: document.app_state.get().as_bytes().to_vec(),
+            bytes,
+        })
+    }
+
+    /// The network's trust anchor.
+    pub fn hash(&self) -> GenesisHash {
+        GenesisHash(*blake3::hash(&self.bytes).as_bytes())
+    }
+}
+
+/// Writes a genesis document for validators of equal power.
+pub fn document(
+    chain_id: &str,
+    time: Time,
+    validator_keys: &[[u8; 32]],
+    app_state: &serde_json::Value,
+) -> Result<Vec<u8>, NodeError> {
+    let mut validators = Vec::with_capacity(validator_keys.len());
+    for (index, key) in validator_keys.iter().enumerate() {
+        let key = tendermint::PublicKey::from_raw_ed25519(key).ok_or(crate::consensus::ValidatorSetError::Key)?;
+        validators.push(serde_json::json!({
+            "address": hex::encode_upper(tendermint::account::Id::from(key).as_bytes()),
+            "pub_key": key,
+            "power": "10",
+            "name": format!("validator-{index}"),
+        }));
+    }
+    let document = serde_json::json!({
+        "genesis_time": time.to_rfc3339(),
+        "chain_id": chain_id,
+        "initial_height": "1",
+        "consensus_params": {
+            "block": {"max_bytes": MAX_BLOCK_BYTES.to_string(), "max_gas": "-1"},
+            "evidence": {"max_age_num_blocks": "100000", "max_age_duration": "172800000000000", "max_bytes": "65536"},
+            "validator": {"pub_key_types": ["ed25519"]},
+            "version": {"app": "0"},
+            "abci": {"vote_extensions_enable_height": "0"},
+        },
+        "validators": validators,
+        "app_hash": "",
+        "app_state": app_state,
+    });
+    let mut bytes = serde_json::to_vec_pretty(&document).map_err(|e| bad("app_state", e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Block size limit of new networks in bytes.
+pub const MAX_BLOCK_BYTES: usize = 4 << 20;

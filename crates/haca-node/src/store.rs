@@ -1,0 +1,240 @@
+//! The state store: a Jellyfish Merkle tree over redb, one version per block, pruned as blocks are committed.
+//!
+//! The state after block H is version H; the genesis state is version 0. A block's state, its application hash and
+//! the index of its transactions and receipts are committed in one durable database transaction.
+
+pub mod database;
+mod record;
+mod tree;
+mod view;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+};
+
+use haca_wire::GenesisHash;
+use jmt::{KeyHash, storage::TreeUpdateBatch};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _};
+use sha2::Sha256;
+
+pub use record::{BlockIndex, TxLocation, decode_results, encode_results};
+pub use view::StateView;
+
+use crate::{application::AppHash, error::NodeError};
+use tree::{Put as _, NODES, PREIMAGES, STALE_NODES, STALE_VALUES, STATE, VALUES};
+
+/// Versions kept for proofs unless configured otherwise.
+pub const DEFAULT_KEEP_VERSIONS: u64 = 100;
+/// Format number of the tables; a store with another number is refused.
+const FORMAT: u64 = 1;
+
+const META: redb::TableDefinition<'static, &'static str, &'static [u8]> = redb::TableDefinition::new("meta");
+
+/// A write: the new value of a key, or its removal.
+pub type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// What is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Height, 0 for the genesis state.
+    pub height: u64,
+    /// Application hash there.
+    pub app_hash: AppHash,
+}
+
+/// An executed block that is not committed yet.
+#[derive(Debug)]
+pub struct StagedBlock {
+    tip: Tip,
+    writes: Vec<Write>,
+    batch: TreeUpdateBatch,
+}
+
+impl StagedBlock {
+    /// Height and application hash of the block.
+    pub const fn tip(&self) -> Tip {
+        self.tip
+    }
+}
+
+/// The state store of one network.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    path: PathBuf,
+    keep_versions: u64,
+    view: RwLock<Option<Arc<StateView>>>,
+}
+
+impl Store {
+    /// Opens or creates the store in `path`. Refuses a store of another genesis, another format, or one whose tree
+    /// does not have the recorded root. At least one version is kept.
+    pub fn open(path: &Path, genesis: GenesisHash, keep_versions: u64) -> Result<Self, NodeError> {
+        let database = database::open(path)?;
+        let store = Self {
+            database,
+            path: path.to_owned(),
+            keep_versions: keep_versions.max(1),
+            view: RwLock::new(None),
+        };
+        store.prepare_tables(genesis)?;
+        if let Some(view) = store.load_view()? {
+            let root = view.root(view.tip().height)?;
+            if root != view.tip().app_hash {
+                return Err(NodeError::StoreCorrupt {
+                    what: format!(
+                        "state root at height {} is {}, recorded {}",
+                        view.tip().height,
+                        hex::encode(root),
+                        hex::encode(view.tip().app_hash)
+                    ),
+                });
+            }
+            store.publish(view);
+        }
+        Ok(store)
+    }
+
+    fn prepare_tables(&self, genesis: GenesisHash) -> Result<(), NodeError> {
+        let write = self.database.begin_write()?;
+        {
+            tree::create_tables(&write)?;
+            record::create_tables(&write)?;
+            let mut meta = write.open_table(META)?;
+            let stored = meta.get("genesis")?.map(|v| v.value().to_vec());
+            match stored {
+                None => {
+                    meta.insert("genesis", genesis.0.as_slice())?;
+                    meta.insert("format", FORMAT.to_be_bytes().as_slice())?;
+                }
+                Some(found) if found != genesis.0 => {
+                    return Err(NodeError::OtherGenesis {
+                        found: hex::encode(found),
+                        expected: hex::encode(genesis.0),
+                    });
+                }
+                Some(_) => {}
+            }
+            let found = meta.get("format")?.map(|v| tree::be_u64(v.value())).unwrap_or(0);
+            if found != FORMAT {
+                return Err(NodeError::StoreFormat {
+                    found,
+                    expected: FORMAT,
+                });
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// Where the database file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The committed state, or `None` before the genesis state is written.
+    pub fn view(&self) -> Option<Arc<StateView>> {
+        self.view.read().unwrap_or_else(|poison| poison.into_inner()).clone()
+    }
+
+    /// What is committed, or `None` before the genesis state is written.
+    pub fn tip(&self) -> Option<Tip> {
+        self.view().map(|view| view.tip())
+    }
+
+    fn publish(&self, view: StateView) {
+        *self.view.write().unwrap_or_else(|poison| poison.into_inner()) = Some(Arc::new(view));
+    }
+
+    fn load_view(&self) -> Result<Option<StateView>, NodeError> {
+        let read = self.database.begin_read()?;
+        let tip = read.open_table(META)?.get("tip")?.map(|v| v.value().to_vec());
+        let Some(tip) = tip else { return Ok(None) };
+        let (height, hash) = tip.split_at_checked(8).unwrap_or_default();
+        let tip = Tip {
+            height: tree::be_u64(height),
+            app_hash: hash.try_into().map_err(|_| NodeError::StoreCorrupt {
+                what: "record of the committed height".to_owned(),
+            })?,
+        };
+        StateView::new(&read, tip, self.keep_versions).map(Some)
+    }
+
+    /// Computes the tree of the next block without writing. Keys must be unique and not empty.
+    pub fn stage(&self, height: u64, writes: Vec<Write>) -> Result<StagedBlock, NodeError> {
+        let view = self.view();
+        let expected = view.as_ref().map_or(0, |view| view.tip().height.saturating_add(1));
+        if height != expected {
+            return Err(NodeError::OutOfOrder {
+                call: "stage",
+                found: height,
+                expected,
+            });
+        }
+        let values = writes
+            .iter()
+            .map(|(key, value)| (KeyHash::with::<Sha256>(key), value.clone()));
+        let (root, batch) = match &view {
+            Some(view) => view.put(values, height),
+            None => tree::EmptyTree.put(values, height),
+        }?;
+        Ok(StagedBlock {
+            tip: Tip {
+                height,
+                app_hash: root.0,
+            },
+            writes,
+            batch,
+        })
+    }
+
+    /// Writes a staged block and its index durably and as a whole, and prunes one version.
+    pub fn commit(&self, block: StagedBlock, index: &BlockIndex) -> Result<Tip, NodeError> {
+        let tip = block.tip;
+        let write = self.database.begin_write()?;
+        {
+            tree::insert(&write, tip.height, &block.writes, &block.batch)?;
+            if let Some(horizon) = tip.height.checked_sub(self.keep_versions) {
+                tree::prune(&write, horizon)?;
+            }
+            record::insert(&write, tip.height, index)?;
+            let mut record = tip.height.to_be_bytes().to_vec();
+            record.extend_from_slice(&tip.app_hash);
+            write.open_table(META)?.insert("tip", record.as_slice())?;
+        }
+        write.commit()?;
+        if let Some(view) = self.load_view()? {
+            self.publish(view);
+        }
+        Ok(tip)
+    }
+
+    /// Where a transaction was executed.
+    pub fn tx_location(&self, hash: &[u8; 32]) -> Result<Option<TxLocation>, NodeError> {
+        record::tx_location(&self.database.begin_read()?, hash)
+    }
+
+    /// The indexed content of a block; `None` above the committed height.
+    pub fn block_index(&self, height: u64) -> Result<Option<BlockIndex>, NodeError> {
+        record::block_index(&self.database.begin_read()?, height)
+    }
+
+    /// Where a receipt was settled: height and position in the block's receipt tree.
+    pub fn receipt_location(&self, hash: &[u8; 32]) -> Result<Option<(u64, u32)>, NodeError> {
+        record::receipt_location(&self.database.begin_read()?, hash)
+    }
+
+    /// Rows per table: tree nodes, values, preimages, current state. For measurements and tests.
+    pub fn row_counts(&self) -> Result<[u64; 6], NodeError> {
+        use redb::ReadableTableMetadata as _;
+        let read = self.database.begin_read()?;
+        Ok([
+            read.open_table(NODES)?.len()?,
+            read.open_table(VALUES)?.len()?,
+            read.open_table(PREIMAGES)?.len()?,
+            read.open_table(STATE)?.len()?,
+            read.open_table(STALE_NODES)?.len()?,
+            read.open_table(STALE_VALUES)?.len()?,
+        ])
+    }
+}

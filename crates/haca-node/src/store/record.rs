@@ -1,0 +1,174 @@
+//! What a block did: results, and where transactions and receipts went.
+
+use prost::Message as _;
+use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
+use tendermint_proto::v0_38::abci;
+
+use super::tree::be_u64;
+use crate::{application::TxResult, consensus::hash::signed, error::NodeError};
+
+/// Height (big-endian) to the encoded [`BlockIndex`].
+const BLOCKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("block_index");
+/// Transaction hash to height and position (big-endian).
+const TXS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("tx_index");
+/// Receipt hash to height and position (big-endian).
+const RECEIPTS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("receipt_index");
+
+/// Where a transaction was executed, and with what result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxLocation {
+    /// Block height.
+    pub height: u64,
+    /// Position in the block.
+    pub index: u32,
+    /// Outcome.
+    pub result: TxResult,
+}
+
+/// What is remembered of a block besides its state.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct BlockIndex {
+    /// Hash of each transaction.
+    pub txs: Vec<[u8; 32]>,
+    /// Outcome of each transaction.
+    pub results: Vec<TxResult>,
+    /// Receipt hash and encoded record of everything settled, in the order of the receipt tree's leaves.
+    pub settled: Vec<([u8; 32], Vec<u8>)>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct BlockIndexProto {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    txs: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", tag = "2")]
+    results: Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    receipts: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    settled: Vec<Vec<u8>>,
+}
+
+/// Encodes results with all their fields.
+pub fn encode_results(results: &[TxResult]) -> Vec<u8> {
+    let tx_results = results
+        .iter()
+        .map(|result| abci::ExecTxResult {
+            code: result.code,
+            data: result.data.clone().into(),
+            log: result.log.clone(),
+            gas_wanted: signed(result.gas_wanted),
+            gas_used: signed(result.gas_used),
+            ..Default::default()
+        })
+        .collect();
+    abci::ResponseFinalizeBlock {
+        tx_results,
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+/// Reads what [`encode_results`] wrote.
+pub fn decode_results(bytes: &[u8]) -> Result<Vec<TxResult>, NodeError> {
+    let decoded = abci::ResponseFinalizeBlock::decode(bytes).map_err(|error| NodeError::StoreCorrupt {
+        what: format!("block results: {error}"),
+    })?;
+    Ok(decoded.tx_results.into_iter().map(TxResult::from).collect())
+}
+
+impl From<abci::ExecTxResult> for TxResult {
+    fn from(raw: abci::ExecTxResult) -> Self {
+        Self {
+            code: raw.code,
+            data: raw.data.to_vec(),
+            log: raw.log,
+            gas_wanted: u64::try_from(raw.gas_wanted).unwrap_or(0),
+            gas_used: u64::try_from(raw.gas_used).unwrap_or(0),
+        }
+    }
+}
+
+pub(super) fn create_tables(write: &WriteTransaction) -> Result<(), NodeError> {
+    write.open_table(BLOCKS)?;
+    write.open_table(TXS)?;
+    write.open_table(RECEIPTS)?;
+    Ok(())
+}
+
+fn location(height: u64, index: usize) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    let (first, last) = bytes.split_at_mut(8);
+    first.copy_from_slice(&height.to_be_bytes());
+    last.copy_from_slice(&u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes());
+    bytes
+}
+
+fn parse_location(bytes: &[u8]) -> Option<(u64, u32)> {
+    let (height, index) = bytes.split_at_checked(8)?;
+    Some((be_u64(height), u32::from_be_bytes(index.try_into().ok()?)))
+}
+
+pub(super) fn insert(write: &WriteTransaction, height: u64, index: &BlockIndex) -> Result<(), NodeError> {
+    let mut txs = write.open_table(TXS)?;
+    for (position, hash) in index.txs.iter().enumerate() {
+        // The first execution is the one that counts; a repeated transaction is refused by its nonce.
+        if txs.get(hash.as_slice())?.is_none() {
+            txs.insert(hash.as_slice(), location(height, position).as_slice())?;
+        }
+    }
+    let mut receipts = write.open_table(RECEIPTS)?;
+    for (position, (hash, _)) in index.settled.iter().enumerate() {
+        receipts.insert(hash.as_slice(), location(height, position).as_slice())?;
+    }
+    let (hashes, records) = index.settled.iter().cloned().map(|(h, r)| (h.to_vec(), r)).unzip();
+    let encoded = BlockIndexProto {
+        txs: index.txs.iter().map(|hash| hash.to_vec()).collect(),
+        results: encode_results(&index.results),
+        receipts: hashes,
+        settled: records,
+    }
+    .encode_to_vec();
+    write.open_table(BLOCKS)?.insert(height, encoded.as_slice())?;
+    Ok(())
+}
+
+pub(super) fn block_index(read: &ReadTransaction, height: u64) -> Result<Option<BlockIndex>, NodeError> {
+    let Some(bytes) = read.open_table(BLOCKS)?.get(height)? else {
+        return Ok(None);
+    };
+    let damaged = || NodeError::StoreCorrupt {
+        what: format!("index of block {height}"),
+    };
+    let raw = BlockIndexProto::decode(bytes.value()).map_err(|_| damaged())?;
+    let hash = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).map_err(|_| damaged());
+    Ok(Some(BlockIndex {
+        txs: raw.txs.into_iter().map(hash).collect::<Result<_, _>>()?,
+        results: decode_results(&raw.results)?,
+        settled: raw
+            .receipts
+            .into_iter()
+            .zip(raw.settled)
+            .map(|(receipt, record)| Ok((hash(receipt)?, record)))
+            .collect::<Result<_, NodeError>>()?,
+    }))
+}
+
+pub(super) fn tx_location(read: &ReadTransaction, hash: &[u8; 32]) -> Result<Option<TxLocation>, NodeError> {
+    let row = read
+        .open_table(TXS)?
+        .get(hash.as_slice())?
+        .and_then(|row| parse_location(row.value()));
+    let Some((height, index)) = row else { return Ok(None) };
+    let block = block_index(read, height)?;
+    let result = block.and_then(|block| block.results.into_iter().nth(index as usize));
+    Ok(result.map(|result| TxLocation {
+        height,
+        index,
+        result,
+    }))
+}
+
+pub(super) fn receipt_location(read: &ReadTransaction, hash: &[u8; 32]) -> Result<Option<(u64, u32)>, NodeError> {
+    let row = read.open_table(RECEIPTS)?.get(hash.as_slice())?;
+    Ok(row.and_then(|row| parse_location(row.value())))
+}
