@@ -1,1 +1,63 @@
-//! The deterministic state machine: accounts, channels, settlement, burn.
+//! The deterministic state machine of the network: accounts, models, inference nodes, bonds, channels,
+//! settlement, claims, and the burn.
+//!
+//! Use this crate to turn a block of transactions into state changes and outcomes, and to decide what may stand
+//! in a mempool or in a proposed block. The written form is `spec/ledger.md`.
+//!
+//! # Key types
+//!
+//! [`StateReader`] is the committed state, a key/value store. [`init_genesis`] and [`execute_block`] return the
+//! writes to commit; [`check_tx`], [`check_proposal`] and [`select_proposal`] guard the way into a block.
+//! [`CheckProof`] verifies the evidence. [`TxOutcome`] and [`Refusal`] say what became of a transaction;
+//! [`audit`](audit()) recounts every asset and [`export`](export()) writes the whole state as JSON.
+//!
+//! # Invariants
+//!
+//! * Equal state and block give equal writes and outcomes: no I/O, clock, thread, floating point, or map without
+//!   order. Only entries under known keys are read, so whatever decides an outcome can be proven.
+//! * Per asset, balances + escrow + bonds + stakes + unbonding + pool + burned = issued. A block that would break
+//!   this is not executed ([`LedgerError::Unbalanced`]).
+//! * A refused transaction leaves its burned gas, its tip and its nonce, and nothing else.
+//! * No input makes it panic.
+//!
+//! # Limits
+//!
+//! [`haca_wire::limit`], the parameters of genesis, and [`sweep::PER_BLOCK`].
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used
+)]
+
+mod admission;
+mod audit;
+mod bank;
+mod block;
+mod check;
+mod error;
+mod export;
+mod fee;
+pub mod genesis;
+mod message;
+mod outcome;
+mod overlay;
+mod proposal;
+pub mod query;
+mod refusal;
+mod state_reader;
+pub mod sweep;
+
+pub use audit::{Audit, AuditError, audit};
+pub use block::{BlockContext, execute_block};
+pub use check::{CheckProof, EvidenceJob, ModelFacts, evidence_jobs};
+pub use error::{GenesisError, LedgerError};
+pub use export::{export, record_json};
+pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, gas_of, next_base_fee, usable_gas};
+pub use genesis::{Genesis, GenesisOutcome, init_genesis, standard_params};
+pub use outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
+pub use proposal::{Admission, CheckMode, ProposalRefusal, check_proposal, check_tx, select_proposal};
+pub use refusal::Refusal;
+pub use state_reader::{ReadError, StateReader, Writes};

@@ -1,0 +1,152 @@
+//! The way in: what must hold before a transaction is charged. Nothing here depends on other transactions of the
+//! block except where it says so.
+
+use haca_wire::state::{ChainRecord, Clock, Params, key};
+use haca_wire::{
+    Address, Amount, AssetId, Decode, Domain, Gas, Height, SignedTransaction, Tick, TypedData, limit,
+};
+
+use crate::check::CheckProof;
+use crate::error::LedgerError;
+use crate::fee::gas_of;
+use crate::message::{Stop, signer_found};
+use crate::overlay::{need, read};
+use crate::refusal::Refusal;
+use crate::state_reader::StateReader;
+
+/// The committed state's terms for the block after it.
+pub(crate) struct Gate<'a> {
+    pub(crate) state: &'a dyn StateReader,
+    pub(crate) checker: &'a dyn CheckProof,
+    pub(crate) params: Params,
+    pub(crate) domain: Domain,
+    /// The next block.
+    pub(crate) height: Height,
+    /// The tick it runs at.
+    pub(crate) tick: Tick,
+    /// Its base fee.
+    pub(crate) base_fee: Amount,
+}
+
+/// A transaction whose terms hold, with its price.
+pub(crate) struct Priced {
+    pub(crate) tx: SignedTransaction,
+    pub(crate) gas: Gas,
+    /// Gas x base fee.
+    pub(crate) burn: Amount,
+    /// Gas x base fee + tip: what the payer of gas must have.
+    pub(crate) cost: Amount,
+}
+
+impl Priced {
+    pub(crate) fn payer(&self) -> Address {
+        self.tx.transaction.meta.gas_payer()
+    }
+}
+
+impl<'a> Gate<'a> {
+    /// Reads the terms of the block after the committed state.
+    pub(crate) fn open(state: &'a dyn StateReader, checker: &'a dyn CheckProof) -> Result<Self, LedgerError> {
+        let clock: Clock = need(state, key::CLOCK)?;
+        let chain: ChainRecord = need(state, key::CHAIN)?;
+        Ok(Self {
+            state,
+            checker,
+            params: need(state, key::PARAMS)?,
+            domain: chain.domain(),
+            height: Height(clock.height.0.saturating_add(1)),
+            tick: clock.tick,
+            base_fee: clock.base_fee,
+        })
+    }
+
+    /// Decodes and prices bytes, and checks expiry, base fee, gas and nonce: all that costs little.
+    pub(crate) fn price(&self, bytes: &[u8]) -> Result<Priced, Stop> {
+        let tx = decode(bytes)?;
+        let gas = gas_of(self.state, &self.params, &tx, bytes.len(), self.checker)?;
+        self.check_meta(&tx, gas)?;
+        let meta = &tx.transaction.meta;
+        if let Some(height) = read(self.state, &key::nonce(meta.sender, meta.nonce))? {
+            return Err(Refusal::NonceUsed { height }.into());
+        }
+        let burn = self.base_fee.0.checked_mul(u128::from(gas.0));
+        let cost = burn.and_then(|burn| burn.checked_add(meta.tip.0));
+        let (Some(burn), Some(cost)) = (burn, cost) else {
+            // Nobody has more than 2^128 units.
+            let found = read(self.state, &key::balance(meta.gas_payer(), AssetId::OPG))?.unwrap_or_default();
+            let expected = Amount(u128::MAX);
+            return Err(Refusal::CannotPayGas { found, expected }.into());
+        };
+        Ok(Priced {
+            tx,
+            gas,
+            burn: Amount(burn),
+            cost: Amount(cost),
+        })
+    }
+
+    fn check_meta(&self, tx: &SignedTransaction, gas: Gas) -> Result<(), Refusal> {
+        let meta = &tx.transaction.meta;
+        if meta.expiry < self.height {
+            return Err(Refusal::Expired {
+                found: meta.expiry,
+                expected: self.height,
+            });
+        }
+        let last = Height(self.height.0.saturating_add(self.params.tx_lifetime));
+        if meta.expiry > last {
+            return Err(Refusal::ExpiryTooFar {
+                found: meta.expiry,
+                expected: last,
+            });
+        }
+        if self.base_fee > meta.max_base_fee {
+            return Err(Refusal::BaseFee {
+                found: self.base_fee,
+                expected: meta.max_base_fee,
+            });
+        }
+        if gas > self.params.tx_gas {
+            return Err(Refusal::TxGas {
+                found: gas,
+                expected: self.params.tx_gas,
+            });
+        }
+        Ok(())
+    }
+
+    /// Recovers the sender's and the sponsor's signature.
+    pub(crate) fn check_signatures(&self, tx: &SignedTransaction) -> Result<(), Refusal> {
+        let digest = tx.transaction.digest(&self.domain);
+        let meta = &tx.transaction.meta;
+        tx.signature
+            .check(&digest, meta.sender)
+            .map_err(|error| Refusal::SenderSignature {
+                found: signer_found(error),
+                expected: meta.sender,
+            })?;
+        let Some(sponsor) = &tx.sponsor_signature else {
+            return Ok(());
+        };
+        sponsor
+            .check(&digest, meta.sponsor)
+            .map_err(|error| Refusal::SponsorSignature {
+                found: signer_found(error),
+                expected: meta.sponsor,
+            })
+    }
+}
+
+/// The transaction in `bytes`.
+pub(crate) fn decode(bytes: &[u8]) -> Result<SignedTransaction, Refusal> {
+    if bytes.len() > limit::TX_BYTES {
+        return Err(Refusal::Malformed {
+            source: haca_wire::DecodeError::TooLong {
+                what: "transaction",
+                found: bytes.len(),
+                expected: limit::TX_BYTES,
+            },
+        });
+    }
+    SignedTransaction::decode_all(bytes).map_err(|source| Refusal::Malformed { source })
+}

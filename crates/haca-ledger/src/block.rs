@@ -1,0 +1,261 @@
+//! Executing a block.
+
+use haca_wire::state::{AssetRecord, Clock, Spent, SpentNonces, Supply, key};
+use haca_wire::{Address, Amount, AssetId, Encode, Gas, Height, Settlement, merkle};
+
+use crate::admission::{Gate, Priced};
+use crate::bank::Purse;
+use crate::check::CheckProof;
+use crate::error::LedgerError;
+use crate::fee::{is_exhausted, next_base_fee, usable_gas};
+use crate::message::{Execution, Rules, Stop};
+use crate::outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
+use crate::overlay::Overlay;
+use crate::refusal::Refusal;
+use crate::state_reader::StateReader;
+use crate::sweep;
+
+/// What consensus says of a block besides its transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockContext {
+    /// Its height: one above the committed state's.
+    pub height: Height,
+    /// The proposer's consensus address (CometBFT: the first 20 bytes of the SHA-256 of its public key).
+    pub proposer: [u8; 20],
+}
+
+/// Executes the block after `state` and returns what to commit (`spec/ledger.md`, "Block").
+pub fn execute_block(
+    state: &dyn StateReader,
+    context: &BlockContext,
+    txs: &[Vec<u8>],
+    checker: &dyn CheckProof,
+) -> Result<BlockOutcome, LedgerError> {
+    let gate = Gate::open(state, checker)?;
+    if context.height != gate.height {
+        return Err(LedgerError::WrongHeight {
+            found: context.height,
+            expected: gate.height,
+        });
+    }
+    let mut block = Block::new(gate, context)?;
+    let (swept, reward) = block.start().map_err(Stop::into_error)?;
+    let mut outcomes = Vec::new();
+    for bytes in txs {
+        outcomes.push(block.transaction(bytes)?);
+    }
+    block.finish(swept, reward, outcomes)
+}
+
+struct Block<'a> {
+    gate: Gate<'a>,
+    state: Overlay<'a>,
+    proposer: Option<Address>,
+    burned_before: Amount,
+    gas: Gas,
+    bytes: u64,
+    spent: SpentNonces,
+}
+
+impl<'a> Block<'a> {
+    fn new(gate: Gate<'a>, context: &BlockContext) -> Result<Self, LedgerError> {
+        let state = Overlay::new(gate.state);
+        let proposer = state.get(&key::proposer(&context.proposer))?;
+        let supply: Supply = state.need(&key::supply(AssetId::OPG))?;
+        Ok(Self {
+            gate,
+            state,
+            proposer,
+            burned_before: supply.burned,
+            gas: Gas(0),
+            bytes: 0,
+            spent: SpentNonces::default(),
+        })
+    }
+
+    /// What the block does by itself, before its transactions.
+    fn start(&mut self) -> Result<(Vec<Effect>, Amount), Stop> {
+        let Gate {
+            height, tick, params, ..
+        } = self.gate;
+        let mut swept = sweep::pay_unbonded(&mut self.state, tick)?;
+        swept.extend(sweep::close_matured(&mut self.state, height, tick)?);
+        sweep::forget_nonces(&mut self.state, &params, height)?;
+        let reward = sweep::reward(&mut self.state, &params, self.proposer)?;
+        self.state.keep();
+        Ok((swept, reward))
+    }
+
+    /// Admits, charges and executes one transaction. Only a broken store is an error.
+    fn transaction(&mut self, bytes: &[u8]) -> Result<TxOutcome, LedgerError> {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        let mut outcome = TxOutcome {
+            hash: tx_hash(bytes),
+            refusal: None,
+            gas_wanted: Gas(0),
+            gas_used: Gas(0),
+            base_fee: self.gate.base_fee,
+            burned: Amount(0),
+            tip: Amount(0),
+            effects: Vec::new(),
+        };
+        let result = self.admit(bytes, &mut outcome).and_then(|priced| {
+            let rules = Rules {
+                checker: self.gate.checker,
+                params: self.gate.params,
+                domain: self.gate.domain,
+                height: self.gate.height,
+                tick: self.gate.tick,
+            };
+            let mut execution = Execution {
+                rules: &rules,
+                state: &mut self.state,
+                tx: outcome.hash,
+                sender: priced.tx.transaction.meta.sender,
+                effects: Vec::new(),
+            };
+            execution.run(&priced.tx.transaction.message)?;
+            outcome.effects = execution.effects;
+            Ok(())
+        });
+        match result {
+            Ok(()) => self.state.keep(),
+            Err(Stop::Refused(refusal)) => {
+                self.state.roll_back();
+                outcome.refusal = Some(refusal);
+            }
+            Err(Stop::Failed(error)) => return Err(error),
+        }
+        Ok(outcome)
+    }
+
+    /// Checks the terms, burns the gas, pays the tip and remembers the nonce. What it wrote is kept whatever the
+    /// message does.
+    fn admit(&mut self, bytes: &[u8], outcome: &mut TxOutcome) -> Result<Priced, Stop> {
+        let priced = self.gate.price(bytes)?;
+        outcome.gas_wanted = priced.gas;
+        let meta = &priced.tx.transaction.meta;
+        let nonce_key = key::nonce(meta.sender, meta.nonce);
+        if let Some(height) = self.state.get(&nonce_key)? {
+            return Err(Refusal::NonceUsed { height }.into());
+        }
+        let left = Gas(usable_gas(&self.gate.params).0.saturating_sub(self.gas.0));
+        if priced.gas > left {
+            return Err(Refusal::BlockFull {
+                found: priced.gas,
+                expected: left,
+            }
+            .into());
+        }
+        self.gate.check_signatures(&priced.tx)?;
+        let payer = priced.payer();
+        let found = self.state.balance(payer, AssetId::OPG)?;
+        if found < priced.cost {
+            return Err(Refusal::CannotPayGas {
+                found,
+                expected: priced.cost,
+            }
+            .into());
+        }
+        let from = Purse::Balance(payer);
+        self.state.shift(AssetId::OPG, from, Purse::Burned, priced.burn)?;
+        let to = self.proposer.map_or(Purse::Pool, Purse::Balance);
+        self.state.shift(AssetId::OPG, from, to, meta.tip)?;
+        self.state.put(nonce_key, &self.gate.height);
+        self.state.keep();
+        self.gas = Gas(self.gas.0.saturating_add(priced.gas.0));
+        self.spent.0.push(Spent {
+            sender: meta.sender,
+            nonce: meta.nonce,
+        });
+        outcome.gas_used = priced.gas;
+        outcome.burned = priced.burn;
+        outcome.tip = meta.tip;
+        Ok(priced)
+    }
+
+    /// Writes what the block leaves behind, and refuses to leave an asset out of balance.
+    fn finish(
+        mut self,
+        swept: Vec<Effect>,
+        reward: Amount,
+        txs: Vec<TxOutcome>,
+    ) -> Result<BlockOutcome, LedgerError> {
+        let Gate {
+            height,
+            tick,
+            params,
+            base_fee,
+            ..
+        } = self.gate;
+        let settlements = settlements(&txs);
+        let receipt_root = (!settlements.is_empty()).then(|| {
+            let leaves: Vec<Vec<u8>> = settlements.iter().map(Encode::encode).collect();
+            merkle::root(&leaves)
+        });
+        if let Some(root) = &receipt_root {
+            self.state.put(key::receipts(height), root);
+        }
+        if !self.spent.0.is_empty() {
+            self.state.put(key::spent(height), &self.spent);
+        }
+        let exhausted = is_exhausted(&params, self.gas, self.bytes);
+        let clock = Clock {
+            height,
+            tick: if exhausted {
+                tick
+            } else {
+                crate::message::later(tick, 1)
+            },
+            base_fee: next_base_fee(&params, base_fee, self.gas),
+        };
+        self.state.put(key::CLOCK.to_vec(), &clock);
+        self.state.keep();
+        check_balanced(&self.state)?;
+        let supply: Supply = self.state.need(&key::supply(AssetId::OPG))?;
+        Ok(BlockOutcome {
+            height,
+            tick,
+            exhausted,
+            base_fee,
+            next_base_fee: clock.base_fee,
+            gas_used: self.gas,
+            burned: Amount(supply.burned.0.saturating_sub(self.burned_before.0)),
+            reward,
+            swept,
+            txs,
+            settlements,
+            receipt_root,
+            writes: self.state.into_writes(),
+        })
+    }
+}
+
+/// The receipts settled by the block's transactions, in order.
+fn settlements(txs: &[TxOutcome]) -> Vec<Settlement> {
+    txs.iter()
+        .flat_map(|tx| &tx.effects)
+        .filter_map(|effect| match effect {
+            Effect::Settled(settlement) => Some(settlement.as_ref().clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Balances + escrow + bonds + stakes + unbonding + pool + burned = issued, per asset.
+fn check_balanced(state: &Overlay<'_>) -> Result<(), LedgerError> {
+    let mut asset = AssetId::OPG;
+    while state.get::<AssetRecord>(&key::asset(asset))?.is_some() {
+        let supply: Supply = state.need(&key::supply(asset))?;
+        let found = supply.total().ok_or(LedgerError::Arithmetic { what: "supply" })?;
+        if found != supply.issued {
+            return Err(LedgerError::Unbalanced {
+                asset,
+                found,
+                expected: supply.issued,
+            });
+        }
+        asset = AssetId(asset.0.saturating_add(1));
+    }
+    Ok(())
+}

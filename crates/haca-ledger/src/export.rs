@@ -1,0 +1,254 @@
+//! The whole state as JSON: amounts as decimal strings, ids and bytes in hexadecimal, everything in key order.
+
+use haca_wire::state::{
+    BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, ModelRecord, NodeRecord,
+    SequenceWindow, Supply, UnbondingRecord,
+};
+use haca_wire::{Encode, Offer};
+use serde_json::{Map, Value, json};
+
+use crate::audit::AuditError;
+use crate::genesis::GenesisParams;
+
+/// Writes all entries of the state as one object with a list per kind of entry. From it alone the supply of every
+/// asset can be recomputed; `raw` holds every key and value as they are stored.
+pub fn export<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<Value, AuditError> {
+    let mut lists: Map<String, Value> = Map::new();
+    for name in [
+        "assets",
+        "balances",
+        "bonds",
+        "channels",
+        "claims",
+        "closing",
+        "models",
+        "nodes",
+        "nonces",
+        "proposers",
+        "receipts",
+        "spent",
+        "supplies",
+        "unbonding",
+    ] {
+        lists.insert(name.to_owned(), json!([]));
+    }
+    let mut raw = Map::new();
+    for (key, value) in entries {
+        raw.insert(hex::encode(key), hex::encode(value).into());
+        let entry = Entry::decode(key, value).map_err(|source| AuditError::Entry {
+            key: hex::encode(key),
+            source,
+        })?;
+        let (name, record) = record_json(&entry);
+        match lists.get_mut(name) {
+            Some(Value::Array(list)) => list.push(record),
+            _ => {
+                lists.insert(name.to_owned(), record);
+            }
+        }
+    }
+    lists.insert("raw".to_owned(), raw.into());
+    Ok(lists.into())
+}
+
+/// One entry: the name of its list in the export, and its JSON form.
+pub fn record_json(entry: &Entry) -> (&'static str, Value) {
+    match entry {
+        Entry::Asset(asset, record) => (
+            "assets",
+            json!({ "asset": asset.0, "symbol": record.symbol.as_str(), "decimals": record.decimals }),
+        ),
+        Entry::Balance(account, asset, amount) => (
+            "balances",
+            json!({ "account": text(account), "asset": asset.0, "amount": text(amount) }),
+        ),
+        Entry::Bond(node, asset, bond) => ("bonds", bond_json(&text(node), asset.0, bond)),
+        Entry::Chain(chain) => (
+            "chain",
+            json!({ "chain_id": chain.chain_id.0, "genesis": text(&chain.genesis) }),
+        ),
+        Entry::Channel(id, channel) => ("channels", channel_json(&text(id), channel)),
+        Entry::Claim(channel, sequence, claim) => ("claims", claim_json(&text(channel), sequence.0, claim)),
+        Entry::Clock(clock) => (
+            "clock",
+            json!({
+                "height": clock.height.0,
+                "tick": clock.tick.0,
+                "base_fee": text(&clock.base_fee),
+            }),
+        ),
+        Entry::Closing(position, channel) => (
+            "closing",
+            json!({ "position": position, "channel": text(channel) }),
+        ),
+        Entry::ClosingQueue(queue) => ("closing_queue", json!({ "head": queue.head, "tail": queue.tail })),
+        Entry::Model(id, model) => ("models", model_json(&text(id), model)),
+        Entry::Node(id, node) => ("nodes", node_json(&text(id), node)),
+        Entry::Nonce(sender, nonce, height) => (
+            "nonces",
+            json!({ "sender": text(sender), "nonce": text(nonce), "height": height.0 }),
+        ),
+        Entry::Params(params) => ("params", json!(GenesisParams::from(*params))),
+        Entry::Pool(amount) => ("pool", text(amount).into()),
+        Entry::Proposer(validator, account) => (
+            "proposers",
+            json!({ "validator": hex::encode(validator), "account": text(account) }),
+        ),
+        Entry::Receipts(height, root) => ("receipts", json!({ "height": height.0, "root": bytes(root) })),
+        Entry::Spent(height, spent) => ("spent", json!({ "height": height.0, "nonces": spent.0.len() })),
+        Entry::Supply(asset, supply) => ("supplies", supply_json(asset.0, supply)),
+        Entry::Unbonding(position, entry) => ("unbonding", unbonding_json(*position, entry)),
+        Entry::UnbondingQueue(queue) => (
+            "unbonding_queue",
+            json!({ "head": queue.head, "tail": queue.tail }),
+        ),
+    }
+}
+
+fn text(value: &impl core::fmt::Display) -> String {
+    value.to_string()
+}
+
+fn bytes(value: &[u8]) -> String {
+    format!("0x{}", hex::encode(value))
+}
+
+fn bond_json(node: &str, asset: u32, bond: &BondRecord) -> Value {
+    json!({
+        "node": node,
+        "asset": asset,
+        "total": text(&bond.total),
+        "reserved": text(&bond.reserved),
+    })
+}
+
+fn channel_json(id: &str, channel: &ChannelRecord) -> Value {
+    json!({
+        "channel": id,
+        "payer": text(&channel.payer),
+        "node": text(&channel.node),
+        "asset": channel.asset.0,
+        "deposit": text(&channel.deposit),
+        "reserve": text(&channel.reserve),
+        "offer_version": channel.offer_version,
+        "opened": channel.opened.0,
+        "state": channel_state_json(&channel.state),
+        "paid": text(&channel.paid),
+        "settled": channel.settled,
+        "window": window_json(&channel.window),
+    })
+}
+
+fn channel_state_json(state: &ChannelState) -> Value {
+    match state {
+        ChannelState::Open => json!({ "name": "open" }),
+        ChannelState::Closing {
+            by,
+            last_settle,
+            matures,
+        } => json!({
+            "name": "closing",
+            "by": text(by),
+            "last_settle": last_settle.0,
+            "matures": matures.0,
+        }),
+        ChannelState::Closed { height } => json!({ "name": "closed", "height": height.0 }),
+    }
+}
+
+fn window_json(window: &SequenceWindow) -> Value {
+    let encoded = window.encode();
+    json!({
+        "next": window.next().0,
+        "lowest": window.lowest().0,
+        "bits": bytes(encoded.get(8..).unwrap_or_default()),
+    })
+}
+
+fn claim_json(channel: &str, sequence: u64, claim: &ClaimRecord) -> Value {
+    let kind = match claim.kind {
+        ClaimKind::Missed => "missed",
+        ClaimKind::Equivocation => "equivocation",
+    };
+    json!({
+        "channel": channel,
+        "sequence": sequence,
+        "kind": kind,
+        "order": text(&claim.order),
+        "paid": text(&claim.paid),
+        "height": claim.height.0,
+    })
+}
+
+fn model_json(id: &str, model: &ModelRecord) -> Value {
+    json!({
+        "model": id,
+        "owner": text(&model.owner),
+        "units": model.units,
+        "max_batch": model.max_batch,
+        "registered": model.registered.0,
+        "verifying_key": bytes(&model.verifying_key),
+    })
+}
+
+fn node_json(id: &str, node: &NodeRecord) -> Value {
+    let signers: Vec<Value> = node
+        .signers
+        .iter()
+        .map(|term| {
+            json!({
+                "signer": text(&term.signer),
+                "from": term.from.0,
+                "end_height": term.end.map(|end| end.height.0),
+                "end_tick": term.end.map(|end| end.tick.0),
+            })
+        })
+        .collect();
+    json!({
+        "node": id,
+        "endpoint": node.endpoint,
+        "payout": text(&node.payout),
+        "signer": node.signer().map(|signer| text(&signer)),
+        "signers": signers,
+        "offer_version": node.offer_version,
+        "offers": node.offers.iter().map(offer_json).collect::<Vec<_>>(),
+        "stake": text(&node.stake),
+        "jailed": node.jailed,
+        "registered": node.registered.0,
+    })
+}
+
+fn offer_json(offer: &Offer) -> Value {
+    json!({
+        "model": text(&offer.model),
+        "evidence": offer.evidence.name(),
+        "asset": offer.asset.0,
+        "base_price": text(&offer.base_price),
+        "unit_price": text(&offer.unit_price),
+    })
+}
+
+fn supply_json(asset: u32, supply: &Supply) -> Value {
+    json!({
+        "asset": asset,
+        "issued": text(&supply.issued),
+        "existing": text(&supply.existing()),
+        "balances": text(&supply.balances),
+        "escrow": text(&supply.escrow),
+        "bonds": text(&supply.bonds),
+        "stakes": text(&supply.stakes),
+        "unbonding": text(&supply.unbonding),
+        "pool": text(&supply.pool),
+        "burned": text(&supply.burned),
+    })
+}
+
+fn unbonding_json(position: u64, entry: &UnbondingRecord) -> Value {
+    json!({
+        "position": position,
+        "node": text(&entry.node),
+        "asset": entry.asset.0,
+        "amount": text(&entry.amount),
+        "matures": entry.matures.0,
+    })
+}

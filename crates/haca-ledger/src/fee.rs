@@ -1,0 +1,127 @@
+//! What verification costs: gas of a transaction, budget of a block, and the moving base fee.
+
+use haca_wire::state::Params;
+use haca_wire::{Amount, Evidence, Gas, Message, SignedTransaction};
+
+use crate::check::CheckProof;
+use crate::error::LedgerError;
+use crate::overlay::read;
+use crate::state_reader::StateReader;
+use haca_wire::state::{ModelRecord, key};
+
+/// The base fee never falls below this, in OPG units per gas.
+pub const BASE_FEE_FLOOR: Amount = Amount(1);
+
+/// One part in this many of a block's budget is kept for answers to demands, which no message of this version
+/// makes.
+pub const RESPOND_SHARE: u64 = 5;
+
+/// The base fee moves by at most one part in this many per block. Source: EIP-1559.
+const BASE_FEE_DENOMINATOR: u128 = 8;
+
+/// The part of a block's budget that transactions other than answers to demands can use.
+pub fn usable_gas(params: &Params) -> Gas {
+    let reserved = params.block_gas.0.checked_div(RESPOND_SHARE).unwrap_or_default();
+    Gas(params.block_gas.0.saturating_sub(reserved))
+}
+
+/// Whether the block left too little room for a transaction of the largest allowed size. Such a block does not
+/// advance the settlement clock: whatever was not included may have been kept out by it.
+pub(crate) fn is_exhausted(params: &Params, gas: Gas, bytes: u64) -> bool {
+    let gas_left = usable_gas(params).0.saturating_sub(gas.0);
+    let bytes_left = params.block_bytes.saturating_sub(bytes);
+    gas_left < params.tx_gas.0 || bytes_left < haca_wire::limit::TX_BYTES as u64
+}
+
+/// The base fee after a block that used `used` gas: EIP-1559 around half of the budget, in steps of at least 1,
+/// with [`BASE_FEE_FLOOR`].
+pub fn next_base_fee(params: &Params, base_fee: Amount, used: Gas) -> Amount {
+    let target = u128::from(params.block_gas.0 / 2).max(1);
+    let used = u128::from(used.0);
+    let distance = used.abs_diff(target);
+    if distance == 0 {
+        return base_fee.max(BASE_FEE_FLOOR);
+    }
+    // base_fee x distance / target / 8 with the quotient taken first, so that no base fee overflows.
+    let whole = base_fee.0 / target.saturating_mul(BASE_FEE_DENOMINATOR);
+    let rest = base_fee.0 % target.saturating_mul(BASE_FEE_DENOMINATOR);
+    let step = whole
+        .saturating_mul(distance)
+        .saturating_add(rest.saturating_mul(distance) / target.saturating_mul(BASE_FEE_DENOMINATOR))
+        .max(1);
+    let moved = if used > target {
+        base_fee.0.saturating_add(step)
+    } else {
+        base_fee.0.saturating_sub(step)
+    };
+    Amount(moved).max(BASE_FEE_FLOOR)
+}
+
+/// Gas of a transaction of `bytes` bytes: a flat part, a part per byte, a part per signature, and the evidence's
+/// by the verifying keys in the committed `state`. Known before anything is verified, and the same for everybody.
+pub fn gas_of(
+    state: &dyn StateReader,
+    params: &Params,
+    tx: &SignedTransaction,
+    bytes: usize,
+    checker: &dyn CheckProof,
+) -> Result<Gas, LedgerError> {
+    let message = &tx.transaction.message;
+    let own = if tx.sponsor_signature.is_some() { 2 } else { 1 };
+    let signatures = signatures_of(message).saturating_add(own);
+    let per_byte = params.gas_byte.0.saturating_mul(bytes as u64);
+    let per_signature = params.gas_signature.0.saturating_mul(signatures);
+    let evidence = evidence_gas(state, message, checker)?;
+    Ok(Gas(params
+        .gas_flat
+        .0
+        .saturating_add(per_byte)
+        .saturating_add(per_signature)
+        .saturating_add(evidence.0)))
+}
+
+/// Signatures that the message carries.
+fn signatures_of(message: &Message) -> u64 {
+    match message {
+        Message::Transfer { .. }
+        | Message::RegisterModel { .. }
+        | Message::RegisterNode { .. }
+        | Message::Bond { .. }
+        | Message::Unbond { .. }
+        | Message::TopUp { .. } => 0,
+        Message::OpenChannel { .. } => 1,
+        Message::CloseChannel { consent, .. } => u64::from(consent.is_some()),
+        Message::SettleBatch { groups } => groups.iter().fold(0u64, |sum, group| {
+            sum.saturating_add((group.items.len() as u64).saturating_mul(2))
+        }),
+        Message::ClaimMissed { .. } => 2,
+        Message::ClaimEquivocation { .. } => 3,
+    }
+}
+
+/// Gas of the proofs. A proof that can't be priced (unknown model, malformed key, batch out of range) costs
+/// nothing here and is refused before it is looked at.
+fn evidence_gas(
+    state: &dyn StateReader,
+    message: &Message,
+    checker: &dyn CheckProof,
+) -> Result<Gas, LedgerError> {
+    let mut sum = 0u64;
+    match message {
+        Message::RegisterModel { verifying_key, .. } => {
+            sum = checker.registration_gas(verifying_key).unwrap_or_default().0;
+        }
+        Message::SettleBatch { groups } => {
+            for group in groups {
+                let (Evidence::Zk { .. }, Some(first)) = (&group.evidence, group.items.first()) else {
+                    continue;
+                };
+                let model = read::<ModelRecord>(state, &key::model(first.order.value.model))?;
+                let gas = model.and_then(|model| checker.gas(&model.verifying_key, group.items.len()));
+                sum = sum.saturating_add(gas.unwrap_or_default().0);
+            }
+        }
+        _ => {}
+    }
+    Ok(Gas(sum))
+}

@@ -1,0 +1,39 @@
+//! RegisterModel.
+
+use haca_wire::state::{ModelRecord, key};
+
+use super::{Execution, Stop};
+use crate::outcome::Effect;
+use crate::refusal::Refusal;
+
+impl Execution<'_, '_> {
+    /// Registers a model under the id that its verifying key hashes to (`spec/ledger.md`, RegisterModel).
+    pub(super) fn register_model(&mut self, verifying_key: &[u8], proof: &[u8]) -> Result<(), Stop> {
+        let checker = self.rules.checker;
+        // A key that could not be priced has paid for no verification.
+        if checker.registration_gas(verifying_key).is_none() {
+            let reason = checker.facts(verifying_key).err().unwrap_or("no_gas");
+            return Err(Refusal::VerifyingKey { reason }.into());
+        }
+        let facts = checker
+            .facts(verifying_key)
+            .map_err(|reason| Refusal::VerifyingKey { reason })?;
+        let model = facts.model;
+        if self.state.get::<ModelRecord>(&key::model(model))?.is_some() {
+            return Err(Refusal::ModelExists { model }.into());
+        }
+        checker
+            .registration(verifying_key, proof)
+            .map_err(|reason| Refusal::RegistrationProof { reason })?;
+        let record = ModelRecord {
+            owner: self.sender,
+            units: facts.units,
+            max_batch: u32::try_from(facts.max_batch).unwrap_or(u32::MAX),
+            registered: self.rules.height,
+            verifying_key: verifying_key.to_vec(),
+        };
+        self.state.put(key::model(model), &record);
+        self.effects.push(Effect::ModelRegistered { model });
+        Ok(())
+    }
+}

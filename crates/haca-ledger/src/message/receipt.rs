@@ -1,0 +1,80 @@
+//! What settlement and claims check alike: that payer and node signed an order and its receipt.
+
+use haca_wire::state::{ChannelRecord, NodeRecord, SequenceState, SequenceWindow, SignerTerm};
+use haca_wire::{Height, Order, OrderHash, Receipt, Sequence, Signed};
+
+use super::{Execution, Stop, signer_found};
+use crate::refusal::Refusal;
+
+impl Execution<'_, '_> {
+    /// The hash of an order that the channel's payer signed.
+    pub(super) fn check_order(
+        &self,
+        order: &Signed<Order>,
+        channel: &ChannelRecord,
+    ) -> Result<OrderHash, Refusal> {
+        order
+            .check(&self.rules.domain, channel.payer)
+            .map_err(|error| Refusal::OrderSignature {
+                found: signer_found(error),
+                expected: channel.payer,
+            })?;
+        Ok(order.value.hash(&self.rules.domain))
+    }
+
+    /// The term of the node's receipt key that signed the receipt: active at the block the receipt names, which
+    /// must be one the node can have seen.
+    pub(super) fn check_receipt<'n>(
+        &self,
+        receipt: &Signed<Receipt>,
+        node: &'n NodeRecord,
+    ) -> Result<&'n SignerTerm, Refusal> {
+        let value = &receipt.value;
+        let last = Height(self.rules.height.0.saturating_sub(1));
+        if value.block_height > last {
+            return Err(Refusal::ReceiptFromFuture {
+                found: value.block_height,
+                expected: last,
+            });
+        }
+        let term = node
+            .term(value.signer, value.block_height)
+            .ok_or(Refusal::SignerInactive {
+                found: value.signer,
+                height: value.block_height,
+            })?;
+        receipt
+            .check(&self.rules.domain, value.signer)
+            .map_err(|error| Refusal::ReceiptSignature {
+                found: signer_found(error),
+                expected: value.signer,
+            })?;
+        Ok(term)
+    }
+}
+
+/// Refuses a receipt that answers another order, or another place in the channel.
+pub(super) fn check_pair(order: &Order, hash: OrderHash, receipt: &Receipt) -> Result<(), Refusal> {
+    if receipt.channel != order.channel || receipt.sequence != order.sequence {
+        return Err(Refusal::ReceiptMismatch);
+    }
+    if receipt.order != hash {
+        return Err(Refusal::ReceiptOrder);
+    }
+    Ok(())
+}
+
+/// Uses a sequence, or says why it can't be.
+pub(super) fn use_sequence(window: &mut SequenceWindow, sequence: Sequence) -> Result<(), Stop> {
+    let lowest = window.lowest();
+    window.mark(sequence).map_err(|state| {
+        match state {
+            SequenceState::OutOfWindow => Refusal::SequenceOutOfWindow {
+                found: sequence,
+                expected: lowest,
+            },
+            SequenceState::Used | SequenceState::Unused => Refusal::SequenceUsed { found: sequence },
+        }
+        .into()
+    })
+}

@@ -1,0 +1,200 @@
+//! What became of a block and its transactions.
+
+use haca_wire::{
+    Address, Amount, AssetId, ChannelId, Gas, Height, ModelId, Sequence, Settlement, Tick, TxHash,
+};
+use sha2::{Digest, Sha256};
+
+use crate::refusal::Refusal;
+use crate::state_reader::Writes;
+
+/// SHA-256 of the transaction's bytes, as CometBFT names it.
+pub fn tx_hash(bytes: &[u8]) -> TxHash {
+    TxHash(Sha256::digest(bytes).into())
+}
+
+/// A visible consequence of a transaction or of the sweep at the start of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// An asset moved between accounts.
+    Transferred {
+        /// From.
+        from: Address,
+        /// To.
+        to: Address,
+        /// Asset.
+        asset: AssetId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// A model was registered.
+    ModelRegistered {
+        /// The model.
+        model: ModelId,
+    },
+    /// A node was registered or changed its terms.
+    NodeRegistered {
+        /// The node.
+        node: Address,
+        /// The version its offers now have.
+        offer_version: u32,
+    },
+    /// A bond grew.
+    Bonded {
+        /// The node.
+        node: Address,
+        /// Asset.
+        asset: AssetId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// Bond is on its way out.
+    Unbonding {
+        /// The node.
+        node: Address,
+        /// Asset.
+        asset: AssetId,
+        /// Amount.
+        amount: Amount,
+        /// Paid after this tick.
+        matures: Tick,
+    },
+    /// Unbonded amounts were paid out.
+    Unbonded {
+        /// The node.
+        node: Address,
+        /// Asset.
+        asset: AssetId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// A channel opened.
+    ChannelOpened {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A deposit grew.
+    ToppedUp {
+        /// The channel.
+        channel: ChannelId,
+        /// Amount.
+        amount: Amount,
+    },
+    /// One side asked to close.
+    ChannelClosing {
+        /// The channel.
+        channel: ChannelId,
+        /// Closes after this tick.
+        matures: Tick,
+    },
+    /// A channel closed.
+    ChannelClosed {
+        /// The channel.
+        channel: ChannelId,
+        /// Returned to the payer.
+        refund: Amount,
+        /// Released to the node's free bond.
+        released: Amount,
+    },
+    /// A receipt was settled.
+    Settled(Box<Settlement>),
+    /// A missed settlement was claimed.
+    MissedClaimed {
+        /// The channel.
+        channel: ChannelId,
+        /// The sequence, void from now on.
+        sequence: Sequence,
+        /// Paid to the payer.
+        paid: Amount,
+    },
+    /// An equivocation was proven.
+    EquivocationClaimed {
+        /// The channel.
+        channel: ChannelId,
+        /// The sequence.
+        sequence: Sequence,
+        /// The node, jailed from now on.
+        node: Address,
+        /// Paid to the payer.
+        paid: Amount,
+        /// Stake burned.
+        burned: Amount,
+    },
+}
+
+/// What became of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxOutcome {
+    /// Its hash.
+    pub hash: TxHash,
+    /// Why it was refused, or `None` when it took effect.
+    pub refusal: Option<Refusal>,
+    /// Gas that it needs, known before anything is verified; 0 for bytes that are no transaction.
+    pub gas_wanted: Gas,
+    /// Gas that was burned: `gas_wanted`, or 0 when the transaction was not admitted.
+    pub gas_used: Gas,
+    /// OPG burned per unit of gas.
+    pub base_fee: Amount,
+    /// OPG burned for gas.
+    pub burned: Amount,
+    /// OPG to the proposer or, where the proposer has no account, to the pool.
+    pub tip: Amount,
+    /// What it did, in order; empty when refused.
+    pub effects: Vec<Effect>,
+}
+
+impl TxOutcome {
+    /// 0 on success, else [`Refusal::number`].
+    pub fn code(&self) -> u32 {
+        self.refusal.as_ref().map_or(0, Refusal::number)
+    }
+
+    /// The code space of [`TxOutcome::code`]: empty on success.
+    pub fn codespace(&self) -> &'static str {
+        if self.refusal.is_some() { "haca" } else { "" }
+    }
+
+    /// One JSON object: `code`, and for a refusal `message` and `hint`.
+    pub fn log(&self) -> String {
+        match &self.refusal {
+            None => serde_json::json!({ "code": "ok" }),
+            Some(refusal) => serde_json::json!({
+                "code": refusal.code(),
+                "message": refusal.to_string(),
+                "hint": refusal.hint(),
+            }),
+        }
+        .to_string()
+    }
+}
+
+/// What a block did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockOutcome {
+    /// The block.
+    pub height: Height,
+    /// The settlement tick it ran at.
+    pub tick: Tick,
+    /// Whether its budget was exhausted, so that the clock stands still.
+    pub exhausted: bool,
+    /// OPG burned per unit of gas in this block.
+    pub base_fee: Amount,
+    /// The base fee of the next block.
+    pub next_base_fee: Amount,
+    /// Gas burned by all transactions.
+    pub gas_used: Gas,
+    /// OPG burned by the block, slashed stake included.
+    pub burned: Amount,
+    /// Paid from the pool to the proposer.
+    pub reward: Amount,
+    /// What matured at the start of the block.
+    pub swept: Vec<Effect>,
+    /// One outcome per transaction, in order.
+    pub txs: Vec<TxOutcome>,
+    /// The settled receipts in order: the leaves of the receipt tree.
+    pub settlements: Vec<Settlement>,
+    /// RFC 6962 root of `settlements`, as written under `receipts/<height>`; `None` when there are none.
+    pub receipt_root: Option<[u8; 32]>,
+    /// What to commit.
+    pub writes: Writes,
+}

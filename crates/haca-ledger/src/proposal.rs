@@ -1,0 +1,327 @@
+//! Which transactions may wait in a mempool and stand in a proposed block.
+//!
+//! [`select_proposal`] and [`check_proposal`] apply one rule to the same committed state, so an honest proposal is
+//! accepted by everybody. Bad proofs do not make a proposal bad: they are executed and burn their gas.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haca_wire::{Address, Amount, AssetId, Gas, Height, Inference, Nonce, TxHash, state::key};
+use thiserror::Error;
+
+use crate::admission::{Gate, Priced};
+use crate::check::{CheckProof, ModelFacts};
+use crate::error::LedgerError;
+use crate::fee::usable_gas;
+use crate::message::{Execution, Rules, Stop};
+use crate::outcome::tx_hash;
+use crate::overlay::{Overlay, read};
+use crate::refusal::Refusal;
+use crate::state_reader::StateReader;
+
+/// How thoroughly a mempool looks at a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckMode {
+    /// First sight: everything, evidence included.
+    New,
+    /// After a block: everything but signatures and evidence, which do not change.
+    Again,
+}
+
+/// A transaction that a mempool may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Its hash.
+    pub hash: TxHash,
+    /// Who acts.
+    pub sender: Address,
+    /// Who pays for gas.
+    pub gas_payer: Address,
+    /// Its gas.
+    pub gas: Gas,
+    /// OPG to set aside for it: gas x base fee + tip.
+    pub reserve: Amount,
+    /// The proposer's tip.
+    pub tip: Amount,
+    /// Last height that can include it.
+    pub expiry: Height,
+}
+
+/// Why a proposed block is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProposalRefusal {
+    /// The transactions are too many bytes.
+    #[error("{found} bytes of transactions, expected at most {expected}")]
+    Bytes {
+        /// Bytes.
+        found: u64,
+        /// The most.
+        expected: u64,
+    },
+    /// The transactions need too much gas.
+    #[error("{found} gas, expected at most {expected}")]
+    Gas {
+        /// Gas.
+        found: Gas,
+        /// The most.
+        expected: Gas,
+    },
+    /// A transaction can't be admitted.
+    #[error("transaction {index}: {refusal}")]
+    Transaction {
+        /// Its position.
+        index: usize,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+impl ProposalRefusal {
+    /// A stable identifier for programs and documentation.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Bytes { .. } => "ledger.proposal_bytes",
+            Self::Gas { .. } => "ledger.proposal_gas",
+            Self::Transaction { .. } => "ledger.proposal_transaction",
+        }
+    }
+}
+
+/// Whether a mempool may hold `bytes`, given the OPG already `reserved` by waiting transactions of the same payer
+/// of gas. Evidence is verified last, only for who can pay; the message runs on a copy of the state after the
+/// last block, so a transaction that needs another one first is refused until that one is committed.
+pub fn check_tx(
+    state: &dyn StateReader,
+    bytes: &[u8],
+    mode: CheckMode,
+    reserved: &dyn Fn(Address) -> Amount,
+    checker: &dyn CheckProof,
+) -> Result<Result<Admission, Refusal>, LedgerError> {
+    match try_check_tx(state, bytes, mode, reserved, checker) {
+        Ok(admission) => Ok(Ok(admission)),
+        Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+fn try_check_tx(
+    state: &dyn StateReader,
+    bytes: &[u8],
+    mode: CheckMode,
+    reserved: &dyn Fn(Address) -> Amount,
+    checker: &dyn CheckProof,
+) -> Result<Admission, Stop> {
+    let verified = Verified(checker);
+    let checker: &dyn CheckProof = match mode {
+        CheckMode::New => checker,
+        CheckMode::Again => &verified,
+    };
+    let gate = Gate::open(state, checker)?;
+    let priced = gate.price(bytes)?;
+    let gas_payer = priced.payer();
+    let mut overlay = Overlay::new(state);
+    let found = overlay.balance(gas_payer, AssetId::OPG)?;
+    let found = Amount(found.0.saturating_sub(reserved(gas_payer).0));
+    if found < priced.cost {
+        return Err(Refusal::CannotPayGas {
+            found,
+            expected: priced.cost,
+        }
+        .into());
+    }
+    if mode == CheckMode::New {
+        gate.check_signatures(&priced.tx)?;
+    }
+    let hash = tx_hash(bytes);
+    charge(&mut overlay, &priced)?;
+    dry_run(&gate, &mut overlay, &priced, hash)?;
+    let meta = &priced.tx.transaction.meta;
+    Ok(Admission {
+        hash,
+        sender: meta.sender,
+        gas_payer,
+        gas: priced.gas,
+        reserve: priced.cost,
+        tip: meta.tip,
+        expiry: meta.expiry,
+    })
+}
+
+fn charge(overlay: &mut Overlay<'_>, priced: &Priced) -> Result<(), Stop> {
+    use crate::bank::Purse;
+    let from = Purse::Balance(priced.payer());
+    overlay.shift(AssetId::OPG, from, Purse::Burned, priced.cost)
+}
+
+fn dry_run(gate: &Gate<'_>, overlay: &mut Overlay<'_>, priced: &Priced, hash: TxHash) -> Result<(), Stop> {
+    let rules = Rules {
+        checker: gate.checker,
+        params: gate.params,
+        domain: gate.domain,
+        height: gate.height,
+        tick: gate.tick,
+    };
+    let mut execution = Execution {
+        rules: &rules,
+        state: overlay,
+        tx: hash,
+        sender: priced.tx.transaction.meta.sender,
+        effects: Vec::new(),
+    };
+    execution.run(&priced.tx.transaction.message)
+}
+
+/// A checker for evidence that was verified when the transaction was first seen.
+struct Verified<'a>(&'a dyn CheckProof);
+
+impl CheckProof for Verified<'_> {
+    fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
+        self.0.facts(verifying_key)
+    }
+
+    fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas> {
+        self.0.gas(verifying_key, batch)
+    }
+
+    fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
+        self.0.registration_gas(verifying_key)
+    }
+
+    fn registration(&self, _: &[u8], _: &[u8]) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn settlement(&self, _: &[u8], _: &[u8; 32], _: &[Inference], _: &[u8]) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+/// Whether `txs` may be the next block: each decodes, holds its terms and its signatures, is paid for out of the
+/// committed balances, and all fit the budget together.
+pub fn check_proposal(
+    state: &dyn StateReader,
+    txs: &[Vec<u8>],
+    checker: &dyn CheckProof,
+) -> Result<Result<(), ProposalRefusal>, LedgerError> {
+    let gate = Gate::open(state, checker)?;
+    let mut draft = Draft::default();
+    for (index, bytes) in txs.iter().enumerate() {
+        let priced = match gate.price(bytes) {
+            Ok(priced) => priced,
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Refused(refusal)) => {
+                return Ok(Err(ProposalRefusal::Transaction { index, refusal }));
+            }
+        };
+        match draft.add(&gate, &priced, bytes.len())? {
+            Ok(()) => {}
+            Err(Misfit::Refused(refusal)) => {
+                return Ok(Err(ProposalRefusal::Transaction { index, refusal }));
+            }
+            Err(Misfit::Full(refusal)) => return Ok(Err(refusal)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// The candidates that make up the next block, best paid first, within `max_bytes` and the block's own limits.
+/// Returns their positions in `candidates`, in the order of the block.
+pub fn select_proposal(
+    state: &dyn StateReader,
+    candidates: &[Vec<u8>],
+    max_bytes: u64,
+    checker: &dyn CheckProof,
+) -> Result<Vec<usize>, LedgerError> {
+    let gate = Gate::open(state, checker)?;
+    let mut priced = Vec::new();
+    for (index, bytes) in candidates.iter().enumerate() {
+        match gate.price(bytes) {
+            Ok(tx) => priced.push((index, bytes.len(), tx)),
+            Err(Stop::Refused(_)) => {}
+            Err(Stop::Failed(error)) => return Err(error),
+        }
+    }
+    // Stable: equal tips per gas keep the order of arrival.
+    priced.sort_by_key(|(_, _, tx)| core::cmp::Reverse(tip_density(tx)));
+    let mut draft = Draft::default();
+    let mut chosen = Vec::new();
+    for (index, len, tx) in &priced {
+        if draft.bytes.saturating_add(*len as u64) > max_bytes {
+            continue;
+        }
+        if draft.add(&gate, tx, *len)?.is_ok() {
+            chosen.push(*index);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Tip per million gas.
+fn tip_density(tx: &Priced) -> u128 {
+    let scaled = tx.tx.transaction.meta.tip.0.saturating_mul(1_000_000);
+    scaled.checked_div(u128::from(tx.gas.0)).unwrap_or(scaled)
+}
+
+/// A block being put together.
+#[derive(Default)]
+struct Draft {
+    gas: u64,
+    bytes: u64,
+    nonces: BTreeSet<(Address, Nonce)>,
+    costs: BTreeMap<Address, u128>,
+}
+
+/// Why a transaction does not fit a draft.
+enum Misfit {
+    Refused(Refusal),
+    Full(ProposalRefusal),
+}
+
+impl Draft {
+    /// Adds a transaction, or leaves the draft as it is.
+    fn add(
+        &mut self,
+        gate: &Gate<'_>,
+        priced: &Priced,
+        len: usize,
+    ) -> Result<Result<(), Misfit>, LedgerError> {
+        let bytes = self.bytes.saturating_add(len as u64);
+        if bytes > gate.params.block_bytes {
+            return Ok(Err(Misfit::Full(ProposalRefusal::Bytes {
+                found: bytes,
+                expected: gate.params.block_bytes,
+            })));
+        }
+        let gas = self.gas.saturating_add(priced.gas.0);
+        let usable = usable_gas(&gate.params);
+        if gas > usable.0 {
+            return Ok(Err(Misfit::Full(ProposalRefusal::Gas {
+                found: Gas(gas),
+                expected: usable,
+            })));
+        }
+        let meta = &priced.tx.transaction.meta;
+        let nonce = (meta.sender, meta.nonce);
+        if self.nonces.contains(&nonce) {
+            return Ok(Err(Misfit::Refused(Refusal::NonceUsed { height: gate.height })));
+        }
+        let payer = priced.payer();
+        let before = self.costs.get(&payer).copied().unwrap_or_default();
+        let costs = before.saturating_add(priced.cost.0);
+        let found: Amount = read(gate.state, &key::balance(payer, AssetId::OPG))?.unwrap_or_default();
+        if found.0 < costs {
+            return Ok(Err(Misfit::Refused(Refusal::CannotPayGas {
+                found,
+                expected: Amount(costs),
+            })));
+        }
+        if let Err(refusal) = gate.check_signatures(&priced.tx) {
+            return Ok(Err(Misfit::Refused(refusal)));
+        }
+        self.bytes = bytes;
+        self.gas = gas;
+        self.nonces.insert(nonce);
+        self.costs.insert(payer, costs);
+        Ok(Ok(()))
+    }
+}
