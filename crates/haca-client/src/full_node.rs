@@ -242,6 +242,15 @@ impl NodeClient {
 
     /// A record of the state, unproven.
     pub fn record<T: Decode>(&self, key: &[u8]) -> Result<Option<T>, ClientError> {
+        self.decode_entry(key, self.entry(key, None)?)
+    }
+
+    /// A record of the state at a height, unproven.
+    pub fn record_at<T: Decode>(&self, key: &[u8], height: Height) -> Result<Option<T>, ClientError> {
+        self.decode_entry(key, self.entry(key, Some(height))?)
+    }
+
+    fn decode_entry<T: Decode>(&self, key: &[u8], entry: ProvenEntry) -> Result<Option<T>, ClientError> {
         let decode = |value: Vec<u8>| {
             T::decode_all(&value).map_err(|error| ClientError::Malformed {
                 url: self.http.url(&format!("/v1/state/{}", hex::encode(key))),
@@ -249,7 +258,7 @@ impl NodeClient {
                 expected: "a state record",
             })
         };
-        self.entry(key, None)?.value.map(decode).transpose()
+        entry.value.map(decode).transpose()
     }
 
     /// Which network the node is on, by its word.

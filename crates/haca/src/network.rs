@@ -1,0 +1,237 @@
+//! A network on this machine: its directory, its processes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use haca_client::{InferenceClient, NodeClient};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Exit, Failure};
+use crate::session::replace;
+
+/// How long a process may take to become ready.
+const READY: Duration = Duration::from_secs(60);
+/// How often readiness is looked at.
+const POLL: Duration = Duration::from_millis(25);
+
+/// The addresses of a network, in `network.json` of its directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NetworkFile {
+    /// The full node's API.
+    pub(crate) node_url: String,
+    /// The inference node's API.
+    pub(crate) inference_url: String,
+    /// Hash of the genesis document: what a user has to trust.
+    pub(crate) trust: String,
+    /// "dev" or "cometbft".
+    pub(crate) engine: String,
+}
+
+/// A network's directory.
+pub(crate) struct Network {
+    pub(crate) dir: PathBuf,
+    pub(crate) file: NetworkFile,
+}
+
+impl Network {
+    /// Reads the directory of a network.
+    pub(crate) fn load(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join("network.json");
+        let bytes = std::fs::read(&path).map_err(|_| {
+            Failure::usage(
+                "cli.no_network",
+                format!("{} holds no network", dir.display()),
+                "start one with `haca up`, or name a node with --node",
+            )
+        })?;
+        let file = serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::usage(
+                "cli.damaged_file",
+                format!("{} is damaged: {error}", path.display()),
+                "`haca up` writes it anew",
+            )
+        })?;
+        Ok(Self { dir: dir.to_owned(), file })
+    }
+
+    /// Writes `network.json`.
+    pub(crate) fn save(&self) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(&self.file).unwrap_or_default();
+        replace(&self.dir.join("network.json"), &text)
+    }
+
+    /// The full node's home.
+    pub(crate) fn node_home(&self) -> PathBuf {
+        self.dir.join("node")
+    }
+
+    /// The genesis document.
+    pub(crate) fn genesis(&self) -> PathBuf {
+        self.node_home().join("genesis.json")
+    }
+
+    /// The inference node's home.
+    pub(crate) fn inference_home(&self) -> PathBuf {
+        self.dir.join("inference")
+    }
+
+    /// The user's wallet, channel and receipts.
+    pub(crate) fn user(&self) -> PathBuf {
+        self.dir.join("user")
+    }
+
+    /// Starts the full node as a process of its own and waits until it is ready.
+    pub(crate) fn start_node(&self, listen: &str, detach: bool) -> Result<Process, Failure> {
+        let mut process = Process::start(
+            "full node",
+            &self.dir.join("logs/node.log"),
+            &["node".as_ref(), "start".as_ref(), "--home".as_ref(), self.node_home().as_os_str()],
+            &["--engine", &self.file.engine, "--listen", listen],
+            detach,
+        )?;
+        let client = NodeClient::new(&self.file.node_url);
+        process.wait_ready(|| client.is_ready())?;
+        Ok(process)
+    }
+
+    /// Starts the inference node as a process of its own and waits until it is ready.
+    pub(crate) fn start_inference(&self, listen: &str, detach: bool) -> Result<Process, Failure> {
+        let mut process = Process::start(
+            "inference node",
+            &self.dir.join("logs/inference.log"),
+            &["serve".as_ref(), "--home".as_ref(), self.inference_home().as_os_str()],
+            &["--node", &self.file.node_url, "--trust", &self.file.trust, "--listen", listen],
+            detach,
+        )?;
+        let client = InferenceClient::new(&self.file.inference_url);
+        process.wait_ready(|| client.is_ready())?;
+        Ok(process)
+    }
+}
+
+/// A free port of the loopback address, as `127.0.0.1:PORT`.
+pub(crate) fn free_address() -> Result<String, Failure> {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0");
+    let address = socket.and_then(|socket| socket.local_addr());
+    address.map(|address| address.to_string()).map_err(|error| {
+        Failure::new(Exit::Failure, "cli.no_port", error, "check that the loopback interface is up")
+    })
+}
+
+/// A child process with its output in a log file. It is ended when dropped, unless it was let go.
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    detached: bool,
+}
+
+impl Process {
+    /// Starts this very program with other arguments.
+    fn start(
+        name: &'static str,
+        log: &Path,
+        paths: &[&std::ffi::OsStr],
+        arguments: &[&str],
+        detach: bool,
+    ) -> Result<Self, Failure> {
+        if let Some(folder) = log.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, "create", &error))?;
+        }
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .map_err(|error| Failure::file(log, "write", &error))?;
+        let failed = |error: std::io::Error| {
+            Failure::new(
+                Exit::Failure,
+                "cli.spawn",
+                format!("cannot start the {name}: {error}"),
+                "check limits on processes and memory",
+            )
+        };
+        let errors = file.try_clone().map_err(failed)?;
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut command = Command::new(program);
+        command.args(paths).args(arguments).stdin(Stdio::null()).stdout(file).stderr(errors);
+        #[cfg(unix)]
+        if detach {
+            // A group of its own, so that the terminal's interrupt does not reach it.
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        }
+        let child = command.spawn().map_err(failed)?;
+        Ok(Self { name, child, log: log.to_owned(), detached: false })
+    }
+
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets the process live on when this value goes.
+    pub(crate) fn let_go(mut self) {
+        self.detached = true;
+    }
+
+    /// The exit status when the process has ended.
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// What a process that ended by itself is reported as.
+    pub(crate) fn death(&self) -> Failure {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let error = text.lines().rev().find(|line| line.starts_with("error")).or(text.lines().last());
+        Failure::new(
+            Exit::Failure,
+            "cli.process_ended",
+            format!("the {} ended: {}", self.name, error.unwrap_or("no word in its log")),
+            format!("its log is {}", self.log.display()),
+        )
+    }
+
+    fn wait_ready(&mut self, ready: impl Fn() -> bool) -> Result<(), Failure> {
+        let start = Instant::now();
+        while !ready() {
+            if self.ended().is_some() {
+                return Err(self.death());
+            }
+            if start.elapsed() > READY {
+                return Err(Failure::new(
+                    Exit::Failure,
+                    "cli.not_ready",
+                    format!("the {} is not ready after {} s", self.name, READY.as_secs()),
+                    format!("its log is {}", self.log.display()),
+                ));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Asks the process to end, and ends it when it does not.
+    pub(crate) fn stop(&mut self) {
+        #[cfg(unix)]
+        let _ = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            if self.ended().is_some() {
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.detached {
+            self.stop();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Making a new network on this machine: keys, genesis, the model that it starts with.
+
+use std::path::Path;
+
+use haca_client::Wallet;
+use haca_ledger::genesis::{
+    Genesis, GenesisAsset, GenesisBalance, GenesisParams, GenesisProposer, Text, standard_params,
+};
+use haca_node::engine::ValidatorKey;
+use haca_wire::{Address, Amount, GenesisHash};
+
+use crate::failure::{Exit, Failure};
+use crate::network::{Network, NetworkFile};
+use crate::session::{client, write};
+
+/// The CometBFT chain identifier of local networks.
+const CHAIN_NAME: &str = "haca-local-1";
+/// Their number in the EIP-712 domain.
+const CHAIN_ID: u64 = 7410;
+/// Validators of a local network.
+const VALIDATORS: usize = 4;
+/// One OPG in its smallest unit.
+const OPG: u128 = 1_000_000_000;
+/// One DUSD, the fee asset of local networks, in its smallest unit.
+const DUSD: u128 = 1_000_000;
+/// All OPG there will ever be.
+const OPG_ISSUED: u128 = 1_000_000_000 * OPG;
+/// OPG set aside to pay validators.
+const POOL: u128 = 100_000_000 * OPG;
+
+/// The handwritten digits model that local networks serve.
+pub(crate) const DIGITS_MODEL: &[u8] = include_bytes!("../../../models/digits/digits.haca");
+
+/// Makes keys, genesis and homes in a directory that holds no network yet. An interrupted attempt is continued:
+/// `network.json` is written last.
+pub(crate) fn create(dir: &Path, engine: &str) -> Result<Network, Failure> {
+    std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, "create", &error))?;
+    let file = NetworkFile {
+        node_url: String::new(),
+        inference_url: String::new(),
+        trust: String::new(),
+        engine: engine.to_owned(),
+    };
+    let mut network = Network { dir: dir.to_owned(), file };
+    let user = Wallet::load_or_create(&network.user().join("wallet.key")).map_err(client)?;
+    let operator = Wallet::load_or_create(&network.inference_home().join("account.key")).map_err(client)?;
+    let treasury = Wallet::load_or_create(&dir.join("treasury.key")).map_err(client)?;
+    let models = network.inference_home().join("models");
+    std::fs::create_dir_all(&models).map_err(|error| Failure::file(&models, "create", &error))?;
+    write(&models.join("digits.haca"), DIGITS_MODEL)?;
+    let home = network.node_home();
+    let genesis = if network.genesis().exists() {
+        std::fs::read(network.genesis()).map_err(|error| Failure::file(&network.genesis(), "read", &error))?
+    } else {
+        let validators = if engine == "cometbft" { 1 } else { VALIDATORS };
+        let keys = (0..validators).map(|_| ValidatorKey::generate()).collect::<Result<Vec<_>, _>>();
+        let keys = keys.map_err(node)?;
+        let state = app_state(&keys, user.address(), operator.address(), treasury.address())?;
+        haca_node::home::create(&home, CHAIN_NAME, &keys, &state).map_err(node)?
+    };
+    network.file.trust = GenesisHash(*blake3::hash(&genesis).as_bytes()).to_string();
+    Ok(network)
+}
+
+/// The ledger's first state: validators are paid to the treasury, which holds what nobody else does.
+fn app_state(
+    keys: &[ValidatorKey],
+    user: Address,
+    operator: Address,
+    treasury: Address,
+) -> Result<serde_json::Value, Failure> {
+    let held = [
+        (user, 0, 100 * OPG),
+        (user, 1, 1_000 * DUSD),
+        (operator, 0, 10_000 * OPG),
+        (operator, 1, 1_000 * DUSD),
+        (treasury, 0, OPG_ISSUED - POOL - 10_100 * OPG),
+        (treasury, 1, 998_000 * DUSD),
+    ];
+    let balance = |(account, asset, amount)| GenesisBalance {
+        account: Text(account),
+        asset,
+        amount: Text(Amount(amount)),
+    };
+    let asset = |id, symbol: &str, decimals, issued| GenesisAsset {
+        id,
+        symbol: symbol.to_owned(),
+        decimals,
+        issued: Text(Amount(issued)),
+    };
+    let proposer = |key: &ValidatorKey| {
+        let mut validator = [0; 20];
+        validator.copy_from_slice(key.address()?.as_bytes());
+        Some(GenesisProposer { validator: Text(Address(validator)), account: Text(treasury) })
+    };
+    let proposers = keys.iter().map(proposer).collect::<Option<Vec<_>>>();
+    let genesis = Genesis {
+        chain_id: CHAIN_ID,
+        assets: vec![asset(0, "OPG", 9, OPG_ISSUED), asset(1, "DUSD", 6, 1_000_000 * DUSD)],
+        balances: held.map(balance).to_vec(),
+        pool: Text(Amount(POOL)),
+        proposers: proposers.unwrap_or_default(),
+        params: GenesisParams::from(standard_params()),
+    };
+    serde_json::to_value(&genesis)
+        .map_err(|error| Failure::new(Exit::Failure, "cli.genesis", error, "this is a defect: report it"))
+}
+
+/// A full node's error as the command's failure.
+pub(crate) fn node(error: haca_node::NodeError) -> Failure {
+    Failure::new(Exit::Failure, error.code(), &error, error.hint())
+}

@@ -1,0 +1,286 @@
+//! `haca verify`, and what other commands show of orders, receipts and settlements.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use haca_client::{NodeClient, SettledReceipt};
+use haca_verify::{
+    Answer, Check, CheckState, Checkpoint, Outcome, Policy, Report, SettledInference, verify_answer,
+    verify_bundle,
+};
+use haca_wire::{
+    Decode, Domain, EvidenceKind, GenesisHash, Item, Order, Receipt, ReceiptHash, Signed,
+};
+use serde_json::{Value, json};
+
+use crate::args::Verify;
+use crate::failure::{Exit, Failure};
+use crate::screen::{Ink, Screen};
+use crate::session::{Exchange, Session, client};
+
+/// Runs the command.
+pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<u8, Failure> {
+    let trust: GenesisHash = verify.trust.parse().map_err(|error| {
+        Failure::usage("cli.trust", error, "the genesis hash is 0x and 64 hexadecimal digits")
+    })?;
+    let policy = policy(verify)?;
+    let now = verify.at.unwrap_or_else(now_unix_s);
+    let bytes = match verify.subject.parse::<ReceiptHash>() {
+        Ok(receipt) => fetch(verify, trust, receipt, screen)?,
+        Err(_) => read_bundle(Path::new(&verify.subject))?,
+    };
+    let report = verify_bundle(&bytes, trust, now, &policy);
+    show(&report, screen);
+    screen.object(&report_json(&report));
+    Ok(match report.outcome() {
+        Outcome::Verified => 0,
+        Outcome::Unverifiable => Exit::Unverifiable as u8,
+        Outcome::Rejected if policy_alone(&report) => Exit::Policy as u8,
+        Outcome::Rejected => Exit::Rejected as u8,
+    })
+}
+
+/// Whether nothing failed but what the verifier's own policy asks for.
+fn policy_alone(report: &Report<SettledInference>) -> bool {
+    report.failures().all(|check| check.id.starts_with("policy."))
+}
+
+fn policy(verify: &Verify) -> Result<Policy, Failure> {
+    let mut policy = Policy::default();
+    if verify.accept_signed {
+        policy.accepted.push(EvidenceKind::Signed);
+    }
+    if let Some(text) = &verify.checkpoint {
+        let parsed = text.split_once(':').and_then(|(height, hash)| {
+            Some(Checkpoint { height: height.parse().ok()?, hash: hash.parse().ok()? })
+        });
+        policy.checkpoint = Some(parsed.ok_or_else(|| {
+            Failure::usage("cli.checkpoint", "the checkpoint is unreadable", "write it as HEIGHT:HASH")
+        })?);
+    }
+    Ok(policy)
+}
+
+/// Reads a bundle, no more than one can be long.
+fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let failed = |error: std::io::Error| Failure::file(path, "read", &error);
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let limit = haca_wire::limit::BUNDLE_BYTES as u64;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Collects the bundle of a receipt from a node. Nothing the node says is believed: the bundle is verified as one
+/// from a file would be.
+fn fetch(
+    verify: &Verify,
+    trust: GenesisHash,
+    receipt: ReceiptHash,
+    screen: &Screen,
+) -> Result<Vec<u8>, Failure> {
+    let url = verify.node.as_deref().ok_or_else(|| {
+        Failure::usage("cli.no_node", "a receipt hash needs a full node", "name one with --node URL")
+    })?;
+    let dir = verify.files.as_deref().ok_or_else(|| {
+        Failure::usage(
+            "cli.no_files",
+            "request, response, order and receipt are needed beside the hash",
+            "name the directory that `haca infer` printed with --files DIR",
+        )
+    })?;
+    let read = |name: &str| {
+        let path = dir.join(name);
+        std::fs::read(&path).map_err(|error| Failure::file(&path, "read", &error))
+    };
+    let node = NodeClient::new(url);
+    let item = Item { order: decode(&read("order.bin")?)?, receipt: decode(&read("receipt.bin")?)? };
+    let step = screen.step("headers, proofs and evidence");
+    let settled = node.settled(receipt).map_err(client)?.ok_or_else(|| {
+        Failure::new(
+            Exit::SettlementUnknown,
+            "cli.not_settled_yet",
+            format!("the node knows no settlement of receipt {receipt}"),
+            "ask again later; past the order's settle-by tick the warranty can be claimed",
+        )
+    })?;
+    let bytes =
+        haca_client::build_bundle(&node, trust, &item, &settled, &read("request.json")?, &read("response.json")?)
+            .map_err(client)?;
+    step.done(&format!("{} bytes", bytes.len()));
+    Ok(bytes)
+}
+
+fn decode<T: Decode>(bytes: &[u8]) -> Result<T, Failure> {
+    T::decode_all(bytes)
+        .map_err(|error| Failure::usage(error.code(), error, "these files are written by `haca infer`"))
+}
+
+/// Collects the bundle of an exchange of this session.
+pub(crate) fn build_bundle(
+    session: &Session,
+    exchange: &Exchange,
+    settled: &SettledReceipt,
+) -> Result<Vec<u8>, Failure> {
+    let item = Item { order: exchange.order.clone(), receipt: exchange.answered.receipt.clone() };
+    haca_client::build_bundle(
+        &session.node,
+        session.domain.genesis,
+        &item,
+        settled,
+        &exchange.request,
+        &exchange.answered.response,
+    )
+    .map_err(client)
+}
+
+/// Checks an answer as soon as it is there: signatures, hashes, input tensors.
+pub(crate) fn answer(session: &Session, exchange: &Exchange) -> Result<(), Failure> {
+    let order = &exchange.order.value;
+    let record = session.node.model(order.model).map_err(client)?;
+    let channel = session.node.channel(order.channel).map_err(client)?;
+    let node = channel.map(|channel| session.node.node(channel.node)).transpose().map_err(client)?.flatten();
+    let facts = record.and_then(|record| haca_verify::ZkChecker.facts(&record.verifying_key).ok());
+    let (Some(node), Some(facts)) = (node, facts) else {
+        return Err(Failure::new(
+            Exit::Unverifiable,
+            "cli.unregistered",
+            "the node or its model is not registered",
+            "wait for the registration to be included",
+        ));
+    };
+    let item = Item { order: exchange.order.clone(), receipt: exchange.answered.receipt.clone() };
+    let report = verify_answer(&Answer {
+        domain: session.domain,
+        item: &item,
+        payer: session.wallet.address(),
+        signer: node.signer(),
+        request: &exchange.request,
+        response: &exchange.answered.response,
+        inputs: &facts.inputs,
+    });
+    match report.failures().next() {
+        None if report.outcome() == Outcome::Verified => Ok(()),
+        failure => Err(Failure::new(
+            Exit::Rejected,
+            failure.map_or("cli.answer_unverifiable", |check| check.id),
+            failure.map_or("the answer could not be checked".into(), describe),
+            format!("the answer and its receipt are in {}", exchange.dir.display()),
+        )),
+    }
+}
+
+fn describe(check: &Check) -> String {
+    let found = check.found.as_deref().unwrap_or("nothing");
+    match &check.expected {
+        Some(expected) => format!("{}: found {found}, expected {expected}", check.id),
+        None => format!("{}: found {found}", check.id),
+    }
+}
+
+/// Prints every check, done and not done, and the outcome.
+fn show(report: &Report<SettledInference>, screen: &Screen) {
+    for check in report.checks() {
+        let mark = match check.state {
+            CheckState::Pass => screen.ink(Ink::Green, "pass"),
+            CheckState::Fail => screen.ink(Ink::Red, "FAIL"),
+            CheckState::NotChecked => screen.ink(Ink::Yellow, "  – "),
+        };
+        let detail = match check.state {
+            CheckState::Pass => check.found.clone().unwrap_or_default(),
+            CheckState::Fail => describe(check),
+            CheckState::NotChecked => format!("not checked: {}", check.note),
+        };
+        screen.say(format!("{mark}  {:<28} {}", check.id, shorten(&detail, 88)));
+    }
+    let ink = if report.outcome() == Outcome::Verified { Ink::Green } else { Ink::Red };
+    let passed = report.checks().iter().filter(|check| check.state == CheckState::Pass).count();
+    screen.say(screen.ink(ink, format!("{} ({passed} checks passed)", report.outcome())));
+}
+
+fn shorten(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+/// A report as JSON.
+pub(crate) fn report_json(report: &Report<SettledInference>) -> Value {
+    let check = |check: &Check| {
+        json!({
+            "id": check.id,
+            "state": check.state.name(),
+            "found": check.found,
+            "expected": check.expected,
+            "note": check.note,
+        })
+    };
+    json!({
+        "outcome": report.outcome().name(),
+        "checks": report.checks().iter().map(check).collect::<Vec<_>>(),
+    })
+}
+
+/// An order as JSON.
+pub(crate) fn order_json(order: &Signed<Order>, domain: &Domain) -> Value {
+    let value = &order.value;
+    json!({
+        "hash": value.hash(domain).to_string(),
+        "channel": value.channel.to_string(),
+        "sequence": value.sequence.0,
+        "request": value.request.to_string(),
+        "model": value.model.to_string(),
+        "evidence": value.evidence.name(),
+        "max_fee": value.max_fee.to_string(),
+        "warranty": value.warranty.to_string(),
+        "settle_by": value.settle_by.0,
+        "signature": format!("{:?}", order.signature),
+        "payer": order.signer(domain).map(|payer| payer.to_string()).ok(),
+    })
+}
+
+/// A receipt as JSON.
+pub(crate) fn receipt_json(receipt: &Signed<Receipt>, domain: &Domain) -> Value {
+    let value = &receipt.value;
+    json!({
+        "hash": value.hash(domain).to_string(),
+        "order": value.order.to_string(),
+        "input_root": value.input_root.to_string(),
+        "output_root": value.output_root.to_string(),
+        "response": value.response.to_string(),
+        "units": value.units,
+        "fee": value.fee.to_string(),
+        "block_height": value.block_height.0,
+        "signer": value.signer.to_string(),
+        "signature": format!("{:?}", receipt.signature),
+    })
+}
+
+/// A settlement as JSON.
+pub(crate) fn settlement_json(settled: &SettledReceipt) -> Value {
+    let record = &settled.settlement;
+    json!({
+        "tx": record.tx.to_string(),
+        "height": settled.height.0,
+        "asset": record.asset.0,
+        "fee": record.fee.to_string(),
+        "payer": record.payer.to_string(),
+        "node": record.node.to_string(),
+        "payout": record.payout.to_string(),
+        "evidence": record.evidence.name(),
+    })
+}
+
+/// The value of the output named "class" in a response, where there is one.
+pub(crate) fn class_of(response: &[u8]) -> Option<i64> {
+    let json: Value = serde_json::from_slice(response).ok()?;
+    let outputs = json.get("outputs")?.as_array()?;
+    let class = outputs.iter().find(|output| output.get("name").is_some_and(|name| name == "class"))?;
+    class.get("data")?.get(0)?.as_i64()
+}
+
+fn now_unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
