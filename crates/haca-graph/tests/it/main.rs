@@ -1,0 +1,8 @@
+//! Tests of the integer graph through its public interface.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod build;
+mod codec;
+mod random;
+mod vectors;
