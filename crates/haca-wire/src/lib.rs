@@ -34,6 +34,7 @@ pub mod merkle;
 pub mod order;
 pub mod quant;
 pub mod receipt;
+pub mod render;
 pub mod state;
 pub mod tensor;
 pub mod tx;
