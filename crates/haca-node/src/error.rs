@@ -161,6 +161,15 @@ pub enum NodeError {
     /// The engine has stopped.
     #[error("the consensus engine has stopped")]
     EngineStopped,
+    /// There is no block yet.
+    #[error("there is no block yet")]
+    NotReady,
+    /// The ledger can't go on.
+    #[error(transparent)]
+    Ledger(haca_ledger::LedgerError),
+    /// The genesis document's `app_state` is refused.
+    #[error("genesis document: {0}")]
+    AppState(#[from] haca_ledger::GenesisError),
     /// The CometBFT binary was not found.
     #[error("cometbft was not found on PATH or in GOPATH/bin")]
     CometMissing,
@@ -221,6 +230,9 @@ impl NodeError {
             Self::MempoolFull { .. } => "tx.mempool_full",
             Self::TxRefused { .. } => "tx.refused",
             Self::EngineStopped => "node.engine_stopped",
+            Self::NotReady => "node.not_ready",
+            Self::Ledger(error) => error.code(),
+            Self::AppState(error) => error.code(),
             Self::CometMissing => "comet.missing",
             Self::CometVersion { .. } => "comet.version",
             Self::CometExited { .. } => "comet.exited",
@@ -251,6 +263,9 @@ impl NodeError {
             Self::TxTooLarge { .. } => "split the batch into smaller transactions",
             Self::MempoolFull { .. } => "send again in a few seconds",
             Self::TxRefused { .. } => "the message says which rule the transaction breaks; correct it and sign again",
+            Self::NotReady => "ask again in a second",
+            Self::Ledger(error) => error.hint(),
+            Self::AppState(error) => error.hint(),
             Self::EngineStopped => "the log says why it stopped; start the node again",
             Self::CometMissing => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",
             Self::CometVersion { .. } => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4, or pass --cometbft PATH",

@@ -25,7 +25,11 @@ pub mod consensus;
 pub mod driver;
 pub mod engine;
 pub mod error;
+pub mod evidence_memory;
 pub mod genesis;
+pub mod ledger_app;
+pub mod metrics;
+pub mod rest;
 pub mod store;
 
 pub use error::NodeError;

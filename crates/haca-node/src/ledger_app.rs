@@ -1,0 +1,265 @@
+//! The ledger behind consensus: executes blocks over the store and keeps what has been verified.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use haca_ledger::{
+    BlockContext, BlockOutcome, CheckMode, CheckProof, LedgerError, ReadError, StateReader, TxOutcome, check_proposal,
+    check_tx, execute_block, init_genesis, select_proposal,
+};
+use haca_wire::{Address, Amount, Encode as _, Height};
+
+use crate::{
+    application::{
+        AppHash, Application, BlockPosition, FinalizedBlock, Info, InitChain, ProvenValue, Query, TxResult,
+    },
+    consensus::hash::tx_hash,
+    error::NodeError,
+    evidence_memory::EvidenceMemory,
+    genesis::Genesis,
+    metrics::Metrics,
+    store::{BlockIndex, StagedBlock, StateView, Store},
+};
+
+/// Version of the state machine, as block headers carry it.
+pub const APP_VERSION: u64 = 1;
+
+/// The state as the ledger reads it.
+#[derive(Debug)]
+pub struct Committed<'a>(pub &'a StateView);
+
+impl StateReader for Committed<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        self.0.get(key).map_err(|error| Box::new(error) as ReadError)
+    }
+}
+
+/// A block that is executed and not committed.
+struct Staged {
+    block: StagedBlock,
+    index: BlockIndex,
+    outcome: BlockOutcome,
+    started: Instant,
+}
+
+/// The ledger as an [`Application`].
+pub struct LedgerApp {
+    genesis: Genesis,
+    store: Store,
+    evidence: EvidenceMemory,
+    metrics: Arc<Metrics>,
+    staged: Mutex<Option<Staged>>,
+    /// OPG set aside per payer of gas for transactions admitted since the last commit.
+    reserved: Mutex<BTreeMap<Address, Amount>>,
+}
+
+impl std::fmt::Debug for LedgerApp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LedgerApp").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LedgerApp {
+    /// The ledger of one network over its store. `checker` verifies the evidence.
+    pub fn new(
+        genesis: Genesis,
+        store: Store,
+        checker: Box<dyn CheckProof + Send>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            genesis,
+            store,
+            evidence: EvidenceMemory::new(checker, Arc::clone(&metrics)),
+            metrics,
+            staged: Mutex::default(),
+            reserved: Mutex::default(),
+        }
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn view(&self) -> Result<Arc<StateView>, NodeError> {
+        self.store.view().ok_or(NodeError::NotReady)
+    }
+
+    /// Verifies in parallel what executing `txs` will ask for. The results are the same without.
+    fn verify_ahead(&self, view: &StateView, txs: &[Vec<u8>]) -> Result<(), NodeError> {
+        let mut jobs = Vec::new();
+        for tx in txs {
+            use haca_wire::{Decode as _, SignedTransaction};
+            // Bytes that do not decode are refused by the ledger itself.
+            if let Ok(tx) = SignedTransaction::decode_all(tx) {
+                jobs.extend(haca_ledger::evidence_jobs(&Committed(view), &tx)?);
+            }
+        }
+        self.evidence.run_all(&jobs);
+        Ok(())
+    }
+}
+
+fn result(outcome: &TxOutcome) -> TxResult {
+    TxResult {
+        code: outcome.code(),
+        data: TxCost::of(outcome).encode(),
+        log: outcome.log(),
+        gas_wanted: outcome.gas_wanted.0,
+        gas_used: outcome.gas_used.0,
+    }
+}
+
+/// What a transaction cost, as its result data carries it: three amounts of OPG, 16 bytes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TxCost {
+    /// Burned per unit of gas.
+    pub base_fee: Amount,
+    /// Burned for gas.
+    pub burned: Amount,
+    /// Paid to the proposer.
+    pub tip: Amount,
+}
+haca_wire::codec_struct!(TxCost { base_fee, burned, tip });
+
+impl TxCost {
+    const fn of(outcome: &TxOutcome) -> Self {
+        Self {
+            base_fee: outcome.base_fee,
+            burned: outcome.burned,
+            tip: outcome.tip,
+        }
+    }
+}
+
+impl Application for LedgerApp {
+    fn info(&self) -> Result<Info, NodeError> {
+        let (height, app_hash) = self.store.tip().map_or((0, [0; 32]), |tip| (tip.height, tip.app_hash));
+        Ok(Info {
+            height,
+            app_hash,
+            app_version: APP_VERSION,
+        })
+    }
+
+    fn init_chain(&self, request: &InitChain) -> Result<AppHash, NodeError> {
+        if request.chain_id != self.genesis.chain_id.as_str() {
+            return Err(NodeError::Genesis {
+                what: "chain_id",
+                reason: format!("found {}, expected {}", request.chain_id, self.genesis.chain_id),
+            });
+        }
+        if let Some(tip) = self.store.tip() {
+            return Ok(tip.app_hash);
+        }
+        let outcome = init_genesis(&self.genesis.app_state, self.genesis.hash())?;
+        let staged = self.store.stage(0, outcome.writes.into_iter().collect())?;
+        Ok(self.store.commit(staged, &BlockIndex::default())?.app_hash)
+    }
+
+    fn check_tx(&self, tx: &[u8], recheck: bool) -> Result<TxResult, NodeError> {
+        let view = self.view()?;
+        let mode = if recheck { CheckMode::Again } else { CheckMode::New };
+        let reserved = |payer| lock(&self.reserved).get(&payer).copied().unwrap_or_default();
+        match check_tx(&Committed(&view), tx, mode, &reserved, &self.evidence)? {
+            Ok(admission) => {
+                let mut reserved = lock(&self.reserved);
+                let sum = reserved.entry(admission.gas_payer).or_default();
+                sum.0 = sum.0.saturating_add(admission.reserve.0);
+                Ok(TxResult {
+                    gas_wanted: admission.gas.0,
+                    ..TxResult::default()
+                })
+            }
+            Err(refusal) => Ok(TxResult {
+                code: refusal.number(),
+                log: serde_json::json!({
+                    "code": refusal.code(),
+                    "message": refusal.to_string(),
+                    "hint": refusal.hint(),
+                })
+                .to_string(),
+                ..TxResult::default()
+            }),
+        }
+    }
+
+    fn prepare_proposal(
+        &self,
+        _: BlockPosition,
+        txs: Vec<Vec<u8>>,
+        max_bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, NodeError> {
+        let view = self.view()?;
+        let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64, &self.evidence)?;
+        Ok(chosen.into_iter().filter_map(|position| txs.get(position).cloned()).collect())
+    }
+
+    fn process_proposal(&self, _: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError> {
+        let view = self.view()?;
+        Ok(check_proposal(&Committed(&view), txs, &self.evidence)?.is_ok())
+    }
+
+    fn finalize_block(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError> {
+        let started = Instant::now();
+        let view = self.view()?;
+        self.verify_ahead(&view, txs)?;
+        let context = BlockContext {
+            height: Height(position.height),
+            proposer: position.proposer,
+        };
+        let mut outcome = execute_block(&Committed(&view), &context, txs, &self.evidence)?;
+        let writes = std::mem::take(&mut outcome.writes);
+        let block = self.store.stage(position.height, writes.into_iter().collect())?;
+        let results: Vec<TxResult> = outcome.txs.iter().map(result).collect();
+        let app_hash = block.tip().app_hash;
+        let index = BlockIndex {
+            txs: txs.iter().map(|tx| tx_hash(tx)).collect(),
+            results: results.clone(),
+            settled: outcome
+                .settlements
+                .iter()
+                .map(|settlement| (settlement.receipt.0, settlement.encode()))
+                .collect(),
+        };
+        *lock(&self.staged) = Some(Staged {
+            block,
+            index,
+            outcome,
+            started,
+        });
+        Ok(FinalizedBlock { results, app_hash })
+    }
+
+    fn commit(&self) -> Result<(), NodeError> {
+        let staged = lock(&self.staged).take().ok_or(NodeError::OutOfOrder {
+            call: "commit",
+            found: 0,
+            expected: self.store.tip().map_or(0, |tip| tip.height.saturating_add(1)),
+        })?;
+        self.store.commit(staged.block, &staged.index)?;
+        // What still waits is checked again and reserves anew.
+        lock(&self.reserved).clear();
+        self.metrics.block(&staged.outcome, staged.started.elapsed());
+        Ok(())
+    }
+
+    fn query(&self, query: &Query) -> Result<ProvenValue, NodeError> {
+        let view = self.view()?;
+        view.prove(&query.key, query.height.unwrap_or(view.tip().height))
+    }
+}
+
+impl From<LedgerError> for NodeError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
