@@ -1,1 +1,44 @@
-//! Checks receipts and evidence and reports every check.
+//! Verification: from a genesis hash and bytes to a report of every check.
+//!
+//! Use this crate to decide whether an inference was answered, proven and settled as somebody says, without
+//! trusting anybody but the genesis hash: [`verify_bundle`]. The written form is `spec/verify.md`; its numbered
+//! steps stand at the lines that do them. [`ZkChecker`] is what a full node checks evidence with.
+//!
+//! # Key types
+//!
+//! [`Report`] with its [`Check`]s and [`Outcome`], [`Verified`], [`Policy`], [`SettledInference`].
+//!
+//! # Invariants
+//!
+//! No clock, no I/O, no panic on any input: the time is an argument, and what is false is a failed check, not an
+//! error. A [`Verified`] value comes from a report of this crate and from nowhere else. A required check that no
+//! step reached makes the outcome [`Outcome::Unverifiable`], never [`Outcome::Verified`].
+//!
+//! # Limits
+//!
+//! Those of [`haca_wire::limit`]; heights up to 2^62.
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used
+)]
+
+pub mod check_id;
+mod error;
+mod genesis;
+mod light_block;
+mod light_client;
+mod policy;
+mod report;
+mod state_proof;
+mod validators;
+
+pub use error::VerifyError;
+pub use genesis::{Genesis, genesis_hash};
+pub use light_block::{header_facts, light_block};
+pub use policy::{Checkpoint, Policy, SECURITY_FLOOR_BITS, SECURITY_NOTE_BITS, TRUSTING_PERIOD_S};
+pub use report::{Check, CheckState, Outcome, Report, Verified};
+pub use state_proof::StateProof;

@@ -1,0 +1,94 @@
+//! Proofs, checked by `haca-zk`.
+
+use haca_wire::{Decode, Gas, Inference, ModelId};
+use haca_zk::{ProofRejection, Statement, VerifyingKey};
+
+use crate::policy::SECURITY_FLOOR_BITS;
+
+/// What a verifying key says of its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZkFacts {
+    /// The identity of the model.
+    pub model: ModelId,
+    /// Multiply-accumulates of one inference.
+    pub units: u64,
+    /// The most inferences that one proof covers.
+    pub max_batch: usize,
+}
+
+/// Checks verifying keys and proofs. Holds nothing: every answer follows from the arguments alone. Errors are
+/// stable codes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ZkChecker;
+
+impl ZkChecker {
+    /// Decodes a verifying key and checks that its security reaches [`SECURITY_FLOOR_BITS`].
+    pub fn facts(&self, verifying_key: &[u8]) -> Result<ZkFacts, &'static str> {
+        let key = decode(verifying_key)?;
+        let max_batch = key.max_batch();
+        let (bits, _) = security_bits(&key, max_batch);
+        if bits < SECURITY_FLOOR_BITS {
+            return Err("zk.security");
+        }
+        Ok(ZkFacts {
+            model: key.model_id(),
+            units: key.manifest().graph.macs(),
+            max_batch,
+        })
+    }
+
+    /// Gas of verifying one proof of `batch` inferences, from the key alone; `None` when the key is malformed or
+    /// covers no such batch.
+    pub fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas> {
+        let key = decode(verifying_key).ok()?;
+        (1..=key.max_batch())
+            .contains(&batch)
+            .then(|| key.verification_gas(batch))
+    }
+
+    /// Gas of verifying the registration proof, from the key alone; `None` when the key is malformed.
+    pub fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
+        decode(verifying_key).ok().map(|key| key.registration_gas())
+    }
+
+    /// Verifies that committed weights and biases lie in their declared ranges.
+    pub fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str> {
+        let key = decode(verifying_key)?;
+        haca_zk::verify_registration(&key, proof).map_err(|rejection| rejection.code())
+    }
+
+    /// Verifies that the model produced the outputs, in this context.
+    pub fn settlement(
+        &self,
+        verifying_key: &[u8],
+        context: &[u8; 32],
+        inferences: &[Inference],
+        proof: &[u8],
+    ) -> Result<(), &'static str> {
+        verify(&decode(verifying_key)?, context, inferences, proof).map_err(|rejection| rejection.code())
+    }
+}
+
+fn decode(verifying_key: &[u8]) -> Result<VerifyingKey, &'static str> {
+    VerifyingKey::decode_all(verifying_key).map_err(|error| error.code())
+}
+
+/// Verifies one proof.
+pub(crate) fn verify(
+    key: &VerifyingKey,
+    context: &[u8; 32],
+    inferences: &[Inference],
+    proof: &[u8],
+) -> Result<(), ProofRejection> {
+    let statement = Statement {
+        context: *context,
+        inferences,
+    };
+    haca_zk::verify(key, &statement, proof)
+}
+
+/// Whole bits of security of a proof of `batch` inferences: round by round, and of the union of all terms.
+pub(crate) fn security_bits(key: &VerifyingKey, batch: usize) -> (u32, u32) {
+    let budget = key.security(batch);
+    (budget.round_by_round_bits, budget.union_bits)
+}

@@ -1,0 +1,15 @@
+//! Verification against chains, state trees and receipts made for the purpose, honest and not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod chain;
+mod forgery;
+mod light_client;
+mod mutation;
+mod network;
+mod settlement;
