@@ -1,0 +1,161 @@
+//! WHIR schedules: what a verifying key says about one commitment, and the configuration derived from it.
+
+use haca_wire::{Decode, DecodeError, Encode, Reader, codec::put_list};
+use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption, WhirConfig};
+
+use crate::ProofRejection;
+use crate::field::{Base, Challenger, Extension};
+
+/// Bits that each error term of an opening must reach by itself. Two more than the goal for the minimum, so that
+/// the union over all terms stays above its own goal.
+pub const TERM_BITS: usize = 130;
+/// Folding phases of one opening.
+pub const PHASES: usize = 8;
+/// Variables folded in one phase.
+pub const FOLD: u8 = 8;
+/// Base-two logarithm of the inverse code rate.
+pub const RATE: u8 = 12;
+/// Bits of proof of work before the queries of one phase.
+pub const GRINDING: u8 = 20;
+/// Variables of one commitment.
+pub const VARIABLES: usize = 28;
+/// Base-two logarithm of the length of a codeword; the two-adicity of the field is 32.
+pub const CODEWORD: usize = 31;
+/// Variables that may be left for the polynomial sent in the clear.
+pub const CLEAR_VARIABLES: usize = 6;
+
+/// The WHIR configuration of one commitment.
+pub(crate) type Config = WhirConfig<Extension, Base, Challenger>;
+
+/// How one polynomial commitment is opened: a fold and a code rate per phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Variables folded in each phase.
+    pub folds: Vec<u8>,
+    /// Base-two logarithm of the inverse rate of the code that each phase begins with.
+    pub log_inverse_rates: Vec<u8>,
+    /// Bits of proof of work before the queries of each phase.
+    pub grinding_bits: u8,
+}
+
+impl Encode for Schedule {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        put_list(out, &self.folds);
+        put_list(out, &self.log_inverse_rates);
+        self.grinding_bits.encode_into(out);
+    }
+}
+
+impl Decode for Schedule {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            folds: reader.list("folds", PHASES)?,
+            log_inverse_rates: reader.list("code rates", PHASES)?,
+            grinding_bits: u8::decode(reader)?,
+        })
+    }
+}
+
+/// One query phase: the shape of what the prover opens in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueryPhase {
+    /// Opened rows.
+    pub(crate) rows: usize,
+    /// Elements of a row.
+    pub(crate) width: usize,
+    /// Depth of the Merkle tree.
+    pub(crate) depth: usize,
+}
+
+impl Schedule {
+    /// Variables folded in the first phase; a table smaller than that cannot be committed.
+    pub fn first_fold(&self) -> usize {
+        self.folds.first().copied().map_or(0, usize::from)
+    }
+
+    /// Checks the domain of each number and that the schedule fits a polynomial of `variables` variables.
+    fn check(&self, variables: usize) -> Result<(), ProofRejection> {
+        let bad = |what| Err(ProofRejection::Parameter { what });
+        if variables == 0 || variables > VARIABLES {
+            return bad("number of variables");
+        }
+        if self.folds.is_empty() || self.folds.len() != self.log_inverse_rates.len() {
+            return bad("number of phases");
+        }
+        if self.folds.iter().any(|fold| !(1..=FOLD).contains(fold)) {
+            return bad("fold");
+        }
+        if self.log_inverse_rates.iter().any(|rate| !(1..=RATE).contains(rate)) {
+            return bad("code rate");
+        }
+        if self.grinding_bits > GRINDING {
+            return bad("grinding");
+        }
+        // Each fold but the last must be needed, and the rest must be short enough to send.
+        let mut rest = variables;
+        for (phase, fold) in self.folds.iter().enumerate() {
+            if phase > 0 && rest <= CLEAR_VARIABLES {
+                return bad("superfluous phase");
+            }
+            rest = rest
+                .checked_sub(usize::from(*fold))
+                .ok_or(ProofRejection::Parameter { what: "fold" })?;
+        }
+        if rest > CLEAR_VARIABLES {
+            return bad("number of phases");
+        }
+        let first_rate = self.log_inverse_rates.first().copied().map_or(0, usize::from);
+        if variables + first_rate > CODEWORD {
+            return bad("codeword length");
+        }
+        Ok(())
+    }
+
+    /// Derives the WHIR configuration in the Johnson regime. Capacity-regime parameters cannot be expressed.
+    pub(crate) fn config(&self, variables: usize) -> Result<Config, ProofRejection> {
+        self.check(variables)?;
+        let mut rates = self.log_inverse_rates.iter().map(|rate| usize::from(*rate));
+        let parameters = ProtocolParameters {
+            starting_log_inv_rate: rates.next().unwrap_or(1),
+            round_log_inv_rates: rates.collect(),
+            folding_factor: FoldingFactor::PerRound(self.folds.iter().map(|f| usize::from(*f)).collect()),
+            soundness_type: SecurityAssumption::JohnsonBound,
+            security_level: TERM_BITS,
+            pow_bits: usize::from(self.grinding_bits),
+        };
+        let what = "WHIR schedule";
+        let config =
+            WhirConfig::new(variables, parameters).map_err(|_| ProofRejection::Parameter { what })?;
+        if config.commitment_ood_samples() > 4
+            || config.starting_folding_pow_bits() > usize::from(GRINDING)
+            || config.round_parameters().iter().any(|round| {
+                round.pow_bits > usize::from(GRINDING)
+                    || round.folding_pow_bits > usize::from(GRINDING)
+                    || round.ood_samples > 4
+            })
+            || config.terminal().pow_bits > usize::from(GRINDING)
+        {
+            return Err(ProofRejection::Parameter { what });
+        }
+        Ok(config)
+    }
+}
+
+/// The query phases of a configuration: one per intermediate round, then the final one.
+pub(crate) fn query_phases(config: &Config) -> Vec<QueryPhase> {
+    let last = config.final_round_config();
+    config
+        .round_parameters()
+        .iter()
+        .chain([&last])
+        .map(|round| {
+            let positions = 1usize.checked_shl(round.log_folded_domain_size as u32).unwrap_or(usize::MAX);
+            QueryPhase {
+                // A phase that would query every position opens each once instead.
+                rows: round.num_queries.min(positions),
+                width: 1 << round.folding_factor,
+                depth: round.log_folded_domain_size,
+            }
+        })
+        .collect()
+}
