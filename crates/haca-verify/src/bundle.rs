@@ -344,7 +344,7 @@ fn check_evidence(
                 ),
                 Err(rejection) => checks.fail(
                     check_id::EVIDENCE_PROOF,
-                    &rejection,
+                    rejection,
                     "a proof that verifies",
                     rejection.code(),
                 ),

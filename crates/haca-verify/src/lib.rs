@@ -26,19 +26,27 @@
     clippy::expect_used
 )]
 
+mod answer;
+mod bundle;
 pub mod check_id;
 mod error;
 mod genesis;
 mod light_block;
 mod light_client;
 mod policy;
+mod receipt;
+mod rendering;
 mod report;
 mod state_proof;
 mod validators;
+mod zk;
 
+pub use answer::{Answer, ReceiptedAnswer, verify_answer};
+pub use bundle::{SettledInference, verify_bundle};
 pub use error::VerifyError;
 pub use genesis::{Genesis, genesis_hash};
 pub use light_block::{header_facts, light_block};
 pub use policy::{Checkpoint, Policy, SECURITY_FLOOR_BITS, SECURITY_NOTE_BITS, TRUSTING_PERIOD_S};
 pub use report::{Check, CheckState, Outcome, Report, Verified};
 pub use state_proof::StateProof;
+pub use zk::{ZkChecker, ZkFacts};

@@ -13,7 +13,7 @@ pub(crate) fn check_order(item: &Item, domain: &Domain, payer: Address, request:
         Ok(signer) => {
             checks.equal(id, signer, payer, "the payer signed the order");
         }
-        Err(error) => checks.fail(id, &error, payer, error.code()),
+        Err(error) => checks.fail(id, error, payer, error.code()),
     }
     checks.equal(
         check_id::ORDER_REQUEST,
@@ -36,7 +36,7 @@ pub(crate) fn check_receipt(item: &Item, domain: &Domain, response: &[u8], check
                 "the key that the receipt names signed it",
             );
         }
-        Err(error) => checks.fail(id, &error, receipt.signer, error.code()),
+        Err(error) => checks.fail(id, error, receipt.signer, error.code()),
     }
     checks.equal(
         check_id::RECEIPT_ORDER,

@@ -22,13 +22,16 @@ pub struct ZkFacts {
 pub struct ZkChecker;
 
 impl ZkChecker {
-    /// Decodes a verifying key and checks that its security reaches [`SECURITY_FLOOR_BITS`].
+    /// Decodes a verifying key and checks that the union of all terms of its security, for one inference and for the
+    /// largest batch, reaches [`SECURITY_FLOOR_BITS`].
     pub fn facts(&self, verifying_key: &[u8]) -> Result<ZkFacts, &'static str> {
         let key = decode(verifying_key)?;
         let max_batch = key.max_batch();
-        let (bits, _) = security_bits(&key, max_batch);
-        if bits < SECURITY_FLOOR_BITS {
-            return Err("zk.security");
+        for batch in [1, max_batch] {
+            let (_, union_bits) = security_bits(&key, batch);
+            if union_bits < SECURITY_FLOOR_BITS {
+                return Err("zk.security");
+            }
         }
         Ok(ZkFacts {
             model: key.model_id(),
@@ -90,5 +93,10 @@ pub(crate) fn verify(
 /// Whole bits of security of a proof of `batch` inferences: round by round, and of the union of all terms.
 pub(crate) fn security_bits(key: &VerifyingKey, batch: usize) -> (u32, u32) {
     let budget = key.security(batch);
-    (budget.round_by_round_bits, budget.union_bits)
+    (whole(budget.round_by_round_bits), whole(budget.union_bits))
+}
+
+/// Rounds down; below zero and what is no number count as zero.
+const fn whole(bits: f64) -> u32 {
+    bits as u32
 }
