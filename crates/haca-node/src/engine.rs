@@ -10,5 +10,6 @@ mod producer;
 pub use block_store::BlockStore;
 pub use chain::Chain;
 pub use key::ValidatorKey;
+pub(crate) use key::base64_encode;
 pub use mempool::{Mempool, MempoolLimits};
 pub use producer::{DevEngine, Pace};

@@ -161,6 +161,12 @@ pub enum NodeError {
     /// The engine has stopped.
     #[error("the consensus engine has stopped")]
     EngineStopped,
+    /// The engine ended by itself.
+    #[error("the consensus engine failed: {reason}")]
+    EngineFailed {
+        /// Why.
+        reason: String,
+    },
     /// There is no block yet.
     #[error("there is no block yet")]
     NotReady,
@@ -230,6 +236,7 @@ impl NodeError {
             Self::MempoolFull { .. } => "tx.mempool_full",
             Self::TxRefused { .. } => "tx.refused",
             Self::EngineStopped => "node.engine_stopped",
+            Self::EngineFailed { .. } => "node.engine_failed",
             Self::NotReady => "node.not_ready",
             Self::Ledger(error) => error.code(),
             Self::AppState(error) => error.code(),
@@ -266,6 +273,7 @@ impl NodeError {
             Self::NotReady => "ask again in a second",
             Self::Ledger(error) => error.hint(),
             Self::AppState(error) => error.hint(),
+            Self::EngineFailed { .. } => "start the node again; if it fails at the same height, report it with the log",
             Self::EngineStopped => "the log says why it stopped; start the node again",
             Self::CometMissing => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",
             Self::CometVersion { .. } => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4, or pass --cometbft PATH",

@@ -20,15 +20,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod abci;
 pub mod application;
+pub mod cli;
+pub mod cometbft;
 pub mod consensus;
 pub mod driver;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod evidence_memory;
 pub mod genesis;
+pub mod home;
 pub mod ledger_app;
 pub mod metrics;
+pub mod node;
 pub mod rest;
 pub mod store;
 

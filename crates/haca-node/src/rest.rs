@@ -14,6 +14,7 @@ use axum::{
 };
 
 pub use answer::Problem;
+pub(crate) use state::export_json;
 
 use crate::{driver::Driver, genesis::Genesis, ledger_app::LedgerApp, metrics::Metrics};
 

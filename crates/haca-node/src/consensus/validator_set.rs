@@ -232,13 +232,20 @@ impl ValidatorSet {
         let proposer = raw
             .proposer
             .as_ref()
-            .and_then(|p| account::Id::try_from(p.address.clone()).ok())
-            .or_else(|| members.first().map(|v| v.address))
-            .ok_or(ValidatorSetError::Empty)?;
-        let total_power = members.iter().fold(0_i64, |sum, v| sum.saturating_add(v.power));
+            .and_then(|p| account::Id::try_from(p.address.clone()).ok());
+        Self::from_members(members, proposer)
+    }
+
+    /// A set from members that are sorted and prioritised already. Without a known proposer the first stands in.
+    pub fn from_members(
+        validators: Vec<Validator>,
+        proposer: Option<account::Id>,
+    ) -> Result<Self, ValidatorSetError> {
+        let first = validators.first().ok_or(ValidatorSetError::Empty)?.address;
+        let total_power = validators.iter().fold(0_i64, |sum, v| sum.saturating_add(v.power));
         Ok(Self {
-            validators: members,
-            proposer,
+            validators,
+            proposer: proposer.unwrap_or(first),
             total_power,
         })
     }

@@ -1,0 +1,192 @@
+//! From ABCI messages to the application and back.
+
+use tendermint_proto::v0_38::{
+    abci::{
+        ExecTxResult, Request, RequestFinalizeBlock, RequestPrepareProposal, RequestProcessProposal, RequestQuery, Response,
+        ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseEcho, ResponseException,
+        ResponseFinalizeBlock, ResponseFlush, ResponseInfo, ResponseInitChain, ResponseListSnapshots,
+        ResponseLoadSnapshotChunk, ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
+        request::Value as Asked, response::Value as Answer, response_apply_snapshot_chunk, response_offer_snapshot,
+        response_process_proposal,
+    },
+    crypto::{ProofOp, ProofOps},
+};
+
+use crate::{
+    application::{Application, BlockPosition, InitChain, Query, TxResult},
+    consensus::hash::signed,
+    error::NodeError,
+};
+
+/// `type` of a `CheckTxRequest` that repeats an earlier one.
+const RECHECK: i32 = 1;
+/// Name of the proof format in query responses.
+const PROOF_TYPE: &str = "haca:ics23:jmt";
+
+/// Answers one request. An unknown request is an exception and nothing else happens; an error of the application is
+/// an exception too, and is returned as well, because the application can't go on.
+pub fn respond(app: &dyn Application, request: Request) -> (Response, Option<NodeError>) {
+    let exception = |error: String| Answer::Exception(ResponseException { error });
+    let (answer, failure) = match request.value {
+        None => (exception("unknown request".to_owned()), None),
+        Some(asked) => match answer(app, asked) {
+            Ok(answer) => (answer, None),
+            Err(error) => (exception(format!("{}: {error}", error.code())), Some(error)),
+        },
+    };
+    (Response { value: Some(answer) }, failure)
+}
+
+fn answer(app: &dyn Application, asked: Asked) -> Result<Answer, NodeError> {
+    Ok(match asked {
+        Asked::Echo(echo) => Answer::Echo(ResponseEcho { message: echo.message }),
+        Asked::Flush(_) => Answer::Flush(ResponseFlush {}),
+        Asked::Info(_) => {
+            let info = app.info()?;
+            Answer::Info(ResponseInfo {
+                data: "haca".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                app_version: info.app_version,
+                last_block_height: signed(info.height),
+                last_block_app_hash: if info.height == 0 { Vec::new() } else { info.app_hash.to_vec() }.into(),
+            })
+        }
+        Asked::InitChain(init) => {
+            let app_hash = app.init_chain(&InitChain {
+                chain_id: init.chain_id,
+                initial_height: unsigned(init.initial_height)?,
+            })?;
+            Answer::InitChain(ResponseInitChain {
+                app_hash: app_hash.to_vec().into(),
+                ..Default::default()
+            })
+        }
+        Asked::CheckTx(check) => {
+            let result = app.check_tx(&check.tx, check.r#type == RECHECK)?;
+            Answer::CheckTx(ResponseCheckTx {
+                code: result.code,
+                data: result.data.into(),
+                log: result.log,
+                gas_wanted: signed(result.gas_wanted),
+                gas_used: signed(result.gas_used),
+                ..Default::default()
+            })
+        }
+        Asked::PrepareProposal(prepare) => prepare_proposal(app, prepare)?,
+        Asked::ProcessProposal(process) => process_proposal(app, process)?,
+        Asked::FinalizeBlock(finalize) => finalize_block(app, finalize)?,
+        Asked::Commit(_) => {
+            app.commit()?;
+            Answer::Commit(ResponseCommit::default())
+        }
+        Asked::Query(query) => Answer::Query(state_query(app, query)?),
+        // There are no snapshots yet, so none is listed and none is taken.
+        Asked::ListSnapshots(_) => Answer::ListSnapshots(ResponseListSnapshots::default()),
+        Asked::LoadSnapshotChunk(_) => Answer::LoadSnapshotChunk(ResponseLoadSnapshotChunk::default()),
+        Asked::OfferSnapshot(_) => Answer::OfferSnapshot(ResponseOfferSnapshot {
+            result: response_offer_snapshot::Result::Reject.into(),
+        }),
+        Asked::ApplySnapshotChunk(_) => Answer::ApplySnapshotChunk(ResponseApplySnapshotChunk {
+            result: response_apply_snapshot_chunk::Result::Abort.into(),
+            ..Default::default()
+        }),
+        Asked::ExtendVote(_) | Asked::VerifyVoteExtension(_) => {
+            return Err(NodeError::Abci {
+                reason: "vote extensions are not enabled on this network".to_owned(),
+            });
+        }
+    })
+}
+
+fn unsigned(value: i64) -> Result<u64, NodeError> {
+    u64::try_from(value).map_err(|_| NodeError::Abci {
+        reason: format!("a height of {value}"),
+    })
+}
+
+fn position(
+    height: i64,
+    time: Option<tendermint_proto::google::protobuf::Timestamp>,
+    proposer: &[u8],
+) -> Result<BlockPosition, NodeError> {
+    Ok(BlockPosition {
+        height: unsigned(height)?,
+        time_unix_s: u64::try_from(time.map_or(0, |time| time.seconds)).unwrap_or(0),
+        proposer: proposer.try_into().map_err(|_| NodeError::Abci {
+            reason: format!("a proposer address of {} bytes", proposer.len()),
+        })?,
+    })
+}
+
+fn vectors<B: AsRef<[u8]>>(txs: &[B]) -> Vec<Vec<u8>> {
+    txs.iter().map(|tx| tx.as_ref().to_vec()).collect()
+}
+
+fn prepare_proposal(app: &dyn Application, asked: RequestPrepareProposal) -> Result<Answer, NodeError> {
+    let position = position(asked.height, asked.time, &asked.proposer_address)?;
+    let max_bytes = usize::try_from(asked.max_tx_bytes).unwrap_or(0);
+    let txs = app.prepare_proposal(position, vectors(&asked.txs), max_bytes)?;
+    Ok(Answer::PrepareProposal(ResponsePrepareProposal {
+        txs: txs.into_iter().map(Into::into).collect(),
+    }))
+}
+
+fn process_proposal(app: &dyn Application, asked: RequestProcessProposal) -> Result<Answer, NodeError> {
+    use response_process_proposal::ProposalStatus;
+    let position = position(asked.height, asked.time, &asked.proposer_address)?;
+    let status = match app.process_proposal(position, &vectors(&asked.txs))? {
+        true => ProposalStatus::Accept,
+        false => ProposalStatus::Reject,
+    };
+    Ok(Answer::ProcessProposal(ResponseProcessProposal { status: status.into() }))
+}
+
+fn finalize_block(app: &dyn Application, asked: RequestFinalizeBlock) -> Result<Answer, NodeError> {
+    let position = position(asked.height, asked.time, &asked.proposer_address)?;
+    let finalized = app.finalize_block(position, &vectors(&asked.txs))?;
+    Ok(Answer::FinalizeBlock(ResponseFinalizeBlock {
+        tx_results: finalized.results.into_iter().map(exec_result).collect(),
+        app_hash: finalized.app_hash.to_vec().into(),
+        ..Default::default()
+    }))
+}
+
+fn exec_result(result: TxResult) -> ExecTxResult {
+    ExecTxResult {
+        code: result.code,
+        data: result.data.into(),
+        log: result.log,
+        gas_wanted: signed(result.gas_wanted),
+        gas_used: signed(result.gas_used),
+        ..Default::default()
+    }
+}
+
+fn state_query(app: &dyn Application, asked: RequestQuery) -> Result<ResponseQuery, NodeError> {
+    let query = Query {
+        key: asked.data.to_vec(),
+        height: u64::try_from(asked.height).ok().filter(|height| *height > 0),
+    };
+    // A question that can't be answered is the asker's fault, not the application's end.
+    Ok(match app.query(&query) {
+        Ok(proven) => ResponseQuery {
+            key: proven.key.clone().into(),
+            value: proven.value.unwrap_or_default().into(),
+            height: signed(proven.height),
+            proof_ops: asked.prove.then(|| ProofOps {
+                ops: vec![ProofOp {
+                    r#type: PROOF_TYPE.to_owned(),
+                    key: proven.key,
+                    data: proven.proof,
+                }],
+            }),
+            ..Default::default()
+        },
+        Err(error) => ResponseQuery {
+            code: 1,
+            codespace: error.code().to_owned(),
+            log: error.to_string(),
+            ..Default::default()
+        },
+    })
+}

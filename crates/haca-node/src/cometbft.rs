@@ -1,0 +1,208 @@
+//! CometBFT as a child process that drives the application over a unix socket.
+
+mod binary;
+mod layout;
+mod process;
+mod rpc;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use haca_wire::TxHash;
+use tendermint_proto::v0_38::types;
+
+pub use binary::{COMETBFT_VERSION, find_binary};
+
+use crate::{
+    abci::{AbciAddress, AbciServer},
+    application::Application,
+    consensus::hash::tx_hash,
+    driver::{DecidedBlock, Driver, LightBlock, Status},
+    error::NodeError,
+    genesis::Genesis,
+    home::Home,
+};
+use process::Process;
+use rpc::Rpc;
+
+/// Time that CometBFT gets to answer after its start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a starting CometBFT is asked.
+const START_POLL: Duration = Duration::from_millis(50);
+
+/// How to run CometBFT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CometConfig {
+    /// The binary; `None` looks on PATH, then in GOPATH/bin.
+    pub binary: Option<PathBuf>,
+    /// Port of the RPC on the loopback interface; 0 takes a free one.
+    pub rpc_port: u16,
+    /// Port of the peer-to-peer network; 0 takes a free one.
+    pub p2p_port: u16,
+    /// Time between a commit and the next height.
+    pub timeout_commit: Duration,
+    /// Whether waiting transactions are checked again after each block.
+    pub recheck: bool,
+}
+
+impl Default for CometConfig {
+    fn default() -> Self {
+        Self {
+            binary: None,
+            rpc_port: 0,
+            p2p_port: 0,
+            timeout_commit: Duration::from_secs(1),
+            recheck: true,
+        }
+    }
+}
+
+/// A running CometBFT node.
+pub struct CometBft {
+    app: Arc<dyn Application>,
+    genesis_time: tendermint::Time,
+    rpc: Rpc,
+    process: Process,
+    server: Mutex<AbciServer>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl CometBft {
+    /// Starts CometBFT over `app`; returns once its RPC answers. `failed` is called once if it ends by itself.
+    pub fn start(
+        config: &CometConfig,
+        home: &Home,
+        genesis: &Genesis,
+        app: Arc<dyn Application>,
+        failed: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, NodeError> {
+        let binary = find_binary(config.binary.as_deref())?;
+        let ports = layout::Ports::choose(config)?;
+        let socket = layout::socket_path(home);
+        layout::write(home, genesis, config, &ports, &socket)?;
+        process::end_orphan(home)?;
+        let failure: Arc<OnceLock<String>> = Arc::default();
+        let failed = Arc::new(failed);
+        let server = {
+            let (failure, failed) = (Arc::clone(&failure), Arc::clone(&failed));
+            AbciServer::start(&AbciAddress::Unix(socket), Arc::clone(&app), move |error| {
+                let _ = failure.set(error.to_string());
+                failed();
+            })?
+        };
+        let process = {
+            let failure = Arc::clone(&failure);
+            Process::start(&binary, home, move |reason| {
+                let _ = failure.set(reason);
+                failed();
+            })?
+        };
+        let comet = Self {
+            app,
+            genesis_time: genesis.time,
+            rpc: Rpc::new(ports.rpc),
+            process,
+            server: Mutex::new(server),
+            failure,
+        };
+        comet.wait_until_ready()?;
+        Ok(comet)
+    }
+
+    fn wait_until_ready(&self) -> Result<(), NodeError> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(reason) = self.failure() {
+                return Err(NodeError::CometExited { reason });
+            }
+            match self.rpc.status() {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => std::thread::sleep(START_POLL),
+            }
+        }
+    }
+
+    /// Whether CometBFT has decided a block of this height; its header exists once the application has executed it.
+    fn has(&self, height: u64) -> Result<bool, NodeError> {
+        Ok((1..=self.app.info()?.height).contains(&height))
+    }
+}
+
+impl Driver for CometBft {
+    fn submit_tx(&self, tx: Vec<u8>) -> Result<TxHash, NodeError> {
+        if tx.len() > haca_wire::limit::TX_BYTES {
+            return Err(NodeError::TxTooLarge {
+                found: tx.len(),
+                expected: haca_wire::limit::TX_BYTES,
+            });
+        }
+        self.rpc.broadcast_tx(&tx)?;
+        Ok(TxHash(tx_hash(&tx)))
+    }
+
+    fn block(&self, height: u64) -> Result<Option<DecidedBlock>, NodeError> {
+        if !self.has(height)? {
+            return Ok(None);
+        }
+        let (id, block) = self.rpc.block(height)?;
+        let (_, commit) = self.rpc.commit(height)?;
+        let validators = self.rpc.validators(height, Some(block.header.proposer_address))?;
+        Ok(Some(DecidedBlock {
+            block,
+            id,
+            commit,
+            validators,
+        }))
+    }
+
+    fn light_block(&self, height: u64) -> Result<Option<LightBlock>, NodeError> {
+        if !self.has(height)? {
+            return Ok(None);
+        }
+        let (header, commit) = self.rpc.commit(height)?;
+        let validators = self.rpc.validators(height, Some(header.proposer_address))?;
+        let next_validators = self.rpc.validators(height + 1, None)?;
+        Ok(Some(LightBlock {
+            signed_header: types::SignedHeader {
+                header: Some(header.into()),
+                commit: Some(commit.into()),
+            },
+            validators: validators.to_proto(),
+            next_validators: next_validators.to_proto(),
+        }))
+    }
+
+    fn status(&self) -> Result<Status, NodeError> {
+        let (mempool_txs, mempool_bytes) = self.rpc.mempool_size()?;
+        let height = self.app.info()?.height;
+        let head = if height == 0 { None } else { Some(self.rpc.commit(height)?) };
+        Ok(Status {
+            engine: "cometbft",
+            height,
+            block_hash: head.as_ref().map(|(header, _)| header.hash().as_bytes().to_vec()).unwrap_or_default(),
+            time: head.map_or(self.genesis_time, |(header, _)| header.time),
+            mempool_txs,
+            mempool_bytes,
+        })
+    }
+
+    fn stop(&self) {
+        // CometBFT first: it may hang when its application goes away.
+        self.process.stop();
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).stop();
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
+    }
+}
+
+impl Drop for CometBft {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

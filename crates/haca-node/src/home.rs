@@ -1,0 +1,151 @@
+//! The directory of a node: genesis document, validator keys, stores.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use haca_wire::Address;
+use serde_json::{Value, json};
+use tendermint::Time;
+
+use crate::{
+    engine::ValidatorKey,
+    error::NodeError,
+    genesis::{Genesis, document},
+    store::database::prepare_directory,
+};
+
+/// Validators of a dev network unless asked otherwise.
+pub const DEFAULT_VALIDATORS: usize = 4;
+/// Most validators of a dev network.
+pub const MAX_VALIDATORS: usize = 100;
+
+/// Paths in a node's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The directory `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The genesis document.
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("genesis.json")
+    }
+
+    /// Validator keys, `0.json` and so on.
+    pub fn validators(&self) -> PathBuf {
+        self.0.join("validators")
+    }
+
+    /// The state store.
+    pub fn state(&self) -> PathBuf {
+        self.0.join("state.redb")
+    }
+
+    /// The dev engine's blocks.
+    pub fn blocks(&self) -> PathBuf {
+        self.0.join("blocks.redb")
+    }
+
+    /// CometBFT's own directory.
+    pub fn cometbft(&self) -> PathBuf {
+        self.0.join("cometbft")
+    }
+
+    /// Reads the validator keys in order.
+    pub fn keys(&self) -> Result<Vec<ValidatorKey>, NodeError> {
+        let mut keys = Vec::new();
+        for index in 0..MAX_VALIDATORS {
+            let path = self.validators().join(format!("{index}.json"));
+            if !path.exists() {
+                break;
+            }
+            keys.push(ValidatorKey::read(&path)?);
+        }
+        if keys.is_empty() {
+            return Err(NodeError::Key {
+                path: self.validators().join("0.json"),
+                reason: "no such file".to_owned(),
+            });
+        }
+        Ok(keys)
+    }
+}
+
+/// Creates the directory of a new network: keys, then the genesis document. `app_state` is built by
+/// [`standard_app_state`] or by hand, given the addresses of the validators.
+pub fn init(
+    home: &Home,
+    chain_id: &str,
+    time: Time,
+    validators: usize,
+    app_state: impl FnOnce(&[Address]) -> Value,
+) -> Result<Genesis, NodeError> {
+    if home.genesis().exists() {
+        return Err(NodeError::AlreadyInitialised { path: home.genesis() });
+    }
+    prepare_directory(home.path())?;
+    prepare_directory(&home.validators())?;
+    let mut keys = Vec::new();
+    for index in 0..validators.clamp(1, MAX_VALIDATORS) {
+        let path = home.validators().join(format!("{index}.json"));
+        // An earlier attempt may have been cut short.
+        let key = match path.exists() {
+            true => ValidatorKey::read(&path)?,
+            false => {
+                let key = ValidatorKey::generate()?;
+                key.write(&path)?;
+                key
+            }
+        };
+        keys.push(key);
+    }
+    let addresses: Vec<Address> = keys.iter().filter_map(validator_address).collect();
+    let public: Vec<[u8; 32]> = keys.iter().map(ValidatorKey::public).collect();
+    let bytes = document(chain_id, time, &public, &app_state(&addresses))?;
+    let genesis = Genesis::parse(bytes)?;
+    haca_ledger::init_genesis(&genesis.app_state, genesis.hash())?;
+    // Written under another name first: a genesis document is whole or absent.
+    let partial = home.path().join("genesis.json.partial");
+    let unwritable = |source| NodeError::DataDirectory {
+        path: home.genesis(),
+        source,
+    };
+    fs::write(&partial, &genesis.bytes).map_err(unwritable)?;
+    fs::rename(&partial, home.genesis()).map_err(unwritable)?;
+    Ok(genesis)
+}
+
+fn validator_address(key: &ValidatorKey) -> Option<Address> {
+    let bytes = key.address()?;
+    <[u8; 20]>::try_from(bytes.as_bytes()).ok().map(Address)
+}
+
+/// A ledger with the standard parameters and one asset: a thousand million OPG of nine decimals, a tenth of it in the
+/// validators' pool and the rest with `holder`, who is also paid for the validators.
+pub fn standard_app_state(chain_number: u64, holder: Address, validators: &[Address]) -> Value {
+    let unit = 1_000_000_000_u128;
+    let issued = 1_000_000_000 * unit;
+    let pool = issued / 10;
+    let params = haca_wire::state::Entry::Params(haca_ledger::standard_params());
+    json!({
+        "chain_id": chain_number,
+        "assets": [{ "id": 0, "symbol": "OPG", "decimals": 9, "issued": issued.to_string() }],
+        "balances": [{ "account": holder.to_string(), "asset": 0, "amount": (issued - pool).to_string() }],
+        "pool": pool.to_string(),
+        "proposers": validators
+            .iter()
+            .map(|validator| json!({ "validator": validator.to_string(), "account": holder.to_string() }))
+            .collect::<Vec<_>>(),
+        "params": haca_ledger::record_json(&params).1,
+    })
+}

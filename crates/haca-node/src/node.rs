@@ -1,0 +1,280 @@
+//! A whole full node in this process: store, ledger, consensus engine, HTTP API.
+
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use haca_ledger::CheckProof;
+use tendermint::Time;
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    NodeError,
+    application::Application as _,
+    cometbft::{CometBft, CometConfig},
+    driver::Driver,
+    engine::{BlockStore, Chain, DevEngine, MempoolLimits, Pace},
+    genesis::Genesis,
+    home::Home,
+    ledger_app::LedgerApp,
+    metrics::Metrics,
+    rest::{Api, router},
+    store::{DEFAULT_KEEP_VERSIONS, Store, database::prepare_directory},
+};
+
+/// Time that open requests get when a node stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Which consensus drives the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One process that holds all validator keys; not BFT.
+    Dev,
+    /// CometBFT as a child process.
+    CometBft(CometConfig),
+}
+
+/// How to run a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Directory made by [`init`](crate::home::init).
+    pub home: PathBuf,
+    /// Address of the HTTP API; port 0 takes a free one.
+    pub listen: String,
+    /// Consensus.
+    pub engine: Engine,
+    /// Versions of the state kept for proofs.
+    pub keep_versions: u64,
+    /// When the dev engine makes blocks.
+    pub pace: Pace,
+    /// What the dev engine's mempool holds.
+    pub mempool: MempoolLimits,
+}
+
+impl NodeConfig {
+    /// A dev node in `home` on the default address.
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self {
+            home: home.into(),
+            listen: "127.0.0.1:7410".to_owned(),
+            engine: Engine::Dev,
+            keep_versions: DEFAULT_KEEP_VERSIONS,
+            pace: Pace::default(),
+            mempool: MempoolLimits::default(),
+        }
+    }
+}
+
+/// Starts nodes.
+#[derive(Debug)]
+pub struct Node;
+
+impl Node {
+    /// Starts a node; returns once its HTTP API answers. `checker` verifies the evidence:
+    /// [`ZkEvidence`](crate::evidence::ZkEvidence) outside tests.
+    pub fn start(config: &NodeConfig, checker: Box<dyn CheckProof + Send>) -> Result<NodeHandle, NodeError> {
+        let home = Home::new(&config.home);
+        let genesis = Genesis::read(&home.genesis())?;
+        prepare_directory(home.path())?;
+        let listener = listen(&config.listen)?;
+        let address = listener.local_addr().map_err(|source| NodeError::Listen {
+            address: config.listen.clone(),
+            source,
+        })?;
+        let metrics = Arc::new(Metrics::default());
+        let store = Store::open(&home.state(), genesis.hash(), config.keep_versions)?;
+        let app = Arc::new(LedgerApp::new(genesis.clone(), store, checker, Arc::clone(&metrics)));
+        let (failed, failure) = watch::channel(false);
+        let driver = start_engine(config, &home, &genesis, &app, failed)?;
+        let api = Api {
+            genesis: genesis.clone(),
+            app,
+            driver: Arc::clone(&driver),
+            metrics,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let runtime = serve(listener, api, stopped).inspect_err(|_| driver.stop())?;
+        Ok(NodeHandle {
+            address,
+            genesis,
+            driver,
+            failure,
+            stop: Some(stop),
+            runtime: Some(runtime),
+        })
+    }
+}
+
+fn listen(address: &str) -> Result<TcpListener, NodeError> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| match source.kind() {
+        ErrorKind::AddrInUse => NodeError::PortInUse {
+            address: address.to_owned(),
+        },
+        _ => NodeError::Listen {
+            address: address.to_owned(),
+            source,
+        },
+    })
+}
+
+fn start_engine(
+    config: &NodeConfig,
+    home: &Home,
+    genesis: &Genesis,
+    app: &Arc<LedgerApp>,
+    failed: watch::Sender<bool>,
+) -> Result<Arc<dyn Driver>, NodeError> {
+    let failed = move || {
+        let _ = failed.send(true);
+    };
+    match &config.engine {
+        Engine::Dev => {
+            let blocks = Arc::new(BlockStore::open(&home.blocks(), genesis.hash())?);
+            let chain = Chain::open(genesis.clone(), home.keys()?, blocks, Arc::clone(app))?;
+            let engine = DevEngine::start(
+                chain,
+                Arc::clone(app),
+                genesis,
+                config.mempool,
+                config.pace,
+                Time::now,
+                failed,
+            )?;
+            Ok(Arc::new(engine))
+        }
+        Engine::CometBft(comet) => {
+            app.info()?;
+            Ok(Arc::new(CometBft::start(comet, home, genesis, Arc::<LedgerApp>::clone(app), failed)?))
+        }
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    api: Api,
+    stopped: oneshot::Receiver<()>,
+) -> Result<tokio::runtime::Runtime, NodeError> {
+    let failed = |source| NodeError::Listen {
+        address: "the HTTP API".to_owned(),
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("node-http")
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(failed)?
+    };
+    let app = router(Arc::new(api));
+    runtime.spawn(async move {
+        let _ = axum::serve(listener, app)
+            .with_graceful_shutdown(async {
+                let _ = stopped.await;
+            })
+            .await;
+    });
+    Ok(runtime)
+}
+
+/// A running node. Dropping it stops it.
+#[derive(Debug)]
+pub struct NodeHandle {
+    address: SocketAddr,
+    genesis: Genesis,
+    driver: Arc<dyn Driver>,
+    failure: watch::Receiver<bool>,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl std::fmt::Debug for dyn Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+impl NodeHandle {
+    /// Base URL of the HTTP API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The network.
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The consensus engine.
+    pub const fn driver(&self) -> &Arc<dyn Driver> {
+        &self.driver
+    }
+
+    /// Blocks until SIGINT, SIGTERM, or the end of the engine, then stops the node.
+    pub fn run_until_signal(mut self) -> Result<(), NodeError> {
+        let mut failure = self.failure.clone();
+        if let Some(runtime) = &self.runtime {
+            runtime.block_on(async {
+                let engine = async {
+                    // An engine that ends without failing was stopped through the handle.
+                    if failure.wait_for(|failed| *failed).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                tokio::select! {
+                    () = signals() => {}
+                    () = engine => {}
+                }
+            });
+        }
+        let failed = self.driver.failure();
+        self.halt();
+        match failed {
+            Some(reason) => Err(NodeError::EngineFailed { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the node: no new requests, the block in progress is finished, stores are closed.
+    pub fn shutdown(mut self) {
+        self.halt();
+    }
+
+    fn halt(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        self.driver.stop();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(DRAIN);
+        }
+    }
+}
+
+impl Drop for NodeHandle {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+async fn signals() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
