@@ -56,6 +56,14 @@ pub enum ClientError {
         /// How long.
         waited_s: u64,
     },
+    /// The node belongs to another network than the trusted one.
+    #[error("the node's genesis hash is {found}, expected {expected}")]
+    OtherNetwork {
+        /// Hash of the node's genesis document.
+        found: haca_wire::GenesisHash,
+        /// The trusted hash.
+        expected: haca_wire::GenesisHash,
+    },
     /// A key file that can't be read, written or used.
     #[error("key file {path}: {reason}")]
     KeyFile {
@@ -81,6 +89,7 @@ impl ClientError {
             Self::Malformed { .. } => "client.malformed",
             Self::TransactionFailed { .. } => "client.transaction_failed",
             Self::Pending { .. } => "client.pending",
+            Self::OtherNetwork { .. } => "client.other_network",
             Self::KeyFile { .. } => "client.key_file",
             Self::Crypto { .. } => "client.crypto",
         }
@@ -97,6 +106,7 @@ impl ClientError {
             Self::Malformed { .. } => "check that the address is that of a HACA node of this version".into(),
             Self::TransactionFailed { .. } => "the code table stands in spec/ledger.md".into(),
             Self::Pending { .. } => "ask again later: nothing was lost".into(),
+            Self::OtherNetwork { .. } => "check the address, and the genesis hash that you trust".into(),
             Self::KeyFile { .. } => {
                 "a key file holds 64 hexadecimal digits and is readable by its owner only".into()
             }

@@ -5,7 +5,7 @@
 //!
 //! # Key types
 //!
-//! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`ClientError`].
+//! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`verify_online`], [`fetch_bundle`], [`ClientError`].
 //!
 //! # Invariants
 //!
@@ -18,12 +18,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod error;
 mod full_node;
 mod http;
 mod inference_node;
 mod wallet;
 
+pub use bundle::{Inferred, fetch_bundle, fetch_light_blocks, verify_online};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
 pub use inference_node::{

@@ -28,7 +28,9 @@ pub struct SettledInference {
     pub settlement: Settlement,
     /// The block that settled it.
     pub height: Height,
-    /// Hash of the header that proves it, one height above; a checkpoint for later.
+    /// Height of the header that proves it; with its hash a checkpoint for later.
+    pub header_height: Height,
+    /// Hash of that header.
     pub header_hash: BlockHash,
     /// Time of that header, in seconds since 1970.
     pub time_unix_s: i64,
@@ -83,7 +85,7 @@ fn check(
 ) -> Option<SettledInference> {
     let genesis = check_genesis(&bundle.genesis, trust, checks)?;
     let header = light_client::follow(&bundle.light_blocks, &genesis, policy, now_unix_s, checks)?;
-    let height = check_inclusion(&bundle, &header, checks)?;
+    check_inclusion(&bundle, &header, checks)?;
     check_settlement(&bundle, &genesis.domain, checks);
     receipt::check_order(
         &bundle.item,
@@ -109,7 +111,8 @@ fn check(
         order: bundle.item.order.value,
         receipt: bundle.item.receipt.value,
         settlement: bundle.settlement,
-        height,
+        height: bundle.height,
+        header_height: header.height,
         header_hash: header.hash,
         time_unix_s: header.unix_s,
         request: bundle.request,
@@ -154,10 +157,20 @@ fn check_genesis(bytes: &[u8], trust: GenesisHash, checks: &mut Checks) -> Optio
     }
 }
 
-/// V7 and V8: the settlement record stands in the state of the block before the last header.
-fn check_inclusion(bundle: &Bundle, header: &Header, checks: &mut Checks) -> Option<Height> {
-    let height = Height(header.height.0.checked_sub(1)?);
+/// V7 and V8: the settlement record stands in the state that the last header commits to, the state after the block
+/// before it.
+fn check_inclusion(bundle: &Bundle, header: &Header, checks: &mut Checks) -> Option<()> {
+    let height = bundle.height;
     let id = check_id::SETTLEMENT_RECEIPT_ROOT;
+    if height >= header.height {
+        checks.fail(
+            id,
+            format_args!("height {height}"),
+            format_args!("below {}", header.height),
+            "a header proves the state before it",
+        );
+        return None;
+    }
     let root = prove(
         &bundle.receipts_proof,
         &header.app_hash,
@@ -182,7 +195,7 @@ fn check_inclusion(bundle: &Bundle, header: &Header, checks: &mut Checks) -> Opt
             hex::encode(root),
             "root that the settlement record and its branch lead to",
         )
-        .then_some(height)
+        .then_some(())
 }
 
 /// The value under `key` in the state with root `app_hash`; a failed check when the proof does not show it.

@@ -46,6 +46,7 @@ pub use bundle::{SettledInference, verify_bundle};
 pub use error::VerifyError;
 pub use genesis::{Genesis, genesis_hash};
 pub use light_block::{header_facts, light_block};
+pub use light_client::needs_block_between;
 pub use policy::{Checkpoint, Policy, SECURITY_FLOOR_BITS, SECURITY_NOTE_BITS, TRUSTING_PERIOD_S};
 pub use report::{Check, CheckState, Outcome, Report, Verified};
 pub use state_proof::StateProof;

@@ -201,21 +201,14 @@ fn step(trusted: &Block, block: &Block, policy: &Policy, now: Time, checks: &mut
         );
         return None;
     }
-    let options = Options {
-        trust_threshold: TrustThreshold::ONE_THIRD,
-        trusting_period: age.saturating_add(Duration::from_secs(1)),
-        clock_drift: CLOCK_DRIFT,
-    };
-    let verdict =
-        ProdVerifier::default().verify_update_header(untrusted(block), trusted_state(trusted), &options, now);
+    let verdict = verdict(trusted, block, age, now);
     match verdict {
         Verdict::Success => Some(()),
-        Verdict::NotEnoughTrust(tally) => {
+        Verdict::NotEnoughTrust(_) => {
             checks.not_checked(
                 check_id::CHAIN_HEADER,
                 "too few trusted validators signed the next light block; it takes one in between",
             );
-            debug_assert!(tally.tallied <= tally.total);
             None
         }
         Verdict::Invalid(_) => {
@@ -228,6 +221,29 @@ fn step(trusted: &Block, block: &Block, policy: &Policy, now: Time, checks: &mut
             None
         }
     }
+}
+
+/// One step of the light client, from a header of this age that counts as young enough.
+fn verdict(trusted: &Block, block: &Block, age: Duration, now: Time) -> Verdict {
+    let options = Options {
+        trust_threshold: TrustThreshold::ONE_THIRD,
+        trusting_period: age.saturating_add(Duration::from_secs(1)),
+        clock_drift: CLOCK_DRIFT,
+    };
+    ProdVerifier::default().verify_update_header(untrusted(block), trusted_state(trusted), &options, now)
+}
+
+/// Whether the light client needs a light block between two: too few of the validators that the first one trusts
+/// signed the second. Says nothing of whether either is true.
+pub fn needs_block_between(from: &LightBlock, to: &LightBlock) -> bool {
+    let (Ok(from), Ok(to)) = (Block::decode(from), Block::decode(to)) else {
+        return false;
+    };
+    let now = to.signed_header.header.time;
+    let age = now
+        .duration_since(from.signed_header.header.time)
+        .unwrap_or(Duration::ZERO);
+    matches!(verdict(&from, &to, age, now), Verdict::NotEnoughTrust(_))
 }
 
 fn untrusted(block: &Block) -> UntrustedBlockState<'_> {

@@ -114,6 +114,12 @@ impl<T> Report<T> {
         self.checks.iter().find(|check| check.id == id)
     }
 
+    /// Whether all is as somebody says, but the policy does not accept it.
+    pub fn only_policy_failed(&self) -> bool {
+        let mut failures = self.failures().peekable();
+        failures.peek().is_some() && failures.all(|check| check.id.starts_with("policy."))
+    }
+
     /// The checks that failed.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.state == CheckState::Fail)

@@ -6,7 +6,7 @@
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
 use crate::evidence::{Evidence, Item};
-use crate::id::ReceiptHash;
+use crate::id::{Height, ReceiptHash};
 use crate::merkle::Branch;
 use crate::receipt::Settlement;
 use crate::{codec_struct, limit};
@@ -82,8 +82,11 @@ pub struct Bundle {
     /// The exact bytes of the genesis document.
     pub genesis: Vec<u8>,
     /// Light blocks by ascending height: the first block or a checkpoint, then whatever the light client steps
-    /// over, last the block after the one that settled.
+    /// over, last the one whose application hash the state proofs lead to: the block after the one that settled, or
+    /// any later one.
     pub light_blocks: Vec<LightBlock>,
+    /// The block that settled the receipt.
+    pub height: Height,
     /// The settled receipt's leaf in the receipt tree of its block.
     pub settlement: Settlement,
     /// The way from that leaf to the root of the receipt tree.
@@ -111,6 +114,7 @@ impl Encode for Bundle {
         MAGIC.encode_into(out);
         put_bytes(out, &self.genesis);
         put_list(out, &self.light_blocks);
+        self.height.encode_into(out);
         self.settlement.encode_into(out);
         self.branch.encode_into(out);
         put_bytes(out, &self.receipts_proof);
@@ -144,6 +148,7 @@ impl Decode for Bundle {
         Ok(Self {
             genesis: reader.bytes("genesis", limit::GENESIS_BYTES)?,
             light_blocks: reader.list("light blocks", limit::LIGHT_BLOCKS)?,
+            height: Decode::decode(reader)?,
             settlement: Decode::decode(reader)?,
             branch: Decode::decode(reader)?,
             receipts_proof: reader.bytes("receipts proof", limit::STATE_PROOF_BYTES)?,

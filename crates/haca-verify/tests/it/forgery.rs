@@ -77,6 +77,16 @@ fn rejects_a_receipt_root_of_another_block() {
 }
 
 #[test]
+fn rejects_a_settlement_at_another_height() {
+    let network = Network::new();
+    for height in [0, SETTLED - 1, SETTLED + 1, u64::MAX] {
+        let mut bundle = network.bundle();
+        bundle.height = Height(height);
+        assert_rejected(&network.verify(&bundle), check_id::SETTLEMENT_RECEIPT_ROOT);
+    }
+}
+
+#[test]
 fn rejects_a_state_proof_of_another_state() {
     let network = Network::new();
     let mut other = Network::new();

@@ -1,6 +1,6 @@
 //! From genesis to a header: sets that change, time that passes, validators that lie.
 
-use haca_verify::{Outcome, Policy, check_id, verify_bundle};
+use haca_verify::{Outcome, Policy, check_id, needs_block_between, verify_bundle};
 use haca_wire::Encode as _;
 use haca_wire::bundle::LightBlock;
 
@@ -121,6 +121,9 @@ fn a_changed_set_is_followed_through_the_blocks_between() {
 
     let skipped = with_blocks(&network, vec![first.clone(), last.build()]);
     assert_eq!(skipped.outcome(), Outcome::Unverifiable);
+    assert!(needs_block_between(&first, &last.build()));
+    assert!(!needs_block_between(&first, &between.build()));
+    assert!(!needs_block_between(&between.build(), &last.build()));
     assert_verified(&with_blocks(&network, vec![first, between.build(), last.build()]));
 }
 

@@ -219,6 +219,7 @@ impl Network {
         Bundle {
             genesis: self.genesis(),
             light_blocks: self.light_blocks(&tree.root),
+            height: Height(SETTLED),
             settlement: self.settlement(),
             branch: InclusionPath::new(&leaves, index).unwrap().branch().unwrap(),
             receipts_proof: tree.prove(&key::receipts(Height(SETTLED))),

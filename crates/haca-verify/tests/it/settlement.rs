@@ -23,6 +23,18 @@ fn an_honest_bundle_verifies() {
 }
 
 #[test]
+fn any_later_header_proves_a_settlement() {
+    let network = Network::new();
+    let mut bundle = network.bundle();
+    bundle.light_blocks[1] = network.block(SETTLED + 90, network.tree().root).build();
+    let report = network.verify(&bundle);
+    assert_verified(&report);
+    let settled = report.verified().unwrap().get();
+    assert_eq!(settled.height.0, SETTLED);
+    assert_eq!(settled.header_height.0, SETTLED + 90);
+}
+
+#[test]
 fn bundles_encode_canonically() {
     let bundle = Network::new().bundle();
     assert_eq!(Bundle::decode_all(&bundle.encode()).unwrap(), bundle);
@@ -65,6 +77,8 @@ fn signatures_do_not_satisfy_a_policy_that_wants_a_proof() {
         &Policy::default(),
     );
     assert_rejected(&report, check_id::POLICY_EVIDENCE);
+    assert!(report.only_policy_failed());
+    assert!(!network.verify(&network.bundle()).only_policy_failed());
 }
 
 #[test]
