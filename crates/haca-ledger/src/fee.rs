@@ -1,13 +1,12 @@
 //! What verification costs: gas of a transaction, budget of a block, and the moving base fee.
 
-use haca_wire::state::Params;
+use haca_wire::state::{ModelRecord, Params, key};
 use haca_wire::{Amount, Evidence, Gas, Message, SignedTransaction};
 
 use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::overlay::read;
 use crate::state_reader::StateReader;
-use haca_wire::state::{ModelRecord, key};
 
 /// The base fee never falls below this, in OPG units per gas.
 pub const BASE_FEE_FLOOR: Amount = Amount(1);
@@ -42,12 +41,14 @@ pub fn next_base_fee(params: &Params, base_fee: Amount, used: Gas) -> Amount {
     if distance == 0 {
         return base_fee.max(BASE_FEE_FLOOR);
     }
-    // base_fee x distance / target / 8 with the quotient taken first, so that no base fee overflows.
-    let whole = base_fee.0 / target.saturating_mul(BASE_FEE_DENOMINATOR);
-    let rest = base_fee.0 % target.saturating_mul(BASE_FEE_DENOMINATOR);
+    // base_fee x distance / (target x 8), the quotient first so that no base fee overflows.
+    let divisor = target.saturating_mul(BASE_FEE_DENOMINATOR);
+    let whole = base_fee.0.checked_div(divisor).unwrap_or_default();
+    let rest = base_fee.0.checked_rem(divisor).unwrap_or_default();
+    let part = rest.saturating_mul(distance).checked_div(divisor);
     let step = whole
         .saturating_mul(distance)
-        .saturating_add(rest.saturating_mul(distance) / target.saturating_mul(BASE_FEE_DENOMINATOR))
+        .saturating_add(part.unwrap_or_default())
         .max(1);
     let moved = if used > target {
         base_fee.0.saturating_add(step)

@@ -1,0 +1,23 @@
+//! The ledger's rules, each from the side of whoever would gain by breaking it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod accounts;
+mod admission;
+mod audit;
+mod budget;
+mod channels;
+mod claims;
+mod closing;
+mod equivocation;
+mod genesis;
+mod models;
+mod nodes;
+mod proposals;
+mod random;
+mod rotation;
+mod script;
+mod settlement;
+mod spec;
+mod transplants;
+mod world;

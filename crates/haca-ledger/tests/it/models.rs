@@ -1,0 +1,110 @@
+//! RegisterModel.
+
+use haca_ledger::{Effect, Refusal, query};
+use haca_wire::{Encode, EvidenceKind, Message};
+
+use crate::script::Key;
+use crate::world::{World, alice, bob, node};
+
+fn register(key: &Key) -> Message {
+    Message::RegisterModel {
+        verifying_key: key.encode(),
+        proof: key.registration_proof(),
+    }
+}
+
+#[test]
+fn a_model_stands_under_the_id_its_key_names() {
+    let mut world = World::new();
+    let key = Key::new(1);
+    let effects = world.ok(&bob(), register(&key));
+    assert_eq!(effects, [Effect::ModelRegistered { model: key.model }]);
+    let record = query::model(&world.state, key.model).unwrap().unwrap();
+    assert_eq!(record.owner, bob().address());
+    assert_eq!(record.units, key.units);
+    assert_eq!(record.verifying_key, key.encode());
+    assert_eq!(record.registered, world.height());
+}
+
+#[test]
+fn rejects_a_second_registration_by_anybody() {
+    let mut world = World::new();
+    let key = Key::new(1);
+    world.ok(&bob(), register(&key));
+    for sender in [alice(), bob()] {
+        let refusal = world.refused(&sender, register(&key));
+        assert_eq!(refusal, Refusal::ModelExists { model: key.model });
+    }
+    let mut cheaper = key;
+    cheaper.units = 1;
+    assert!(matches!(
+        world.refused(&alice(), register(&cheaper)),
+        Refusal::ModelExists { .. }
+    ));
+}
+
+#[test]
+fn a_wrong_registration_proof_burns_its_gas() {
+    let mut world = World::new();
+    let refusal = world.refused(
+        &bob(),
+        Message::RegisterModel {
+            verifying_key: Key::new(1).encode(),
+            proof: Key::new(2).registration_proof(),
+        },
+    );
+    assert_eq!(
+        refusal,
+        Refusal::RegistrationProof {
+            reason: "script.proof"
+        }
+    );
+    assert_eq!(query::model(&world.state, Key::new(1).model).unwrap(), None);
+}
+
+#[test]
+fn a_key_that_cannot_be_priced_is_never_verified() {
+    let mut world = World::new();
+    let refusal = world.refused(
+        &bob(),
+        Message::RegisterModel {
+            verifying_key: vec![1, 2, 3],
+            proof: Vec::new(),
+        },
+    );
+    assert_eq!(refusal, Refusal::VerifyingKey { reason: "script.key" });
+    assert_eq!(world.script.count(), 0);
+}
+
+#[test]
+fn registration_gas_is_part_of_the_price() {
+    let mut world = World::new();
+    let mut dear = Key::new(2);
+    dear.gas = haca_wire::Gas(5_000);
+    let cheap = world.run(&bob(), register(&Key::new(1))).gas_used.0;
+    let dear = world.run(&bob(), register(&dear)).gas_used.0;
+    assert_eq!(dear - cheap, 4_900);
+}
+
+#[test]
+fn rejects_settling_a_model_in_the_block_that_registers_it() {
+    let (mut world, channel) = World::with_channel();
+    let key = Key::new(5);
+    let mut order = world.order(channel, 0, EvidenceKind::Signed);
+    order.model = key.model;
+    let mut receipt = world.receipt(&order);
+    receipt.units = key.units;
+    let item = world.sign_item(order, receipt);
+    let settle = world.settle_one(item);
+    let txs = [
+        world.tx(&bob(), register(&key)),
+        world.tx(&node(), settle.clone()),
+    ];
+    let outcome = world.block(&txs);
+    assert_eq!(
+        outcome.txs[1].refusal,
+        Some(Refusal::ModelTooNew { model: key.model }),
+        "its gas was computed without the key"
+    );
+    world.ok(&node(), settle);
+}
