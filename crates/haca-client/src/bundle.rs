@@ -7,7 +7,7 @@ use haca_wire::bundle::{Bundle, LightBlock};
 use haca_wire::merkle::InclusionPath;
 use haca_wire::state::key;
 use haca_wire::{
-    Decode, Domain, Encode as _, Evidence, GenesisHash, Group, Height, Message, ReceiptHash,
+    Decode, Domain, Encode as _, Evidence, GenesisHash, Group, Height, Item, Message, ReceiptHash,
     SignedTransaction,
 };
 
@@ -43,6 +43,33 @@ pub fn fetch_bundle(
     checkpoint: Option<Checkpoint>,
     patience: Duration,
 ) -> Result<Bundle, ClientError> {
+    let (genesis, domain) = fetch_genesis(node, trust)?;
+    let what = format!("settlement of receipt {}", inferred.receipt);
+    let settled = node.poll(patience, &what, || node.settled(inferred.receipt))?;
+    assemble(node, genesis, &domain, inferred, &settled, checkpoint)
+}
+
+/// The bundle of an order and receipt whose settlement the caller has already looked up, encoded.
+pub fn build_bundle(
+    node: &NodeClient,
+    trust: GenesisHash,
+    item: &Item,
+    settled: &SettledReceipt,
+    request: &[u8],
+    response: &[u8],
+) -> Result<Vec<u8>, ClientError> {
+    let (genesis, domain) = fetch_genesis(node, trust)?;
+    let inferred = Inferred {
+        receipt: item.receipt.value.hash(&domain),
+        request,
+        response,
+    };
+    let bundle = assemble(node, genesis, &domain, &inferred, settled, None)?;
+    Ok(bundle.encode())
+}
+
+/// The genesis document that the trusted hash names, and the network's domain.
+fn fetch_genesis(node: &NodeClient, trust: GenesisHash) -> Result<(Vec<u8>, Domain), ClientError> {
     let genesis = node.genesis()?;
     let found = haca_verify::genesis_hash(&genesis);
     if found != trust {
@@ -54,10 +81,19 @@ pub fn fetch_bundle(
     let domain = Genesis::parse(&genesis)
         .map_err(|error| unreadable(node, error))?
         .domain;
-    let what = format!("settlement of receipt {}", inferred.receipt);
-    let settled = node.poll(patience, &what, || node.settled(inferred.receipt))?;
-    let (group, index) = fetch_group(node, &domain, &settled, inferred.receipt)?;
-    let proofs = fetch_proofs(node, &settled, &group)?;
+    Ok((genesis, domain))
+}
+
+fn assemble(
+    node: &NodeClient,
+    genesis: Vec<u8>,
+    domain: &Domain,
+    inferred: &Inferred<'_>,
+    settled: &SettledReceipt,
+    checkpoint: Option<Checkpoint>,
+) -> Result<Bundle, ClientError> {
+    let (group, index) = fetch_group(node, domain, settled, inferred.receipt)?;
+    let proofs = fetch_proofs(node, settled, &group)?;
     let malformed = |found: String, expected| ClientError::Malformed {
         url: node.url().to_owned(),
         found,
@@ -78,7 +114,7 @@ pub fn fetch_bundle(
         .ok_or_else(|| malformed("another group".into(), "the group with the receipt"))?;
     let covered = match group.evidence {
         Evidence::Signed => vec![inferred.receipt],
-        Evidence::Zk { .. } => digests(&group, &domain),
+        Evidence::Zk { .. } => digests(&group, domain),
     };
     let index = covered
         .iter()
@@ -87,7 +123,7 @@ pub fn fetch_bundle(
     Ok(Bundle {
         light_blocks: fetch_light_blocks(node, Height(proofs.height.0.saturating_add(1)), checkpoint)?,
         height: settled.height,
-        settlement: settled.settlement,
+        settlement: settled.settlement.clone(),
         branch,
         receipts_proof: proofs.receipts,
         model_proof: proofs.model,

@@ -25,7 +25,7 @@ mod http;
 mod inference_node;
 mod wallet;
 
-pub use bundle::{Inferred, fetch_bundle, fetch_light_blocks, verify_online};
+pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
 pub use inference_node::{

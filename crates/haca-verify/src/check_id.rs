@@ -133,8 +133,10 @@ pub(crate) const REQUIRED_ZK: &[&str] = &[
 
 /// What an answer must pass before it is settled.
 pub(crate) const REQUIRED_ANSWER: &[&str] = &[
+    ORDER_SIGNATURE,
     ORDER_REQUEST,
     RECEIPT_SIGNATURE,
+    RECEIPT_SIGNER_REGISTERED,
     RECEIPT_ORDER,
     RECEIPT_SEQUENCE,
     RECEIPT_RESPONSE,

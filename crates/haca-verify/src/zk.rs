@@ -1,12 +1,12 @@
 //! Proofs, checked by `haca-zk`.
 
-use haca_wire::{Decode, Gas, Inference, ModelId};
+use haca_wire::{Decode, Gas, Inference, ModelId, TensorSpec};
 use haca_zk::{ProofRejection, Statement, VerifyingKey};
 
 use crate::policy::SECURITY_FLOOR_BITS;
 
 /// What a verifying key says of its model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZkFacts {
     /// The identity of the model.
     pub model: ModelId,
@@ -14,6 +14,10 @@ pub struct ZkFacts {
     pub units: u64,
     /// The most inferences that one proof covers.
     pub max_batch: usize,
+    /// The model's inputs.
+    pub inputs: Vec<TensorSpec>,
+    /// The model's outputs.
+    pub outputs: Vec<TensorSpec>,
 }
 
 /// Checks verifying keys and proofs. Holds nothing: every answer follows from the arguments alone. Errors are
@@ -33,10 +37,13 @@ impl ZkChecker {
                 return Err("zk.security");
             }
         }
+        let graph = &key.manifest().graph;
         Ok(ZkFacts {
             model: key.model_id(),
-            units: key.manifest().graph.macs(),
+            units: graph.macs(),
             max_batch,
+            inputs: graph.inputs().to_vec(),
+            outputs: graph.outputs().iter().map(|(_, spec)| spec.clone()).collect(),
         })
     }
 
