@@ -9,7 +9,7 @@ use haca_wire::{
 use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::fee::gas_of;
-use crate::message::{Stop, signer_found};
+use crate::message::{Rules, Stop, signer_found};
 use crate::overlay::{need, read};
 use crate::refusal::Refusal;
 use crate::state_reader::StateReader;
@@ -58,6 +58,17 @@ impl<'a> Gate<'a> {
             tick: clock.tick,
             base_fee: clock.base_fee,
         })
+    }
+
+    /// The rules of the block, for its messages.
+    pub(crate) fn rules(&self) -> Rules<'a> {
+        Rules {
+            checker: self.checker,
+            params: self.params,
+            domain: self.domain,
+            height: self.height,
+            tick: self.tick,
+        }
     }
 
     /// Decodes and prices bytes, and checks expiry, base fee, gas and nonce: all that costs little.

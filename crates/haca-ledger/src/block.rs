@@ -8,7 +8,7 @@ use crate::bank::Purse;
 use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::fee::{is_exhausted, next_base_fee, usable_gas};
-use crate::message::{Execution, Rules, Stop};
+use crate::message::{Execution, Stop, later};
 use crate::outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
 use crate::overlay::Overlay;
 use crate::refusal::Refusal;
@@ -40,9 +40,15 @@ pub fn execute_block(
     }
     let mut block = Block::new(gate, context)?;
     let (swept, reward) = block.start().map_err(Stop::into_error)?;
-    let mut outcomes = Vec::new();
+    // Every transaction is charged before the first message runs, so that no message can take away what a later
+    // transaction of the block owes for gas.
+    let mut charged = Vec::new();
     for bytes in txs {
-        outcomes.push(block.transaction(bytes)?);
+        charged.push(block.charge(bytes)?);
+    }
+    let mut outcomes = Vec::new();
+    for (outcome, priced) in charged {
+        outcomes.push(block.execute(outcome, priced)?);
     }
     block.finish(swept, reward, outcomes)
 }
@@ -86,8 +92,8 @@ impl<'a> Block<'a> {
         Ok((swept, reward))
     }
 
-    /// Admits, charges and executes one transaction. Only a broken store is an error.
-    fn transaction(&mut self, bytes: &[u8]) -> Result<TxOutcome, LedgerError> {
+    /// Admits and charges one transaction, or notes why it is not admitted. Only a broken store is an error.
+    fn charge(&mut self, bytes: &[u8]) -> Result<(TxOutcome, Option<Priced>), LedgerError> {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let mut outcome = TxOutcome {
             hash: tx_hash(bytes),
@@ -99,27 +105,38 @@ impl<'a> Block<'a> {
             tip: Amount(0),
             effects: Vec::new(),
         };
-        let result = self.admit(bytes, &mut outcome).and_then(|priced| {
-            let rules = Rules {
-                checker: self.gate.checker,
-                params: self.gate.params,
-                domain: self.gate.domain,
-                height: self.gate.height,
-                tick: self.gate.tick,
-            };
-            let mut execution = Execution {
-                rules: &rules,
-                state: &mut self.state,
-                tx: outcome.hash,
-                sender: priced.tx.transaction.meta.sender,
-                effects: Vec::new(),
-            };
-            execution.run(&priced.tx.transaction.message)?;
-            outcome.effects = execution.effects;
-            Ok(())
-        });
-        match result {
-            Ok(()) => self.state.keep(),
+        match self.admit(bytes, &mut outcome) {
+            Ok(priced) => {
+                self.state.keep();
+                Ok((outcome, Some(priced)))
+            }
+            Err(Stop::Refused(refusal)) => {
+                self.state.roll_back();
+                outcome.refusal = Some(refusal);
+                Ok((outcome, None))
+            }
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Runs the message of a charged transaction: all of it, or nothing.
+    fn execute(&mut self, mut outcome: TxOutcome, priced: Option<Priced>) -> Result<TxOutcome, LedgerError> {
+        let Some(priced) = priced else {
+            return Ok(outcome);
+        };
+        let rules = self.gate.rules();
+        let mut execution = Execution {
+            rules: &rules,
+            state: &mut self.state,
+            tx: outcome.hash,
+            sender: priced.tx.transaction.meta.sender,
+            effects: Vec::new(),
+        };
+        match execution.run(&priced.tx.transaction.message) {
+            Ok(()) => {
+                outcome.effects = execution.effects;
+                self.state.keep();
+            }
             Err(Stop::Refused(refusal)) => {
                 self.state.roll_back();
                 outcome.refusal = Some(refusal);
@@ -129,8 +146,7 @@ impl<'a> Block<'a> {
         Ok(outcome)
     }
 
-    /// Checks the terms, burns the gas, pays the tip and remembers the nonce. What it wrote is kept whatever the
-    /// message does.
+    /// Checks the terms, burns the gas, pays the tip and remembers the nonce.
     fn admit(&mut self, bytes: &[u8], outcome: &mut TxOutcome) -> Result<Priced, Stop> {
         let priced = self.gate.price(bytes)?;
         outcome.gas_wanted = priced.gas;
@@ -162,7 +178,6 @@ impl<'a> Block<'a> {
         let to = self.proposer.map_or(Purse::Pool, Purse::Balance);
         self.state.shift(AssetId::OPG, from, to, meta.tip)?;
         self.state.put(nonce_key, &self.gate.height);
-        self.state.keep();
         self.gas = Gas(self.gas.0.saturating_add(priced.gas.0));
         self.spent.0.push(Spent {
             sender: meta.sender,
@@ -202,11 +217,7 @@ impl<'a> Block<'a> {
         let exhausted = is_exhausted(&params, self.gas, self.bytes);
         let clock = Clock {
             height,
-            tick: if exhausted {
-                tick
-            } else {
-                crate::message::later(tick, 1)
-            },
+            tick: if exhausted { tick } else { later(tick, 1) },
             base_fee: next_base_fee(&params, base_fee, self.gas),
         };
         self.state.put(key::CLOCK.to_vec(), &clock);

@@ -1,7 +1,10 @@
 //! What verification costs: gas of a transaction, budget of a block, and the moving base fee.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use haca_wire::state::{ModelRecord, Params, key};
-use haca_wire::{Amount, Evidence, Gas, Message, SignedTransaction};
+use haca_wire::{Amount, Evidence, Gas, Message, ModelId, SignedTransaction};
 
 use crate::check::CheckProof;
 use crate::error::LedgerError;
@@ -113,12 +116,19 @@ fn evidence_gas(
             sum = checker.registration_gas(verifying_key).unwrap_or_default().0;
         }
         Message::SettleBatch { groups } => {
+            let mut models: BTreeMap<ModelId, Option<ModelRecord>> = BTreeMap::new();
             for group in groups {
                 let (Evidence::Zk { .. }, Some(first)) = (&group.evidence, group.items.first()) else {
                     continue;
                 };
-                let model = read::<ModelRecord>(state, &key::model(first.order.value.model))?;
-                let gas = model.and_then(|model| checker.gas(&model.verifying_key, group.items.len()));
+                let id = first.order.value.model;
+                let model = match models.entry(id) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert(read(state, &key::model(id))?),
+                };
+                let gas = model
+                    .as_ref()
+                    .and_then(|model| checker.gas(&model.verifying_key, group.items.len()));
                 sum = sum.saturating_add(gas.unwrap_or_default().0);
             }
         }

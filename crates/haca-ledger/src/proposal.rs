@@ -1,7 +1,8 @@
 //! Which transactions may wait in a mempool and stand in a proposed block.
 //!
 //! [`select_proposal`] and [`check_proposal`] apply one rule to the same committed state, so an honest proposal is
-//! accepted by everybody. Bad proofs do not make a proposal bad: they are executed and burn their gas.
+//! accepted by everybody, and every transaction of an accepted proposal pays for its gas. Bad proofs do not make a
+//! proposal bad: they are executed and burn their gas.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,11 @@ use haca_wire::{Address, Amount, AssetId, Gas, Height, Inference, Nonce, TxHash,
 use thiserror::Error;
 
 use crate::admission::{Gate, Priced};
+use crate::bank::Purse;
 use crate::check::{CheckProof, ModelFacts};
 use crate::error::LedgerError;
 use crate::fee::usable_gas;
-use crate::message::{Execution, Rules, Stop};
+use crate::message::{Execution, Stop};
 use crate::outcome::tx_hash;
 use crate::overlay::{Overlay, read};
 use crate::refusal::Refusal;
@@ -148,19 +150,12 @@ fn try_check_tx(
 }
 
 fn charge(overlay: &mut Overlay<'_>, priced: &Priced) -> Result<(), Stop> {
-    use crate::bank::Purse;
     let from = Purse::Balance(priced.payer());
     overlay.shift(AssetId::OPG, from, Purse::Burned, priced.cost)
 }
 
 fn dry_run(gate: &Gate<'_>, overlay: &mut Overlay<'_>, priced: &Priced, hash: TxHash) -> Result<(), Stop> {
-    let rules = Rules {
-        checker: gate.checker,
-        params: gate.params,
-        domain: gate.domain,
-        height: gate.height,
-        tick: gate.tick,
-    };
+    let rules = gate.rules();
     let mut execution = Execution {
         rules: &rules,
         state: overlay,

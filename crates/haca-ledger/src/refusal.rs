@@ -338,14 +338,6 @@ refusals! {
         height: Height
     } = 73, "ledger.signer_inactive", "{found} was no receipt key of the node at height {height}",
         "sign receipts with the key the node has registered";
-    /// The receipt key was replaced too long ago.
-    SignerGrace {
-        /// The block's tick.
-        found: Tick,
-        /// Last tick for receipts of the key.
-        expected: Tick
-    } = 74, "ledger.signer_grace", "receipts of this key settled until tick {expected}, this is {found}",
-        "settle within signer_grace ticks of a key change";
     /// The receipt names a block that does not exist yet.
     ReceiptFromFuture {
         /// The receipt's block.

@@ -1,7 +1,7 @@
 //! ClaimMissed and ClaimEquivocation.
 
 use haca_wire::state::{BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, key};
-use haca_wire::{Amount, AssetId, Order, Receipt, Signed};
+use haca_wire::{Amount, AssetId, Order, Receipt, Signed, Tick};
 
 use super::receipt::{check_pair, use_sequence};
 use super::{Execution, Stop, later};
@@ -29,8 +29,8 @@ impl Execution<'_, '_> {
         let hash = self.check_order(order, &record)?;
         check_pair(&order.value, hash, &receipt.value)?;
         let node = self.need_node(record.node)?;
-        self.check_receipt(receipt, &node)?;
-        self.check_claim_window(&record, &order.value)?;
+        let term = self.check_receipt(receipt, &node)?;
+        self.check_claim_window(self.deadline(&order.value, &record, term))?;
         use_sequence(&mut record.window, sequence)?;
         let paid = self.pay_warranty(&mut record, order.value.warranty)?;
         if paid.0 == 0 {
@@ -52,8 +52,9 @@ impl Execution<'_, '_> {
         Ok(())
     }
 
-    fn check_claim_window(&self, record: &ChannelRecord, order: &Order) -> Result<(), Refusal> {
-        let opens = later(record.deadline(order.settle_by), self.rules.params.grace);
+    /// Refuses a claim while the receipt may settle or is in grace, and after the claim window.
+    fn check_claim_window(&self, deadline: Tick) -> Result<(), Refusal> {
+        let opens = later(deadline, self.rules.params.grace);
         let shuts = later(opens, self.rules.params.claim_window);
         if self.rules.tick <= opens {
             return Err(Refusal::ClaimTooEarly {

@@ -133,8 +133,9 @@ fn rotate(
     Ok(())
 }
 
-/// Last tick at which a receipt of a key that was replaced at `end` can still matter.
+/// Last tick at which a receipt of a key that was replaced at `end` settles or can be claimed: no deadline of such a
+/// receipt is later than `end` + grace of the key.
 fn retained_until(params: &Params, end: Tick) -> Tick {
-    let settle = params.signer_grace.max(params.settle_horizon);
-    later(later(later(end, settle), params.grace), params.claim_window)
+    let settles = later(end, params.signer_grace);
+    later(later(settles, params.grace), params.claim_window)
 }

@@ -1,9 +1,9 @@
 //! What settlement and claims check alike: that payer and node signed an order and its receipt.
 
 use haca_wire::state::{ChannelRecord, NodeRecord, SequenceState, SequenceWindow, SignerTerm};
-use haca_wire::{Height, Order, OrderHash, Receipt, Sequence, Signed};
+use haca_wire::{Height, Order, OrderHash, Receipt, Sequence, Signed, Tick};
 
-use super::{Execution, Stop, signer_found};
+use super::{Execution, Stop, later, signer_found};
 use crate::refusal::Refusal;
 
 impl Execution<'_, '_> {
@@ -50,6 +50,18 @@ impl Execution<'_, '_> {
                 expected: value.signer,
             })?;
         Ok(term)
+    }
+}
+
+impl Execution<'_, '_> {
+    /// Last tick at which the receipt settles, and from which the claim on it is counted: the order's settle-by,
+    /// brought forward when one side closes alone and when the receipt's key was replaced.
+    pub(super) fn deadline(&self, order: &Order, channel: &ChannelRecord, term: &SignerTerm) -> Tick {
+        let deadline = channel.deadline(order.settle_by);
+        match term.end {
+            Some(end) => deadline.min(later(end.tick, self.rules.params.signer_grace)),
+            None => deadline,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use haca_wire::{
 };
 
 use super::receipt::{check_pair, use_sequence};
-use super::{Execution, Stop, later};
+use super::{Execution, Stop};
 use crate::bank::Purse;
 use crate::error::LedgerError;
 use crate::outcome::Effect;
@@ -78,16 +78,6 @@ impl Execution<'_, '_> {
         let order_hash = self.check_order(&item.order, &record)?;
         check_pair(order, order_hash, receipt)?;
         let term = self.check_receipt(&item.receipt, &node)?;
-        if let Some(end) = term.end {
-            let last = later(end.tick, self.rules.params.signer_grace);
-            if self.rules.tick > last {
-                return Err(Refusal::SignerGrace {
-                    found: self.rules.tick,
-                    expected: last,
-                }
-                .into());
-            }
-        }
         if order.evidence != group.evidence.kind() {
             return Err(Refusal::EvidenceKind {
                 found: group.evidence.kind().name(),
@@ -95,7 +85,7 @@ impl Execution<'_, '_> {
             }
             .into());
         }
-        let deadline = record.deadline(order.settle_by);
+        let deadline = self.deadline(order, &record, term);
         if self.rules.tick > deadline {
             return Err(Refusal::SettleByPassed {
                 found: self.rules.tick,

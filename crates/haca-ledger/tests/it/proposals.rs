@@ -248,6 +248,29 @@ fn rejects_a_proposal_that_spends_one_gas_budget_twice() {
 }
 
 #[test]
+fn emptying_the_account_does_not_make_later_transactions_free() {
+    let mut world = World::new();
+    let rest = world.balance(alice().address(), haca_wire::AssetId::OPG) - 1_000;
+    let empty = Message::Transfer {
+        to: bob().address(),
+        asset: haca_wire::AssetId::OPG,
+        amount: Amount(rest),
+    };
+    let mut txs = vec![world.tx(&alice(), empty)];
+    txs.extend((0..10).map(|_| world.tx(&alice(), pay_bob())));
+    assert_eq!(propose(&world, &txs), Ok(()));
+    let outcome = world.block(&txs);
+    assert!(
+        outcome.txs.iter().all(|tx| tx.burned.0 > 0),
+        "all are charged first"
+    );
+    assert!(matches!(
+        outcome.txs[0].refusal,
+        Some(Refusal::InsufficientBalance { .. })
+    ));
+}
+
+#[test]
 fn a_sponsor_reserves_for_all_it_signs() {
     let mut world = World::new();
     let mut meta = world.meta(&pauper());

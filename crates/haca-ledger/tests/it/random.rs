@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use haca_ledger::{Effect, check_proposal, select_proposal};
+use haca_ledger::{BlockContext, Effect, check_proposal, execute_block, select_proposal};
 use haca_wire::order::Signed;
 use haca_wire::{
     Amount, AssetId, ChannelId, Close, Encode, Evidence, EvidenceKind, Height, Item, Message, ResponseHash,
@@ -254,6 +254,15 @@ impl History {
         let proposal: Vec<_> = chosen.iter().map(|index| txs[*index].clone()).collect();
         let verdict = check_proposal(state, &proposal, &self.world.script).unwrap();
         assert_eq!(verdict, Ok(()), "an honest proposal is accepted");
+        let context = BlockContext {
+            height: Height(self.world.height().0 + 1),
+            proposer: [0; 20],
+        };
+        let proposed = execute_block(state, &context, &proposal, &self.world.script).unwrap();
+        assert!(
+            proposed.txs.iter().all(|tx| tx.gas_used.0 > 0),
+            "and every transaction in it is charged"
+        );
         let existing = self.world.supply(AssetId::OPG).existing();
         let outcome = self.world.block(&txs);
         let after = self.world.supply(AssetId::OPG).existing();

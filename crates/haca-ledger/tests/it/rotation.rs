@@ -40,7 +40,7 @@ fn receipts_of_a_replaced_key_settle_within_their_grace() {
     world.wait_for_tick(end + test_params().signer_grace + 1);
     assert_eq!(
         world.refused(&node(), message),
-        Refusal::SignerGrace {
+        Refusal::SettleByPassed {
             found: Tick(end + test_params().signer_grace + 1),
             expected: Tick(end + test_params().signer_grace)
         }
@@ -107,6 +107,31 @@ fn a_missed_settlement_of_a_replaced_key_can_still_be_claimed() {
             receipt: item.receipt,
         },
     );
+}
+
+#[test]
+fn replacing_the_key_does_not_postpone_or_escape_the_claim() {
+    let (mut world, channel) = World::with_channel();
+    let mut order = world.order(channel, 0, EvidenceKind::Signed);
+    order.settle_by = Tick(u64::MAX);
+    let receipt = world.receipt(&order);
+    let item = world.sign_item(order, receipt);
+    let end = world.tick().0;
+    rotate(&mut world, &key(40));
+    let claim = Message::ClaimMissed {
+        order: item.order,
+        receipt: item.receipt,
+    };
+    let opens = end + test_params().signer_grace + test_params().grace;
+    world.wait_for_tick(opens);
+    assert!(matches!(
+        world.refused(&alice(), claim.clone()),
+        Refusal::ClaimTooEarly { .. }
+    ));
+    world.wait_for_tick(opens + test_params().claim_window - 1);
+    // Registering again drops only keys whose receipts can't be claimed any more.
+    rotate(&mut world, &key(41));
+    world.ok(&alice(), claim);
 }
 
 #[test]
