@@ -421,6 +421,15 @@ fn check_model(bundle: &Bundle, header: &Header, checks: &mut Checks) -> Option<
 fn check_render(bundle: &Bundle, key: &VerifyingKey, inference: &haca_wire::Inference, checks: &mut Checks) {
     let graph = &key.manifest().graph;
     let receipt = &bundle.item.receipt.value;
+    if receipt.render.0 != key.manifest().render {
+        checks.fail(
+            check_id::RENDER_PARAMETERS,
+            receipt.render.0,
+            key.manifest().render,
+            "version of the render, and the model's",
+        );
+        return;
+    }
     let model = bundle.item.order.value.model;
     let inputs = rendering::check_inputs(receipt, model, &bundle.request, graph.inputs(), checks);
     if let Some(inputs) = inputs {

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod answer;
 mod chain;
 mod forgery;
 mod light_client;

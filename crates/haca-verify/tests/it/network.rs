@@ -163,7 +163,7 @@ impl Network {
     }
 
     /// The leaves of the receipt tree; ours stands third, or last where there are fewer.
-    fn leaves(&self) -> (Vec<Vec<u8>>, usize) {
+    pub(crate) fn leaves(&self) -> (Vec<Vec<u8>>, usize) {
         let mut leaves: Vec<Vec<u8>> = (0..self.neighbours)
             .map(|other| {
                 let mut settlement = self.settlement();

@@ -1,0 +1,81 @@
+//! A full node that says what the test tells it to say, over real HTTP.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// Path (with query) to status and body.
+type Pages = Arc<Mutex<BTreeMap<String, (u16, Vec<u8>)>>>;
+
+/// Serves until the process ends.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pages: Pages,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let pages = Pages::default();
+        let served = pages.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let served = served.clone();
+                std::thread::spawn(move || answer(stream, &served));
+            }
+        });
+        Self { url, pages }
+    }
+
+    pub(crate) fn page(&self, path: &str, status: u16, body: impl Into<Vec<u8>>) {
+        self.pages
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), (status, body.into()));
+    }
+
+    pub(crate) fn json(&self, path: &str, body: &serde_json::Value) {
+        self.page(path, 200, body.to_string());
+    }
+}
+
+fn answer(stream: TcpStream, pages: &Pages) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut writer = stream;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let path = line.split(' ').nth(1)?.to_owned();
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).ok()?;
+            if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().ok()?;
+            }
+            if header.trim().is_empty() {
+                break;
+            }
+        }
+        reader.by_ref().take(length).read_to_end(&mut Vec::new()).ok()?;
+        let missing =
+            br#"{"error":{"code":"node.not_found","message":"no such page","hint":"ask for another"}}"#;
+        let (status, body) = pages
+            .lock()
+            .unwrap()
+            .get(&path)
+            .cloned()
+            .unwrap_or((404, missing.to_vec()));
+        write!(
+            writer,
+            "HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )
+        .ok()?;
+        writer.write_all(&body).ok()?;
+    }
+}
