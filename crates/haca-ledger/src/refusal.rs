@@ -478,7 +478,7 @@ refusals! {
         found: Address,
         /// The payer.
         expected: Address
-    } = 103, "ledger.not_the_payer", "{found} claims for payer {expected}", "send it from the payer's account";
+    } = 103, "ledger.not_the_payer", "{found} is not the payer {expected}", "send it from the payer's account";
     /// Both receipts are the same.
     SameReceipt = 104, "ledger.same_receipt", "both receipts are the same; a second signature is no second receipt",
         "report two receipts that differ in content";
