@@ -14,3 +14,4 @@ mod light_client;
 mod mutation;
 mod network;
 mod settlement;
+mod spec;
