@@ -54,7 +54,7 @@ fn derived_mismatch(graph: &Graph, circuit: &Circuit, tensors: &Inference) -> Op
 }
 
 /// The index of the largest element of each row; ties go to the lowest.
-fn arg_max(values: &[i64], last: usize) -> Vec<i64> {
+pub fn arg_max(values: &[i64], last: usize) -> Vec<i64> {
     let index = |row: &[i64]| {
         let largest = row.iter().max().copied().unwrap_or(0);
         row.iter().position(|value| *value == largest).unwrap_or(0) as i64

@@ -5,7 +5,7 @@ use p3_field::PrimeCharacteristicRing;
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, TableShape, TableSpec};
 
 use crate::block::{Block, log2_ceil, place};
-use crate::field::{Extension, base, power_of_two};
+use crate::field::{Base, Challenger, Extension, base, power_of_two};
 use crate::fraction::{self, check_balance};
 use crate::multilinear::{below, identity};
 use crate::proof::RegistrationProof;
@@ -51,6 +51,11 @@ impl RegistrationLayout {
         let committed_variables = log2_ceil((LIMB_COLUMNS << limb_variables) + (1 << RANGE_BITS));
         let config = schedule.config(committed_variables)?;
         Ok(Self { lookups, lookup_variables, limb_variables, committed_variables, config })
+    }
+
+    /// The configuration of the commitment.
+    pub const fn configuration(&self) -> &p3_whir::WhirConfig<Extension, Base, Challenger> {
+        &self.config
     }
 
     /// An opening of all limb columns at one point, and of the multiplicities at another.

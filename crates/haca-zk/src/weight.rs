@@ -5,7 +5,7 @@ use p3_sumcheck::{OpeningBatch, OpeningProtocol, TableShape, TableSpec};
 use crate::ProofRejection;
 use crate::block::{Block, log2_ceil, place};
 use crate::circuit::{Circuit, Param};
-use crate::field::Extension;
+use crate::field::{Base, Challenger, Extension};
 use crate::multilinear::{below, corner};
 use crate::schedule::{Config, Schedule, VARIABLES};
 
@@ -104,8 +104,8 @@ impl WeightLayout {
         OpeningProtocol::new(self.tables().into_iter().zip(counts).map(spec).collect())
     }
 
-    /// The schedule's configuration.
-    pub fn configuration(&self) -> &p3_whir::WhirConfig<crate::field::Extension, crate::field::Base, crate::field::Challenger> {
+    /// The configuration of the weight commitment.
+    pub const fn configuration(&self) -> &p3_whir::WhirConfig<Extension, Base, Challenger> {
         &self.config
     }
 }

@@ -6,6 +6,7 @@ use p3_sumcheck::{OpeningBatch, OpeningProtocol, TableShape, TableSpec};
 use crate::ProofRejection;
 use crate::block::{Block, log2_ceil, place};
 use crate::circuit::{Circuit, Site};
+use crate::field::{Base, Challenger, Extension};
 use crate::schedule::{Config, Schedule, VARIABLES};
 
 /// Both sides of the requantisation identity stay below `2^IDENTITY_BITS` in magnitude, so that equality modulo the
@@ -136,6 +137,11 @@ impl WitnessLayout {
             committed_variables,
             config,
         })
+    }
+
+    /// The configuration of the witness commitment.
+    pub const fn configuration(&self) -> &p3_whir::WhirConfig<Extension, Base, Challenger> {
+        &self.config
     }
 
     /// The common shift of all requantisations.

@@ -1,0 +1,164 @@
+//! The choice of parameters: a deterministic search for the smallest padded witness, and WHIR schedules by size.
+//!
+//! Nothing here is trusted: the chosen numbers stand in the verifying key, and the verifier checks them.
+
+use haca_graph::Manifest;
+use haca_zk::block::log2_ceil;
+use haca_zk::circuit::Circuit;
+use haca_zk::registration::{LIMB_COLUMNS, RANGE_BITS};
+use haca_zk::schedule::Schedule;
+use haca_zk::witness::{BATCH_VARIABLES, BatchParameters, LIMBS, WitnessLayout, WitnessParameters};
+use haca_zk::{Layouts, ProtocolParameters};
+
+use crate::ProverError;
+
+/// Largest committed witness, as a power of two; larger batches are not offered.
+const WITNESS_VARIABLES: usize = 22;
+/// Bytes of the largest proof that is offered; the wire allows no more.
+const PROOF_BYTES: usize = haca_wire::limit::PROOF_BYTES;
+/// Variables of the largest weight commitment.
+const WEIGHT_VARIABLES: usize = 24;
+/// Bits of the largest table that the search tries.
+const SEARCH_BITS: u8 = 12;
+
+/// Chooses parameters for a model.
+pub(crate) fn choose(manifest: &Manifest) -> Result<ProtocolParameters, ProverError> {
+    let circuit = Circuit::new(&manifest.graph)?;
+    let weights = weight_schedule(&circuit)?;
+    let fold = weights.first_fold();
+    let bias_variables = {
+        let sizes: Vec<usize> = circuit.biases.iter().map(|b| log2_ceil(b.columns)).collect();
+        haca_zk::block::place(&sizes).1.max(fold)
+    };
+    let registration = small_schedule(log2_ceil((LIMB_COLUMNS << bias_variables) + (1 << RANGE_BITS)), 4);
+    let mut batches = Vec::new();
+    for batch_variables in 0..=BATCH_VARIABLES {
+        let witness = match circuit.requantises.is_empty() {
+            true => None,
+            false => match search(&circuit, batch_variables) {
+                Some(witness) => Some(witness),
+                None if batch_variables == 0 => {
+                    return Err(ProverError::NoParameters { what: "requantisation" });
+                }
+                None => break,
+            },
+        };
+        batches.push(BatchParameters { witness });
+    }
+    let mut parameters = ProtocolParameters { weights, registration, batches };
+    trim(manifest, &mut parameters)?;
+    Ok(parameters)
+}
+
+/// Drops batch sizes whose proofs could exceed the limit of the wire.
+fn trim(manifest: &Manifest, parameters: &mut ProtocolParameters) -> Result<(), ProverError> {
+    Layouts::new(manifest, parameters)?;
+    let tables = Layouts::new(manifest, parameters)?.weights.tables().len();
+    let answers = vec![haca_zk::field::extension(0); tables];
+    let key = haca_zk::VerifyingKey::new(manifest.clone(), parameters.clone(), [0; 32], answers)?;
+    let fits = |variables: &usize| key.proof_bytes_bound(1 << variables) <= PROOF_BYTES;
+    let count = (0..parameters.batches.len()).take_while(fits).count();
+    if count == 0 {
+        return Err(ProverError::NoParameters { what: "proof size" });
+    }
+    parameters.batches.truncate(count);
+    Ok(())
+}
+
+/// The smallest witness of `2^batch_variables` inferences: by padded size, then by cells, then by lookup tree.
+fn search(circuit: &Circuit, batch_variables: usize) -> Option<WitnessParameters> {
+    let shift = circuit.requantises.iter().map(|r| usize::from(r.shift)).max()?;
+    let low = circuit.requantises.iter().map(|r| r.quotient.0).fold(0, i64::min);
+    let high = circuit.requantises.iter().map(|r| r.quotient.1).fold(0, i64::max);
+    let start = circuit.clamps.iter().map(|c| i64::from(c.0)).min()?;
+    let end = circuit.clamps.iter().map(|c| i64::from(c.1)).max()?;
+    let window_min = log2_ceil(usize::try_from(end - start + 1).ok()?) as u8;
+    let mut best: Option<((usize, usize, usize), WitnessParameters)> = None;
+    for window_bits in window_min..=SEARCH_BITS {
+        let size = 1i64 << window_bits;
+        let before = (start - low).max(0).div_euclid(size) + i64::from((start - low).max(0) % size != 0);
+        let highest = (high - start + before * size) >> window_bits;
+        let high_min = log2_ceil(usize::try_from(highest + 1).ok()?) as u8;
+        if high_min > SEARCH_BITS + 4 {
+            continue;
+        }
+        for limb_bits in 4..=SEARCH_BITS {
+            let limbs = shift.div_ceil(usize::from(limb_bits)).max(1) as u8;
+            if limbs > LIMBS {
+                continue;
+            }
+            let candidate = WitnessParameters {
+                limb_bits,
+                limbs,
+                window_bits,
+                high_bits: high_min.max(4),
+                schedule: small_schedule(12, 4),
+            };
+            let Some((cost, parameters)) = cost(circuit, batch_variables, candidate) else { continue };
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, parameters));
+            }
+        }
+    }
+    best.map(|(_, parameters)| parameters)
+}
+
+/// The cost of a candidate, and the candidate with the schedule of its size; `None` when it does not fit.
+fn cost(
+    circuit: &Circuit,
+    batch_variables: usize,
+    mut candidate: WitnessParameters,
+) -> Option<((usize, usize, usize), WitnessParameters)> {
+    // The schedule follows from the size of the commitment, and its first fold pads small tables: settle both.
+    let rows = |l: usize| circuit.linears.get(l).map_or(0, |l| l.row_variables());
+    let sizes: Vec<usize> = circuit.requantises.iter().map(|r| rows(r.linear) + batch_variables).collect();
+    let activations = haca_zk::block::place(&sizes).1.max(4);
+    let clamp = usize::from(candidate.window_bits) + 2 + log2_ceil(circuit.clamps.len());
+    let cells = ((usize::from(candidate.limbs) + 3) << activations)
+        + (1 << candidate.limb_bits)
+        + (1 << candidate.high_bits)
+        + (1 << clamp);
+    let committed = log2_ceil(cells);
+    if committed > WITNESS_VARIABLES {
+        return None;
+    }
+    candidate.schedule = small_schedule(committed, 4);
+    let layout = WitnessLayout::new(circuit, batch_variables, &candidate).ok()?;
+    let trees = (1usize << layout.lookup_variables) + (1 << layout.table_variables);
+    Some(((layout.committed_variables, trees, cells), candidate))
+}
+
+/// The schedule of a commitment that is made anew in each proof: rates that balance encoding against openings.
+fn small_schedule(variables: usize, first: u8) -> Schedule {
+    let (folds, rates, grinding): (Vec<u8>, Vec<u8>, u8) = match variables {
+        ..=10 => (vec![first], vec![5], 0),
+        11 | 12 => (vec![first, 2], vec![5, 6], 0),
+        13 => (vec![first, 3], vec![5, 6], 6),
+        14 => (vec![first, 4], vec![4, 7], 8),
+        15..=18 => (vec![first, 4, (variables - 14) as u8], vec![3, 6, 8], 10),
+        _ => (vec![first, 4, 4, (variables - 18).max(1) as u8], vec![2, 5, 8, 10], 12),
+    };
+    Schedule { folds, log_inverse_rates: rates, grinding_bits: grinding }
+}
+
+/// The schedule of the weights: registration pays for high rates once.
+fn weight_schedule(circuit: &Circuit) -> Result<Schedule, ProverError> {
+    let sizes = circuit.weights.iter().map(|w| 1usize << (log2_ceil(w.rows) + log2_ceil(w.columns)).max(4));
+    let biases: usize = circuit.biases.iter().map(|b| b.columns.next_power_of_two()).sum();
+    let cells = sizes.fold(biases.next_power_of_two().max(16), usize::saturating_add);
+    let variables = log2_ceil(cells);
+    if variables > WEIGHT_VARIABLES {
+        return Err(ProverError::NoParameters { what: "weight size" });
+    }
+    let (folds, rates, grinding): (Vec<u8>, Vec<u8>, u8) = match variables {
+        ..=10 => (vec![4], vec![5], 0),
+        11 | 12 => (vec![4, 2], vec![5, 6], 0),
+        13 => (vec![4, 3], vec![5, 6], 6),
+        14 => (vec![4, 4], vec![5, 7], 8),
+        15..=17 => (vec![4, 4, (variables - 14) as u8], vec![5, 5, 8], 10),
+        18..=20 => (vec![6, 4, 4], vec![5, 4, 6], 12),
+        21 | 22 => (vec![6, 5, 5], vec![4, 5, 8], 12),
+        _ => (vec![6, 5, 5, 3], vec![2, 4, 7, 9], 12),
+    };
+    Ok(Schedule { folds, log_inverse_rates: rates, grinding_bits: grinding })
+}

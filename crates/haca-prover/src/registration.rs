@@ -1,0 +1,122 @@
+//! The prover of registration (steps G1 to G8 of `spec/zk.md`).
+
+use haca_zk::VerifyingKey;
+use haca_zk::field::{Base, Extension};
+use haca_zk::multilinear::eq_table;
+use haca_zk::proof::RegistrationProof;
+use haca_zk::registration::{BIAS_LIMBS, LIMB_COLUMNS, RANGE_BITS};
+use haca_zk::transcript::Transcript;
+use p3_field::{PrimeCharacteristicRing, PrimeField64};
+
+use crate::ProverError;
+use crate::adversary::{RegistrationWitness, Tamper};
+use crate::commitment::{Columns, Commitment, Committer};
+use crate::fraction;
+
+/// Distances of each committed cell to both ends of its range, in the order of the lookup blocks.
+fn distances(key: &VerifyingKey, tables: &[Vec<Base>]) -> Vec<Vec<Base>> {
+    let mut out = Vec::new();
+    for (table, cells) in key.weights().weights.iter().zip(tables) {
+        let width = 1usize << table.column_variables;
+        let (low, high) = (Base::from_i64(table.param.range.0), Base::from_i64(table.param.range.1));
+        let ends = |index: usize| {
+            let real = index / width < table.param.rows && index % width < table.param.columns;
+            if real { (low, high) } else { (Base::ZERO, Base::ZERO) }
+        };
+        out.push(cells.iter().enumerate().map(|(i, c)| *c - ends(i).0).collect());
+        out.push(cells.iter().enumerate().map(|(i, c)| ends(i).1 - *c).collect());
+    }
+    out
+}
+
+/// Fills the witness.
+fn fill(key: &VerifyingKey, tables: &[Vec<Base>], distances: &[Vec<Base>]) -> RegistrationWitness {
+    let layout = key.registration();
+    let biases = tables.last().map_or(&[][..], Vec::as_slice);
+    let mut ends = vec![(Base::ZERO, Base::ZERO); biases.len()];
+    for (param, block) in &key.weights().biases {
+        let ends = &mut ends[block.offset..block.offset + param.columns];
+        ends.fill((Base::from_i64(param.range.0), Base::from_i64(param.range.1)));
+    }
+    let mut limbs = vec![Vec::with_capacity(biases.len()); LIMB_COLUMNS];
+    for (bias, (low, high)) in biases.iter().zip(ends) {
+        for (side, distance) in [*bias - low, high - *bias].into_iter().enumerate() {
+            let mut rest = distance.as_canonical_u64();
+            for limb in 0..BIAS_LIMBS {
+                limbs[side * BIAS_LIMBS + limb].push(Base::from_u64(rest & ((1 << RANGE_BITS) - 1)));
+                rest >>= RANGE_BITS;
+            }
+        }
+    }
+    let mut counts = vec![0u64; 1 << RANGE_BITS];
+    for cell in distances.iter().chain(&limbs).flatten() {
+        // A value outside the table is counted nowhere, and the proof fails.
+        if let Some(count) = counts.get_mut(cell.as_canonical_u64() as usize) {
+            *count += 1;
+        }
+    }
+    let looked_up: u64 = layout.lookups.iter().map(|block| 1u64 << block.variables).sum();
+    counts[0] += (1u64 << layout.lookup_variables) - looked_up;
+    RegistrationWitness { limbs, multiplicity: counts.into_iter().map(Base::from_u64).collect() }
+}
+
+/// Proves that the committed tables keep their ranges.
+pub(crate) fn prove(
+    key: &VerifyingKey,
+    tables: &[Vec<Base>],
+    weights: (&Committer, Commitment),
+    tamper: &mut dyn Tamper,
+) -> Result<Vec<u8>, ProverError> {
+    let layout = key.registration();
+    let distances = distances(key, tables);
+    let mut witness = fill(key, tables, &distances);
+    tamper.registration(&mut witness);
+    let committer = Committer::new(layout.configuration());
+    let commitment = committer.commit(vec![
+        Columns { height: 1 << layout.limb_variables, cells: witness.limbs.concat() },
+        Columns { height: 1 << RANGE_BITS, cells: witness.multiplicity.clone() },
+    ])?;
+    // G1
+    let root = commitment.root;
+    let model_id = key.model_id();
+    let mut transcript =
+        Transcript::new("haca v1 zk registration", model_id.as_bytes()).commit(Some(&root));
+    // G2
+    transcript.step("registration lookups");
+    let alpha = transcript.challenge();
+    // G3
+    let mut leaves = vec![alpha; 1 << layout.lookup_variables];
+    for (block, cells) in layout.lookups.iter().zip(distances.iter().chain(&witness.limbs)) {
+        leaves[block.range()].iter_mut().zip(cells).for_each(|(leaf, cell)| *leaf -= *cell);
+    }
+    let negated: Vec<Base> = witness.multiplicity.iter().map(|m| -*m).collect();
+    let rows = (0..1u64 << RANGE_BITS).map(|v| alpha - Base::from_u64(v)).collect();
+    let (lookups, leaf) = fraction::prove(None, leaves, &mut transcript);
+    let (table_tree, table_point) = fraction::prove(Some(&negated), rows, &mut transcript);
+    // G4
+    let suffix = |variables: usize| leaf[leaf.len() - variables..].to_vec();
+    let evaluate = |cells: &[Base], point: &[Extension]| haca_zk::multilinear::evaluate(cells, point);
+    let variables = key.weights().tables();
+    let cells: Vec<Extension> =
+        tables.iter().zip(&variables).map(|(cells, v)| evaluate(cells, &suffix(*v))).collect();
+    let limb_point = suffix(layout.limb_variables);
+    let eq = eq_table(&limb_point);
+    let limb = |cells: &Vec<Base>| cells.iter().zip(&eq).map(|(c, e)| *e * *c).sum();
+    let limbs: Vec<Extension> = witness.limbs.iter().map(limb).collect();
+    let multiplicity = evaluate(&witness.multiplicity, &table_point);
+    transcript.absorb(&cells);
+    transcript.absorb(&limbs);
+    transcript.absorb(&[multiplicity]);
+    // G7
+    let points = [limb_point, table_point];
+    let opening = committer.open(commitment, &layout.protocol(), &points, &mut transcript, "registration")?;
+    // G8
+    let points = key.points().iter().zip(&variables).flat_map(|(p, v)| [p.clone(), suffix(*v)]);
+    let points: Vec<Vec<Extension>> = points.collect();
+    let protocol = key.weights().protocol(&vec![2; tables.len()]);
+    let (weight_committer, weight_commitment) = weights;
+    let weights = weight_committer.open(weight_commitment, &protocol, &points, &mut transcript, "weight")?;
+    let proof =
+        RegistrationProof { root, lookups, tables: table_tree, cells, limbs, multiplicity, opening, weights };
+    Ok(proof.encode())
+}

@@ -1,0 +1,32 @@
+//! The prover of a product sumcheck.
+
+use haca_zk::field::Extension;
+use haca_zk::transcript::{Committed, Transcript};
+use p3_field::PrimeCharacteristicRing;
+
+/// Proves `sum_x f(x) g(x)`; returns the rounds and the point.
+pub(crate) fn prove(
+    mut f: Vec<Extension>,
+    mut g: Vec<Extension>,
+    transcript: &mut Transcript<Committed>,
+) -> (Vec<[Extension; 2]>, Vec<Extension>) {
+    let (mut rounds, mut point) = (Vec::new(), Vec::new());
+    while f.len() > 1 {
+        let half = f.len() / 2;
+        let (mut at_zero, mut leading) = (Extension::ZERO, Extension::ZERO);
+        for i in 0..half {
+            at_zero += f[i] * g[i];
+            leading += (f[half + i] - f[i]) * (g[half + i] - g[i]);
+        }
+        transcript.absorb(&[at_zero, leading]);
+        rounds.push([at_zero, leading]);
+        let challenge = transcript.challenge();
+        point.push(challenge);
+        for factor in [&mut f, &mut g] {
+            let (low, high) = factor.split_at_mut(half);
+            low.iter_mut().zip(high).for_each(|(l, h)| *l += challenge * (*h - *l));
+            factor.truncate(half);
+        }
+    }
+    (rounds, point)
+}

@@ -1,0 +1,121 @@
+//! Random models for tests.
+
+use haca_graph::{Graph, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters, ValueId};
+use haca_wire::{DType, Name, Scale, Shape, Tensor, TensorSpec};
+
+/// A small generator of numbers, so that every failure can be repeated.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn range(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() % (high - low + 1) as u64) as i64
+    }
+}
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct Build {
+    pub seed: u64,
+    /// Sizes of the layers, from the input on.
+    pub sizes: Vec<u32>,
+    /// Whether channels have multipliers of their own.
+    pub per_channel: bool,
+    /// Whether the last layer is requantised to int8.
+    pub requantised_output: bool,
+    /// Whether the index of the largest output is an output, too.
+    pub arg_max: bool,
+    /// Range of the weights.
+    pub weights: (i64, i64),
+    /// Right shift of the requantisations.
+    pub shift: u8,
+}
+
+impl Build {
+    pub fn new(seed: u64, sizes: &[u32]) -> Self {
+        Self {
+            seed,
+            sizes: sizes.to_vec(),
+            per_channel: false,
+            requantised_output: false,
+            arg_max: false,
+            weights: (-127, 127),
+            shift: 14,
+        }
+    }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn spec(text: &str, dtype: DType, shape: Vec<u32>) -> TensorSpec {
+    let scale = Scale::ONE;
+    TensorSpec { name: name(text), dtype, shape: Shape::new(shape).unwrap(), scale }
+}
+
+/// A dense network with ReLU between the layers.
+pub fn mlp(build: &Build) -> ModelFile {
+    let mut random = Random::new(build.seed);
+    let (mut params, mut tensors, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+    let layers = build.sizes.len() - 1;
+    let mut value = ValueId(0);
+    for (layer, pair) in build.sizes.windows(2).enumerate() {
+        let (k, n) = (pair[0], pair[1]);
+        let (low, high) = build.weights;
+        let shape = Shape::new(vec![n, k]).unwrap();
+        params.push(ParamSpec { dtype: DType::I8, shape: shape.clone(), low, high });
+        let cells = (0..n * k).map(|_| random.range(low, high)).collect();
+        tensors.push(Tensor::new(DType::I8, shape, cells).unwrap());
+        let shape = Shape::new(vec![n]).unwrap();
+        params.push(ParamSpec { dtype: DType::I32, shape: shape.clone(), low: -5000, high: 6000 });
+        let cells = (0..n).map(|_| random.range(-5000, 6000)).collect();
+        tensors.push(Tensor::new(DType::I32, shape, cells).unwrap());
+        nodes.push(Op::Linear { input: value, weight: ParamId(2 * layer as u32), bias: ParamId(2 * layer as u32 + 1) });
+        value = ValueId(nodes.len() as u32);
+        let is_last = layer + 1 == layers;
+        if !is_last || build.requantised_output {
+            // About one saturating quotient in a few.
+            let typical = 60.0 / (f64::from(k).sqrt() * 74.0 * 60.0);
+            let mid = ((typical * f64::from(1u32 << build.shift)) as i64).max(1);
+            let count = if build.per_channel { n } else { 1 };
+            let multipliers = (0..count).map(|_| random.range(mid.div_euclid(2).max(1), 2 * mid) as u32).collect();
+            let low = if is_last { -128 } else { 0 };
+            nodes.push(Op::Requantise { input: value, multipliers, shift: build.shift, low, high: 127 });
+            value = ValueId(nodes.len() as u32);
+        }
+    }
+    let last = *build.sizes.last().unwrap();
+    let dtype = if build.requantised_output { DType::I8 } else { DType::I32 };
+    let mut outputs = vec![(value, spec("logits", dtype, vec![last]))];
+    if build.arg_max {
+        nodes.push(Op::ArgMax { input: value });
+        outputs.push((ValueId(nodes.len() as u32), spec("label", DType::I32, vec![])));
+    }
+    let inputs = vec![spec("input", DType::I8, vec![build.sizes[0]])];
+    let graph = Graph::new(inputs, params, nodes, outputs).unwrap();
+    let parameters = Parameters::new(&graph, tensors).unwrap();
+    ModelFile { manifest: Manifest { name: name("test"), graph, render: 1, tokenizer: [0; 32] }, parameters }
+}
+
+/// Random inputs of a model.
+pub fn inputs(model: &ModelFile, random: &mut Random) -> Vec<Tensor> {
+    let specs = model.manifest.graph.inputs().iter();
+    specs
+        .map(|spec| {
+            let values = (0..spec.shape.elements()).map(|_| random.range(-128, 127)).collect();
+            Tensor::new(spec.dtype, spec.shape.clone(), values).unwrap()
+        })
+        .collect()
+}
