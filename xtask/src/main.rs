@@ -1,1 +1,72 @@
-fn main() {}
+//! Project tasks. `cargo xtask` prints what there is.
+
+mod cometbft;
+mod docs;
+mod layers;
+mod python;
+mod source;
+mod step;
+mod suite;
+mod symbols;
+mod tokens;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::step::say;
+use crate::workspace::Workspace;
+
+const USAGE: &str = "\
+Project tasks
+
+Usage: cargo xtask COMMAND
+
+  test [--fast]    Format, lints, walls, documentation, all tests, WebAssembly, Python; ends with the counts.
+                   --fast leaves out what builds more than the tests: binary wall, WebAssembly, Python
+  layers [--source]
+                   Check the walls between crates: dependencies, sources, and the symbols of `haca-node`.
+                   --source leaves the binary out
+  wasm [--release] Build the verifier for WebAssembly and verify a proof with it in Node.js
+  docs [--write]   Check that docs/reference/errors.md lists every error code of the sources; --write renews it
+  cometbft         Print the path of the pinned CometBFT, after installing it where it is missing
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match arguments {
+        ["test"] => suite::run(&Workspace::find()?, false),
+        ["test", "--fast"] => suite::run(&Workspace::find()?, true),
+        ["layers"] => layers::check(&Workspace::find()?, true).map(done),
+        ["layers", "--source"] => layers::check(&Workspace::find()?, false).map(done),
+        ["wasm"] => wasm::check(&Workspace::find()?, wasm::Profile::Dev).map(|_| ExitCode::SUCCESS),
+        ["wasm", "--release"] => {
+            wasm::check(&Workspace::find()?, wasm::Profile::Release).map(|_| ExitCode::SUCCESS)
+        }
+        ["docs"] => docs::check(&Workspace::find()?).map(done),
+        ["docs", "--write"] => docs::write(&Workspace::find()?).map(done),
+        ["cometbft"] => {
+            step::print(&format!("{}\n", cometbft::ensure(&Workspace::find()?)?.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        [] | ["help" | "--help" | "-h"] => {
+            step::print(USAGE);
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("unknown command `{}`\n\n{USAGE}", other.join(" ")),
+    }
+}
