@@ -1,32 +1,137 @@
 //! Honest proofs verify, whatever the shape of the model, the batch and the input.
 
-use haca_prover::{Execution, ProvingKey};
-use haca_zk::{Inference, Statement, verify, verify_registration};
+use haca_prover::{Execution, ProvingKey, Registration};
+use haca_wire::{Decode, Encode, Tensor};
+use haca_zk::{Inference, Statement, VerifyingKey, verify, verify_registration};
+use proptest::prelude::*;
 
 use crate::model::{Build, Random, inputs, mlp};
 
-fn round_trip(build: &Build, batch: usize) {
+/// Registers, runs, proves and verifies; the executor must agree with the reference interpreter.
+fn round_trip(build: &Build, batch: usize) -> (Registration, Vec<Execution>, Vec<u8>) {
+    let model = mlp(build);
+    let mut random = Random::new(build.seed + 1);
+    let batch: Vec<Vec<Tensor>> = (0..batch).map(|_| inputs(&model, &mut random)).collect();
+    round_trip_of(build, &batch)
+}
+
+fn round_trip_of(build: &Build, batch: &[Vec<Tensor>]) -> (Registration, Vec<Execution>, Vec<u8>) {
     let model = mlp(build);
     let registration = ProvingKey::register(model.clone()).unwrap();
     let key = &registration.verifying_key;
     verify_registration(key, &registration.proof).unwrap();
-    let mut random = Random::new(build.seed + 1);
-    let executions: Vec<Execution> = (0..batch)
-        .map(|_| {
-            let inputs = inputs(&model, &mut random);
-            let execution = registration.proving_key.infer(&inputs).unwrap();
-            let reference = haca_graph::evaluate(&model.manifest.graph, &model.parameters, &inputs).unwrap();
-            assert_eq!(execution.inference.outputs, reference.outputs);
-            execution
-        })
-        .collect();
+    let run = |inputs: &Vec<Tensor>| {
+        let execution = registration.proving_key.infer(inputs).unwrap();
+        let reference = haca_graph::evaluate(&model.manifest.graph, &model.parameters, inputs).unwrap();
+        assert_eq!(execution.inference.outputs, reference.outputs);
+        execution
+    };
+    let executions: Vec<Execution> = batch.iter().map(run).collect();
     let inferences: Vec<Inference> = executions.iter().map(|e| e.inference.clone()).collect();
     let (proof, _) = registration.proving_key.prove([7; 32], &executions).unwrap();
-    assert!(proof.len() <= key.proof_bytes_bound(batch));
+    assert!(proof.len() <= key.proof_bytes_bound(batch.len()));
     verify(key, &Statement { context: [7; 32], inferences: &inferences }, &proof).unwrap();
+    let budget = key.security(batch.len());
+    assert!(budget.round_by_round_bits >= 128.0, "{budget:?}");
+    assert!(budget.union_bits >= 124.0, "{budget:?}");
+    (registration, executions, proof)
 }
 
 #[test]
 fn a_small_network_is_proven() {
     round_trip(&Build::new(1, &[64, 32, 10]), 1);
+}
+
+#[test]
+fn sizes_that_are_no_powers_of_two() {
+    for sizes in [&[5, 3, 7, 2][..], &[1, 1, 1], &[33, 17, 65, 9], &[100, 1, 3], &[3, 130, 2]] {
+        round_trip(&Build::new(2, sizes), 1);
+    }
+}
+
+#[test]
+fn a_single_layer_commits_to_nothing() {
+    for batch in [1, 3] {
+        let (registration, ..) = round_trip(&Build::new(3, &[20, 7]), batch);
+        assert!(registration.verifying_key.witness(0).is_none());
+    }
+}
+
+#[test]
+fn a_single_requantised_layer() {
+    let build = Build { requantised_output: true, ..Build::new(4, &[20, 7]) };
+    round_trip(&build, 1);
+    round_trip(&Build { per_channel: true, ..build }, 5);
+}
+
+#[test]
+fn every_channel_has_its_own_multiplier() {
+    let build = Build { per_channel: true, shift: 18, ..Build::new(5, &[40, 24, 13, 6]) };
+    round_trip(&build, 1);
+    round_trip(&build, 3);
+}
+
+#[test]
+fn the_index_of_the_largest_output_is_public() {
+    round_trip(&Build { arg_max: true, ..Build::new(6, &[16, 8, 10]) }, 2);
+    round_trip(&Build { arg_max: true, requantised_output: true, ..Build::new(6, &[16, 8, 10]) }, 2);
+}
+
+#[test]
+fn batches_of_every_size() {
+    let build = Build::new(7, &[24, 16, 12, 4]);
+    for batch in [1, 2, 3, 4, 5, 8, 9, 31, 64] {
+        round_trip(&build, batch);
+    }
+}
+
+#[test]
+fn extreme_weights_and_inputs_have_a_proof() {
+    for (low, high) in [(-128, -128), (127, 127), (-128, 127)] {
+        for value in [-128, 127, 0] {
+            let build = Build { weights: (low, high), shift: 6, ..Build::new(8, &[64, 20, 10]) };
+            let model = mlp(&build);
+            let spec = &model.manifest.graph.inputs()[0];
+            let extreme = Tensor::new(spec.dtype, spec.shape.clone(), vec![value; 64]).unwrap();
+            round_trip_of(&build, &[vec![extreme]]);
+        }
+    }
+}
+
+#[test]
+fn registration_is_deterministic_and_the_key_has_one_encoding() {
+    let model = mlp(&Build { per_channel: true, ..Build::new(9, &[30, 20, 10]) });
+    let one = ProvingKey::register(model.clone()).unwrap();
+    let two = ProvingKey::register(model.clone()).unwrap();
+    assert_eq!(one.proof, two.proof);
+    let bytes = one.verifying_key.encode();
+    assert_eq!(bytes, two.verifying_key.encode());
+    assert_eq!(ProvingKey::load(&model).unwrap().verifying_key().encode(), bytes);
+    let decoded = VerifyingKey::decode_all(&bytes).unwrap();
+    assert_eq!(decoded.encode(), bytes);
+    assert_eq!(decoded.model_id(), one.verifying_key.model_id());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_networks(
+        seed in any::<u32>(),
+        sizes in prop::collection::vec(1u32..40, 2..5),
+        batch in 1usize..6,
+        per_channel: bool,
+        requantised_output: bool,
+        arg_max: bool,
+        shift in 4u8..22,
+    ) {
+        let build = Build {
+            per_channel,
+            requantised_output,
+            arg_max,
+            shift,
+            ..Build::new(u64::from(seed), &sizes)
+        };
+        round_trip(&build, batch);
+    }
 }

@@ -4,14 +4,14 @@ use haca_graph::{Graph, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters,
 use haca_wire::{DType, Name, Scale, Shape, Tensor, TensorSpec};
 
 /// A small generator of numbers, so that every failure can be repeated.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -19,31 +19,31 @@ impl Random {
     }
 
     /// A number from `low` to `high`, both included.
-    pub fn range(&mut self, low: i64, high: i64) -> i64 {
+    pub(crate) fn range(&mut self, low: i64, high: i64) -> i64 {
         low + (self.next() % (high - low + 1) as u64) as i64
     }
 }
 
 /// What to build.
 #[derive(Clone, Debug)]
-pub struct Build {
-    pub seed: u64,
+pub(crate) struct Build {
+    pub(crate) seed: u64,
     /// Sizes of the layers, from the input on.
-    pub sizes: Vec<u32>,
+    pub(crate) sizes: Vec<u32>,
     /// Whether channels have multipliers of their own.
-    pub per_channel: bool,
+    pub(crate) per_channel: bool,
     /// Whether the last layer is requantised to int8.
-    pub requantised_output: bool,
+    pub(crate) requantised_output: bool,
     /// Whether the index of the largest output is an output, too.
-    pub arg_max: bool,
+    pub(crate) arg_max: bool,
     /// Range of the weights.
-    pub weights: (i64, i64),
+    pub(crate) weights: (i64, i64),
     /// Right shift of the requantisations.
-    pub shift: u8,
+    pub(crate) shift: u8,
 }
 
 impl Build {
-    pub fn new(seed: u64, sizes: &[u32]) -> Self {
+    pub(crate) fn new(seed: u64, sizes: &[u32]) -> Self {
         Self {
             seed,
             sizes: sizes.to_vec(),
@@ -56,7 +56,7 @@ impl Build {
     }
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn spec(text: &str, dtype: DType, shape: Vec<u32>) -> TensorSpec {
 }
 
 /// A dense network with ReLU between the layers.
-pub fn mlp(build: &Build) -> ModelFile {
+pub(crate) fn mlp(build: &Build) -> ModelFile {
     let mut random = Random::new(build.seed);
     let (mut params, mut tensors, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
     let layers = build.sizes.len() - 1;
@@ -110,7 +110,7 @@ pub fn mlp(build: &Build) -> ModelFile {
 }
 
 /// Random inputs of a model.
-pub fn inputs(model: &ModelFile, random: &mut Random) -> Vec<Tensor> {
+pub(crate) fn inputs(model: &ModelFile, random: &mut Random) -> Vec<Tensor> {
     let specs = model.manifest.graph.inputs().iter();
     specs
         .map(|spec| {
