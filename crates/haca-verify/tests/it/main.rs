@@ -13,5 +13,6 @@ mod forgery;
 mod light_client;
 mod mutation;
 mod network;
+mod proof;
 mod settlement;
 mod spec;
