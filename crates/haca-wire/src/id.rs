@@ -69,7 +69,7 @@ byte_ids! {
     GenesisHash[32];
     /// Identity of a model: see `spec/zk.md`, step "model id".
     ModelId[32];
-    /// Identity of a payment channel: BLAKE3 over the quote that opened it.
+    /// Identity of a payment channel: EIP-712 digest of the [`Quote`](crate::order::Quote) that opened it.
     ChannelId[32];
     /// EIP-712 digest of an [`Order`](crate::order::Order).
     OrderHash[32];

@@ -6,6 +6,8 @@ use super::{Decimal, RenderError};
 const STRING_BYTES: usize = 256;
 /// Digits of an exponent.
 const EXPONENT_DIGITS: usize = 4;
+/// The largest number that a decimal's digits form without the point: 19 nines.
+const MAX_DIGITS: u64 = 9_999_999_999_999_999_999;
 
 /// A cursor over JSON text. Nesting is bounded by the callers, which call each other and never themselves.
 pub(super) struct Parser<'a> {
@@ -140,14 +142,14 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Appends decimal digits to `value`; how many there were. Refuses what `u64` can't hold exactly.
+    /// Appends decimal digits to `value`; how many there were. Refuses what leaves [`MAX_DIGITS`].
     fn digits(&mut self, value: &mut u64) -> Result<usize, RenderError> {
         let start = self.offset;
         while let Some(byte @ b'0'..=b'9') = self.peek() {
             let digit = u64::from(byte.wrapping_sub(b'0'));
             match value.checked_mul(10).and_then(|value| value.checked_add(digit)) {
-                Some(longer) => *value = longer,
-                None => return self.expected("at most 19 significant digits"),
+                Some(longer) if longer <= MAX_DIGITS => *value = longer,
+                _ => return self.expected("at most 19 significant digits"),
             }
             self.advance();
         }

@@ -1,0 +1,10 @@
+//! Tests of the contract through its public interface.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bounds;
+mod codec;
+mod decimal;
+mod render;
+mod sample;
+mod signature;
