@@ -79,8 +79,9 @@ impl EvidenceJob {
     }
 }
 
-/// The proofs that executing `tx` over `state` may ask for. A node runs them in parallel to fill the memory of its
-/// [`CheckProof`]; executing the block gives the same result without.
+/// The proofs that executing `tx` over `state` may ask for, without those that have no price and so are never
+/// verified. A node runs them in parallel to fill the memory of its [`CheckProof`]; executing the block gives the same
+/// result without.
 pub fn evidence_jobs(
     state: &dyn StateReader,
     tx: &SignedTransaction,
@@ -103,6 +104,10 @@ pub fn evidence_jobs(
                 let Some(model) = read::<ModelRecord>(state, &key::model(first.order.value.model))? else {
                     continue;
                 };
+                let count = inferences.len();
+                if count != group.items.len() || count > model.max_batch as usize {
+                    continue;
+                }
                 let receipts: Vec<ReceiptHash> = group
                     .items
                     .iter()

@@ -20,4 +20,5 @@ mod script;
 mod settlement;
 mod spec;
 mod transplants;
+mod window;
 mod world;

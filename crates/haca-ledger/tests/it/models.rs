@@ -3,7 +3,7 @@
 use haca_ledger::{Effect, Refusal, query};
 use haca_wire::{Encode, EvidenceKind, Message};
 
-use crate::script::Key;
+use crate::script::{Key, UNPRICED};
 use crate::world::{World, alice, bob, node};
 
 fn register(key: &Key) -> Message {
@@ -73,6 +73,12 @@ fn a_key_that_cannot_be_priced_is_never_verified() {
         },
     );
     assert_eq!(refusal, Refusal::VerifyingKey { reason: "script.key" });
+    let mut key = Key::new(1);
+    key.gas = UNPRICED;
+    assert_eq!(
+        world.refused(&bob(), register(&key)),
+        Refusal::VerifyingKey { reason: "no_gas" }
+    );
     assert_eq!(world.script.count(), 0);
 }
 

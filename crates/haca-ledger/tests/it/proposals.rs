@@ -302,6 +302,16 @@ fn evidence_can_be_verified_ahead_of_the_block() {
     let jobs = evidence_jobs(&world.state, &tx).unwrap();
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].run(&world.script), Ok(()));
+    let items = (10..15)
+        .map(|sequence| world.item(channel, sequence, EvidenceKind::Zk))
+        .collect();
+    let group = world.zk_group(items);
+    let oversized = world.signed(&node(), Message::SettleBatch { groups: vec![group] });
+    assert_eq!(
+        evidence_jobs(&world.state, &oversized).unwrap(),
+        [],
+        "without price, never verified"
+    );
     let transfer = world.signed(&alice(), pay_bob());
     assert_eq!(evidence_jobs(&world.state, &transfer).unwrap(), []);
 }
