@@ -1,9 +1,9 @@
 //! SettleBatch: evidence checked, fees paid, sequences used, all or nothing.
 
-use haca_wire::state::{ModelRecord, key};
+use haca_wire::state::{ChannelRecord, ModelRecord, NodeRecord, key};
 use haca_wire::{
-    Evidence, Group, Inference, Item, ModelId, Receipt, ReceiptHash, RenderId, Settlement, proof_context,
-    tensor_root,
+    Evidence, EvidenceKind, Group, Inference, Item, ModelId, Order, OrderHash, Receipt, ReceiptHash,
+    RenderId, Settlement, proof_context, tensor_root,
 };
 
 use super::receipt::{check_pair, use_sequence};
@@ -65,75 +65,74 @@ impl Execution<'_, '_> {
         model: &ModelRecord,
     ) -> Result<ReceiptHash, Stop> {
         let (order, receipt) = (&item.order.value, &item.receipt.value);
-        let channel = order.channel;
-        let mut record = self.need_live_channel(channel)?;
-        let node = self.need_node(record.node)?;
-        if self.sender != record.node && node.signer() != Some(self.sender) {
-            return Err(Refusal::NotTheNode {
-                found: self.sender,
-                expected: record.node,
-            }
-            .into());
-        }
-        let order_hash = self.check_order(&item.order, &record)?;
-        check_pair(order, order_hash, receipt)?;
-        let term = self.check_receipt(&item.receipt, &node)?;
-        if order.evidence != group.evidence.kind() {
-            return Err(Refusal::EvidenceKind {
-                found: group.evidence.kind().name(),
-                expected: order.evidence.name(),
-            }
-            .into());
-        }
-        let deadline = self.deadline(order, &record, term);
-        if self.rules.tick > deadline {
-            return Err(Refusal::SettleByPassed {
-                found: self.rules.tick,
-                expected: deadline,
-            }
-            .into());
-        }
-        check_terms(receipt, model)?;
-        if receipt.fee > order.max_fee {
-            return Err(Refusal::FeeAboveMax {
-                found: receipt.fee,
-                expected: order.max_fee,
-            }
-            .into());
-        }
-        use_sequence(&mut record.window, order.sequence)?;
-        record.deposit = record
+        let mut channel = self.need_live_channel(order.channel)?;
+        let node = self.need_node(channel.node)?;
+        let order_hash = self.check_item(item, group.evidence.kind(), &channel, &node)?;
+        check_terms(order, receipt, model)?;
+        use_sequence(&mut channel.window, order.sequence)?;
+        channel.deposit = channel
             .deposit
             .checked_sub(receipt.fee)
             .ok_or(Refusal::DepositShort {
-                found: record.deposit,
+                found: channel.deposit,
                 expected: receipt.fee,
             })?;
-        record.paid = record.paid.checked_add(receipt.fee).ok_or(OUT_OF_RANGE)?;
-        record.settled = record.settled.saturating_add(1);
-        self.state.shift(
-            record.asset,
-            Purse::Escrow,
-            Purse::Balance(node.payout),
-            receipt.fee,
-        )?;
-        self.state.put(key::channel(channel), &record);
+        channel.paid = channel.paid.checked_add(receipt.fee).ok_or(OUT_OF_RANGE)?;
+        channel.settled = channel.settled.saturating_add(1);
+        let to = Purse::Balance(node.payout);
+        self.state.shift(channel.asset, Purse::Escrow, to, receipt.fee)?;
+        self.state.put(key::channel(order.channel), &channel);
         let hash = receipt.hash(&self.rules.domain);
         self.effects.push(Effect::Settled(Box::new(Settlement {
-            channel,
+            channel: order.channel,
             sequence: order.sequence,
             order: order_hash,
             receipt: hash,
             model: id,
             evidence: order.evidence,
-            payer: record.payer,
-            node: record.node,
+            payer: channel.payer,
+            node: channel.node,
             payout: node.payout,
-            asset: record.asset,
+            asset: channel.asset,
             fee: receipt.fee,
             tx: self.tx,
         })));
         Ok(hash)
+    }
+
+    /// Who sends, who signed, which evidence, and in time: all that does not depend on the money. Returns the
+    /// order's hash.
+    fn check_item(
+        &self,
+        item: &Item,
+        evidence: EvidenceKind,
+        channel: &ChannelRecord,
+        node: &NodeRecord,
+    ) -> Result<OrderHash, Refusal> {
+        let order = &item.order.value;
+        if self.sender != channel.node && node.signer() != Some(self.sender) {
+            return Err(Refusal::NotTheNode {
+                found: self.sender,
+                expected: channel.node,
+            });
+        }
+        let order_hash = self.check_order(&item.order, channel)?;
+        check_pair(order, order_hash, &item.receipt.value)?;
+        let term = self.check_receipt(&item.receipt, node)?;
+        if order.evidence != evidence {
+            return Err(Refusal::EvidenceKind {
+                found: evidence.name(),
+                expected: order.evidence.name(),
+            });
+        }
+        let deadline = self.deadline(order, channel, term);
+        if self.rules.tick > deadline {
+            return Err(Refusal::SettleByPassed {
+                found: self.rules.tick,
+                expected: deadline,
+            });
+        }
+        Ok(order_hash)
     }
 
     /// The inferences are the receipts' own, one each, and as many as the key covers.
@@ -170,8 +169,8 @@ impl Execution<'_, '_> {
     }
 }
 
-/// What a receipt may say for a model: its units, and nothing that render 1 does not have.
-fn check_terms(receipt: &Receipt, model: &ModelRecord) -> Result<(), Refusal> {
+/// What a receipt may say: nothing that render 1 does not have, the model's units, a fee that the order allows.
+fn check_terms(order: &Order, receipt: &Receipt, model: &ModelRecord) -> Result<(), Refusal> {
     if receipt.render != RenderId::INFER_V1 || receipt.parameters != [0; 32] || receipt.seed != 0 {
         return Err(Refusal::Render);
     }
@@ -179,6 +178,12 @@ fn check_terms(receipt: &Receipt, model: &ModelRecord) -> Result<(), Refusal> {
         return Err(Refusal::Units {
             found: receipt.units,
             expected: model.units,
+        });
+    }
+    if receipt.fee > order.max_fee {
+        return Err(Refusal::FeeAboveMax {
+            found: receipt.fee,
+            expected: order.max_fee,
         });
     }
     Ok(())
