@@ -178,7 +178,6 @@ fn lookup_leaves(layout: &WitnessLayout, witness: &Witness, challenges: &LookupC
     let (result, high, side) = (&witness.columns[0].1, &witness.columns[1].1, &witness.columns[2].1);
     let side_constant = challenges.alpha - b3 * base(haca_zk::table::SIDE_TABLE);
     let clamp_constant = challenges.alpha - b3 * base(haca_zk::table::CLAMP_TABLE);
-    let is_single = layout.clamps.len() == 1;
     // Sides are 0, 1 or 2 in an honest witness, so their multiples are looked up instead of computed.
     let multiples = [Extension::ZERO, b, b.double()];
     let weighted = |side: Base| match u64_of(side) {
@@ -190,7 +189,7 @@ fn lookup_leaves(layout: &WitnessLayout, witness: &Witness, challenges: &LookupC
     }
     for (i, leaf) in leaves[layout.lookups[1].range()].iter_mut().enumerate() {
         let mut value = clamp_constant - weighted(side[i]) - b2 * result[i] - witness.low[i];
-        if !is_single {
+        if witness.clamps[i] != Base::ZERO {
             value -= b3 * witness.clamps[i];
         }
         *leaf = value;
