@@ -8,3 +8,6 @@ mod decimal;
 mod render;
 mod sample;
 mod signature;
+mod transaction;
+mod typed_data;
+mod vectors;

@@ -1,0 +1,838 @@
+"""Writes vectors/wire, the vectors of wire.md.
+
+The codec, the tensor roots and the render are implemented here from wire.md, sharing no code with crates/haca-wire.
+EIP-712 digests and signatures come from eth_account, which knows nothing of HACA. Two runs write the same bytes.
+
+    python3 -m venv VENV && VENV/bin/pip install eth-account==0.14.0 blake3==1.0.11
+    VENV/bin/python spec/generate_wire_vectors.py
+"""
+
+import json
+import pathlib
+import random
+from fractions import Fraction
+
+from blake3 import blake3
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+
+OUT = pathlib.Path(__file__).parent / "vectors" / "wire"
+RNG = random.Random(712)
+CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+# ---- W1, W2: the codec -------------------------------------------------------------------------------------------
+
+BITS = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64, "uint128": 128}
+WIDTH = {"address": 20, "bytes32": 32}
+
+
+def unsigned(bits, value):
+    return value.to_bytes(bits // 8, "little")
+
+
+def length(count):
+    return unsigned(32, count)
+
+
+def blob(data):
+    return length(len(data)) + data
+
+
+def listed(items):
+    return length(len(items)) + b"".join(items)
+
+
+def optional(data):
+    return b"\x00" if data is None else b"\x01" + data
+
+
+def field(kind, value):
+    """A member whose EIP-712 type fixes its encoding."""
+    if kind in BITS:
+        return unsigned(BITS[kind], value)
+    assert len(value) == WIDTH[kind]
+    return value
+
+
+def struct(name, value):
+    return b"".join(field(kind, value[key]) for key, kind in STRUCTS[name])
+
+
+# ---- W3: the EIP-712 types. Members stand in the order of the encoding --------------------------------------------
+
+STRUCTS = {
+    "Quote": [
+        ("node", "address"), ("payer", "address"), ("asset", "uint32"), ("deposit", "uint128"),
+        ("warranty", "uint128"), ("offerVersion", "uint32"), ("expires", "uint64"), ("nonce", "bytes32"),
+    ],
+    "Order": [
+        ("channel", "bytes32"), ("sequence", "uint64"), ("request", "bytes32"), ("model", "bytes32"),
+        ("evidence", "uint8"), ("offerVersion", "uint32"), ("maxFee", "uint128"), ("warranty", "uint128"),
+        ("settleBy", "uint64"),
+    ],
+    "Receipt": [
+        ("channel", "bytes32"), ("sequence", "uint64"), ("order", "bytes32"), ("inputRoot", "bytes32"),
+        ("outputRoot", "bytes32"), ("response", "bytes32"), ("render", "uint16"), ("parameters", "bytes32"),
+        ("seed", "uint64"), ("units", "uint64"), ("fee", "uint128"), ("blockHeight", "uint64"),
+        ("blockHash", "bytes32"), ("signer", "address"),
+    ],
+    "Close": [("channel", "bytes32"), ("expires", "uint64")],
+    "TxMeta": [
+        ("sender", "address"), ("expiry", "uint64"), ("nonce", "bytes32"), ("maxBaseFee", "uint128"),
+        ("tip", "uint128"), ("sponsor", "address"),
+    ],
+    "Offer": [
+        ("model", "bytes32"), ("evidence", "uint8"), ("asset", "uint32"), ("basePrice", "uint128"),
+        ("unitPrice", "uint128"),
+    ],
+}  # fmt: skip
+
+MESSAGES = {
+    "Transfer": [("to", "address"), ("asset", "uint32"), ("amount", "uint128")],
+    "RegisterModel": [("verifyingKey", "bytes32"), ("proof", "bytes32")],
+    "RegisterNode": [("endpoint", "string"), ("payout", "address"), ("signer", "address"), ("offers", "Offer[]")],
+    "Bond": [("asset", "uint32"), ("amount", "uint128")],
+    "Unbond": [("asset", "uint32"), ("amount", "uint128")],
+    "OpenChannel": [("quote", "Quote"), ("signature", "bytes")],
+    "TopUp": [("channel", "bytes32"), ("amount", "uint128")],
+    "CloseChannel": [("channel", "bytes32"), ("consent", "bytes32")],
+    "SettleBatch": [("groups", "bytes32")],
+    "ClaimMissed": [("order", "bytes32"), ("receipt", "bytes32")],
+    "ClaimEquivocation": [("order", "bytes32"), ("first", "bytes32"), ("second", "bytes32")],
+}
+TAG = {name: 1 + index for index, name in enumerate(MESSAGES)}
+
+DOMAIN_TYPE = [("name", "string"), ("version", "string"), ("chainId", "uint256"), ("salt", "bytes32")]
+
+
+def types_of(primary, message=None):
+    """The `types` of the typed data document: the primary type, what it refers to, and the domain."""
+    out = {"EIP712Domain": DOMAIN_TYPE}
+    if primary == "Transaction":
+        out["Transaction"] = [("meta", "TxMeta"), ("message", message)]
+        out["TxMeta"] = STRUCTS["TxMeta"]
+        out[message] = MESSAGES[message]
+        referred = {"RegisterNode": "Offer", "OpenChannel": "Quote"}.get(message)
+        if referred:
+            out[referred] = STRUCTS[referred]
+    else:
+        out[primary] = STRUCTS[primary]
+    return {name: [{"name": key, "type": kind} for key, kind in members] for name, members in out.items()}
+
+
+def typed_data(primary, value, domain, message=None):
+    return {
+        "types": types_of(primary, message),
+        "primaryType": primary,
+        "domain": {"name": "HACA", "version": "1", "chainId": domain["chainId"], "salt": domain["salt"]},
+        "message": value,
+    }
+
+
+def sign(primary, value, domain, key, message=None):
+    """The digest and the 65 bytes of the signature, from eth_account; and its own check of them."""
+    signable = encode_typed_data(full_message=typed_data(primary, value, domain, message))
+    signed = Account.sign_message(signable, key)
+    assert Account.recover_message(signable, signature=signed.signature) == Account.from_key(key).address
+    return bytes(signed.message_hash), bytes(signed.signature)
+
+
+# ---- random values -----------------------------------------------------------------------------------------------
+
+
+def octets(count):
+    return RNG.randbytes(count)
+
+
+def number(kind):
+    """Small, large and extreme alike."""
+    bits = BITS[kind]
+    return RNG.choice([0, 1, 255, (1 << bits) - 1, RNG.getrandbits(bits), RNG.getrandbits(bits // 2)]) % (1 << bits)
+
+
+def random_struct(name):
+    out = {key: number(kind) if kind in BITS else octets(WIDTH[kind]) for key, kind in STRUCTS[name]}
+    if "evidence" in out:
+        out["evidence"] = RNG.randint(1, 4)
+    return out
+
+
+def random_key():
+    return (RNG.getrandbits(256) % (CURVE_ORDER - 1) + 1).to_bytes(32, "big")
+
+
+def random_domain():
+    return {"chainId": number("uint64"), "salt": octets(32)}
+
+
+def random_tensor():
+    dtype = RNG.choice(list(DTYPES))
+    shape = [RNG.randint(1, 3) for _ in range(RNG.randint(0, 3))]
+    bits = DTYPES[dtype][1]
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    count = elements(shape)
+    return {
+        "dtype": dtype,
+        "shape": shape,
+        "data": [RNG.choice([low, high, -1, 0, RNG.randint(low, high)]) for _ in range(count)],
+    }
+
+
+# ---- W5 to W7: tensors, evidence, hashes -------------------------------------------------------------------------
+
+DTYPES = {"int8": (1, 8), "int16": (2, 16), "int32": (3, 32), "int64": (4, 64)}
+
+
+def elements(shape):
+    total = 1
+    for dim in shape:
+        total *= dim
+    return total
+
+
+def shape_bytes(shape):
+    return listed([unsigned(32, dim) for dim in shape])
+
+
+def tensor(value):
+    tag, bits = DTYPES[value["dtype"]]
+    assert len(value["data"]) == elements(value["shape"])
+    data = b"".join(item.to_bytes(bits // 8, "little", signed=True) for item in value["data"])
+    return unsigned(8, tag) + shape_bytes(value["shape"]) + data
+
+
+def scale_bytes(mantissa, shift):
+    return unsigned(32, mantissa) + unsigned(8, shift)
+
+
+def spec_bytes(spec):
+    dtype = unsigned(8, DTYPES[spec["dtype"]][0])
+    return (
+        blob(spec["name"].encode())
+        + dtype
+        + shape_bytes(spec["shape"])
+        + scale_bytes(spec["mantissa"], spec["shift"])
+    )
+
+
+def tensor_root(tensors):
+    return blake3(listed([tensor(t) for t in tensors]), derive_key_context="haca v1 tensor root").digest()
+
+
+def separator(domain):
+    """The domain separator, taken out of eth_account's header."""
+    signable = encode_typed_data(full_message=typed_data("Close", random_close(), domain))
+    return bytes(signable.header)
+
+
+def random_close():
+    return {"channel": bytes(32), "expires": 0}
+
+
+def proof_context(domain, receipts):
+    data = separator(domain) + listed(receipts)
+    return blake3(data, derive_key_context="haca v1 settlement proof context").digest()
+
+
+def inference(inputs, outputs):
+    return listed([tensor(t) for t in inputs]) + listed([tensor(t) for t in outputs])
+
+
+def zk(inferences, proof):
+    return b"\x02" + listed(inferences) + blob(proof)
+
+
+SIGNED_EVIDENCE = b"\x01"
+
+
+def content(data):
+    return blake3(data).digest()
+
+
+def signed_struct(name, domain, value=None):
+    value = value or random_struct(name)
+    _, signature = sign(name, value, domain, random_key())
+    return value, signature, struct(name, value) + signature
+
+
+def random_item(domain):
+    return signed_struct("Order", domain)[2] + signed_struct("Receipt", domain)[2]
+
+
+def random_group(domain):
+    count = RNG.randint(1, 2)
+    items = listed([random_item(domain) for _ in range(count)])
+    if RNG.random() < 0.5:
+        return items + SIGNED_EVIDENCE
+    return items + zk(
+        [inference([random_tensor()], [random_tensor()]) for _ in range(count)], octets(RNG.randint(0, 50))
+    )
+
+
+def random_message(name, domain):
+    """The EIP-712 value of a message and its encoding, tag included."""
+    asset, amount, account, channel = number("uint32"), number("uint128"), octets(20), octets(32)
+    if name == "Transfer":
+        value = {"to": account, "asset": asset, "amount": amount}
+        data = account + unsigned(32, asset) + unsigned(128, amount)
+    elif name == "RegisterModel":
+        key, proof = octets(RNG.randint(0, 60)), octets(RNG.randint(0, 60))
+        value = {"verifyingKey": content(key), "proof": content(proof)}
+        data = blob(key) + blob(proof)
+    elif name == "RegisterNode":
+        endpoint = RNG.choice(["", "http://127.0.0.1:8090", "https://knoten.beispiel.de/über/日本"])
+        offers = [random_struct("Offer") for _ in range(RNG.randint(0, 3))]
+        value = {"endpoint": endpoint, "payout": account, "signer": octets(20), "offers": offers}
+        data = blob(endpoint.encode()) + account + value["signer"] + listed([struct("Offer", o) for o in offers])
+    elif name in ("Bond", "Unbond"):
+        value = {"asset": asset, "amount": amount}
+        data = unsigned(32, asset) + unsigned(128, amount)
+    elif name == "OpenChannel":
+        quote, signature, data = signed_struct("Quote", domain)
+        value = {"quote": quote, "signature": signature}
+    elif name == "TopUp":
+        value = {"channel": channel, "amount": amount}
+        data = channel + unsigned(128, amount)
+    elif name == "CloseChannel":
+        consent = optional(signed_struct("Close", domain)[2] if RNG.random() < 0.5 else None)
+        value = {"channel": channel, "consent": content(consent)}
+        data = channel + consent
+    elif name == "SettleBatch":
+        groups = listed([random_group(domain) for _ in range(RNG.randint(1, 3))])
+        value = {"groups": content(groups)}
+        data = groups
+    elif name == "ClaimMissed":
+        order, receipt = signed_struct("Order", domain)[2], signed_struct("Receipt", domain)[2]
+        value = {"order": content(order), "receipt": content(receipt)}
+        data = order + receipt
+    else:
+        order = signed_struct("Order", domain)[2]
+        first, second = signed_struct("Receipt", domain)[2], signed_struct("Receipt", domain)[2]
+        value = {"order": content(order), "first": content(first), "second": content(second)}
+        data = order + first + second
+    return value, unsigned(8, TAG[name]) + data
+
+
+# ---- files -------------------------------------------------------------------------------------------------------
+
+
+def plain(value):
+    """JSON of a value: bytes as 0x and hexadecimal digits, integers as decimal text (they pass 2^53)."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, bool) or isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value]
+
+
+def write(name, value):
+    path = OUT / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def eip712_case(name, primary, value, encoding, domain, message=None):
+    key = random_key()
+    if primary == "Transaction":
+        value["meta"]["sender"] = bytes.fromhex(Account.from_key(key).address[2:])
+        encoding = struct("TxMeta", value["meta"]) + encoding
+    digest, signature = sign(primary, value, domain, key, message)
+    return {
+        "name": name,
+        "type": primary,
+        "typed_data": plain(typed_data(primary, value, domain, message)),
+        "encoding": encoding.hex(),
+        "separator": plain(separator(domain)),
+        "digest": plain(digest),
+        "key": plain(key),
+        "address": Account.from_key(key).address,
+        "signature": plain(signature),
+    }
+
+
+def extreme(name, low):
+    out = {}
+    for key, kind in STRUCTS[name]:
+        if kind in BITS:
+            out[key] = 0 if low else (1 << BITS[kind]) - 1
+        else:
+            out[key] = bytes(WIDTH[kind]) if low else b"\xff" * WIDTH[kind]
+    if "evidence" in out:
+        out["evidence"] = 1 if low else 4
+    return out
+
+
+def write_eip712():
+    cases = []
+    for name in ("Quote", "Order", "Receipt", "Close"):
+        values = [extreme(name, True), extreme(name, False)] + [random_struct(name) for _ in range(6)]
+        for index, value in enumerate(values):
+            cases.append(eip712_case(f"{name} {index}", name, value, struct(name, value), random_domain()))
+    for name in MESSAGES:
+        for index in range(6):
+            domain = random_domain()
+            value, data = random_message(name, domain)
+            meta = random_struct("TxMeta")
+            if index % 2:
+                meta["sponsor"] = bytes(20)
+            message = {"meta": meta, "message": value}
+            cases.append(eip712_case(f"{name} {index}", "Transaction", message, data, domain, name))
+    write("eip712.json", cases)
+
+
+def write_hashes():
+    scalar = {"dtype": "int8", "shape": [], "data": [-128]}
+    lists = [[], [scalar], [scalar, scalar], [{"dtype": "int8", "shape": [1], "data": [-128]}]]
+    # The same 16 bytes of data under every element type and two shapes: other roots.
+    for dtype, (_, bits) in DTYPES.items():
+        count = 128 // bits
+        lists += [[{"dtype": dtype, "shape": shape, "data": [0] * count}] for shape in ([count], [1, count])]
+    lists += [[random_tensor() for _ in range(RNG.randint(1, 4))] for _ in range(12)]
+    roots = [{"tensors": tensors, "root": plain(tensor_root(tensors))} for tensors in lists]
+    contexts = []
+    for count in (0, 1, 2, 5, 64):
+        domain, receipts = random_domain(), [octets(32) for _ in range(count)]
+        contexts.append({
+            "chain_id": str(domain["chainId"]), "genesis": plain(domain["salt"]), "receipts": plain(receipts),
+            "separator": plain(separator(domain)), "context": plain(proof_context(domain, receipts)),
+        })  # fmt: skip
+    bodies = [b"", b"{}", octets(1), octets(1024), octets(5000)]
+    contents = [{"bytes": data.hex(), "hash": plain(content(data))} for data in bodies]
+    assert len({root["root"] for root in roots}) == len(roots)
+    write("hashes.json", {"tensor_roots": roots, "proof_contexts": contexts, "contents": contents})
+
+
+def accepted(kind, pairs):
+    return [{"name": name, "type": kind, "hex": data.hex()} for name, data in pairs]
+
+
+def refused(kind, rows):
+    return [{"name": name, "type": kind, "hex": data.hex(), "code": "wire." + code} for name, data, code in rows]
+
+
+def write_tensors():
+    ramp = {"dtype": "int16", "shape": [2, 3], "data": [-32768, -1, 0, 1, 256, 32767]}
+    one = tensor({"dtype": "int8", "shape": [2], "data": [-1, 1]})
+    good = [
+        ("scalar", tensor({"dtype": "int64", "shape": [], "data": [-(2**63)]})),
+        ("int8", one),
+        ("ramp", tensor(ramp)),
+    ]
+    good += [("rank 8", tensor({"dtype": "int8", "shape": [1] * 8, "data": [5]}))]
+    good += [(f"random {i}", tensor(random_tensor())) for i in range(8)]
+    write("accept/tensor.json", accepted("Tensor", good))
+    head = unsigned(8, 1)
+    write("reject/tensor.json", refused("Tensor", [
+        ("empty", b"", "truncated"),
+        ("element type 0", b"\x00" + one[1:], "bad_tag"),
+        ("element type 5", b"\x05" + one[1:], "bad_tag"),
+        ("shape cut", one[:3], "truncated"),
+        ("data cut", one[:-1], "truncated"),
+        ("one byte more", one + b"\x00", "trailing"),
+        ("rank 9", head + shape_bytes([1] * 9) + b"\x00", "too_long"),
+        ("rank 2^32 - 1", head + b"\xff" * 4, "too_long"),
+        ("empty axis", head + shape_bytes([2, 0]), "invalid"),
+        ("2^22 + 2^11 elements", head + shape_bytes([1 << 11, (1 << 11) + 1]), "invalid"),
+        ("2^64 elements", head + shape_bytes([1 << 16] * 4), "invalid"),
+        ("(2^32 - 1)^8 elements", head + shape_bytes([(1 << 32) - 1] * 8), "invalid"),
+        ("2^22 elements announced", head + shape_bytes([1 << 22]) + b"\x00" * 9, "truncated"),
+        ("two of four bytes", unsigned(8, 3) + shape_bytes([1]) + b"\x01\x02", "truncated"),
+    ]))  # fmt: skip
+
+
+def write_scales():
+    good = [
+        (f"{m} / 2^{s}", scale_bytes(m, s))
+        for m, s in [(1, 0), (2, 0), (4294967295, 62), (1, 62), (3, 7), (4294967294, 0)]
+    ]
+    spec = {"name": "image", "dtype": "int8", "shape": [8, 8], "mantissa": 1, "shift": 4}
+    write("accept/scale.json", accepted("Scale", good) + accepted("TensorSpec", [("spec", spec_bytes(spec))]))
+    rest = spec_bytes(spec)[9:]
+    write("reject/scale.json", refused("Scale", [
+        ("mantissa 0", scale_bytes(0, 0), "invalid"),
+        ("mantissa 0, shift 3", scale_bytes(0, 3), "invalid"),
+        ("2 / 2^1", scale_bytes(2, 1), "invalid"),
+        ("4294967294 / 2^62", scale_bytes(4294967294, 62), "invalid"),
+        ("shift 63", scale_bytes(1, 63), "invalid"),
+        ("shift 255", scale_bytes(1, 255), "invalid"),
+        ("cut", scale_bytes(1, 0)[:4], "truncated"),
+        ("one byte more", scale_bytes(1, 0) + b"\x00", "trailing"),
+    ]) + refused("TensorSpec", [
+        ("empty name", length(0) + rest, "invalid"),
+        ("name of 65 bytes", blob(b"a" * 65) + rest, "too_long"),
+        ("name with a space", blob(b"a b") + rest, "invalid"),
+        ("name with a quote", blob(b'a"b') + rest, "invalid"),
+        ("name with a backslash", blob(b"a\\b") + rest, "invalid"),
+        ("name with a control byte", blob(b"a\x00b") + rest, "invalid"),
+        ("name outside ASCII", blob("é".encode()) + rest, "invalid"),
+        ("name that is not UTF-8", blob(b"\xc3\x28") + rest, "invalid"),
+    ]))  # fmt: skip
+
+
+def signature_parts(r, s, v):
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])
+
+
+def write_signatures():
+    domain = random_domain()
+    _, signature, _ = signed_struct("Close", domain)
+    r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
+    half = (CURVE_ORDER - 1) // 2
+    good = [
+        ("signed", signature),
+        ("largest s", signature_parts(r, half, v)),
+        ("smallest", signature_parts(1, 1, 27)),
+    ]
+    good += [("largest r", signature_parts(CURVE_ORDER - 1, 1, 28)), ("other parity", signature_parts(r, s, 55 - v))]
+    write("accept/signature.json", accepted("Signature", good))
+    rows = [
+        ("high s", signature_parts(r, CURVE_ORDER - s, 55 - v)),
+        ("high s, same v", signature_parts(r, CURVE_ORDER - s, v)),
+    ]
+    rows += [
+        ("smallest high s", signature_parts(r, half + 1, v)),
+        ("r 0", signature_parts(0, s, v)),
+        ("s 0", signature_parts(r, 0, v)),
+    ]
+    rows += [("r the order", signature_parts(CURVE_ORDER, s, v)), ("s the order", signature_parts(r, CURVE_ORDER, v))]
+    rows += [("r 2^256 - 1", signature_parts((1 << 256) - 1, s, v))]
+    rows += [(f"v {other}", signature_parts(r, s, other)) for other in (0, 1, 26, 29, 35, 255)]
+    cut = refused("Signature", [("cut", signature[:64], "truncated"), ("EIP-2098 form", signature[:64], "truncated"),
+                                ("one byte more", signature + b"\x00", "trailing")])  # fmt: skip
+    write("reject/signature.json", refused("Signature", [(name, data, "invalid") for name, data in rows]) + cut)
+
+
+def write_orders():
+    domain = random_domain()
+    _, signature, order = signed_struct("Order", domain)
+    good = [(f"random {i}", signed_struct("Order", domain)[2]) for i in range(4)]
+    good += [("lowest", signed_struct("Order", domain, extreme("Order", True))[2])]
+    good += [("highest", signed_struct("Order", domain, extreme("Order", False))[2])]
+    quotes = [(f"quote {i}", signed_struct("Quote", domain)[2]) for i in range(3)]
+    closes = [(f"close {i}", signed_struct("Close", domain)[2]) for i in range(2)]
+    write(
+        "accept/order.json",
+        accepted("SignedOrder", good) + accepted("SignedQuote", quotes) + accepted("SignedClose", closes),
+    )
+    kind = 32 + 8 + 32 + 32
+    rows = [
+        (f"evidence kind {tag}", order[:kind] + bytes([tag]) + order[kind + 1 :], "bad_tag") for tag in (0, 5, 255)
+    ]
+    rows += [
+        ("empty", b"", "truncated"),
+        ("cut in the signature", order[:-1], "truncated"),
+        ("without signature", order[:-65], "truncated"),
+    ]
+    rows += [("one byte more", order + b"\x00", "trailing"), ("two signatures", order + signature, "trailing")]
+    rows += [("v 0", order[:-1] + b"\x00", "invalid"), ("signature of zeros", order[:-65] + bytes(65), "invalid")]
+    write("reject/order.json", refused("SignedOrder", rows))
+
+
+def write_receipts():
+    domain = random_domain()
+    _, _, receipt = signed_struct("Receipt", domain)
+    good = [(f"random {i}", signed_struct("Receipt", domain)[2]) for i in range(4)]
+    good += [("lowest", signed_struct("Receipt", domain, extreme("Receipt", True))[2])]
+    good += [("highest", signed_struct("Receipt", domain, extreme("Receipt", False))[2])]
+    write("accept/receipt.json", accepted("SignedReceipt", good))
+    rows = [
+        ("empty", b"", "truncated"),
+        ("cut", receipt[:-1], "truncated"),
+        ("one byte more", receipt + b"\x00", "trailing"),
+    ]
+    rows += [
+        ("v 29", receipt[:-1] + b"\x1d", "invalid"),
+        ("s of ones", receipt[:-33] + b"\xff" * 32 + receipt[-1:], "invalid"),
+    ]
+    write("reject/receipt.json", refused("SignedReceipt", rows))
+
+
+def write_evidence():
+    domain = random_domain()
+    pair = inference([random_tensor()], [random_tensor(), random_tensor()])
+    items = listed([random_item(domain)])
+    good = [
+        ("signed", SIGNED_EVIDENCE),
+        ("zk", zk([pair], octets(40))),
+        ("zk, two inferences", zk([pair, pair], b"")),
+        ("zk, nothing", zk([], b"")),
+    ]
+    good += [("zk, 1024 inferences", zk([inference([], [])] * 1024, b""))]
+    groups = [("signed", items + SIGNED_EVIDENCE), ("zk", items + zk([pair], octets(40)))]
+    groups += [(f"random {i}", random_group(domain)) for i in range(3)]
+    write("accept/evidence.json", accepted("Evidence", good) + accepted("Group", groups))
+    bit = tensor({"dtype": "int8", "shape": [], "data": [1]})
+    rows = [(f"kind {tag}", bytes([tag]), "bad_tag") for tag in (0, 3, 4, 5, 255)]
+    rows += [
+        ("empty", b"", "truncated"),
+        ("signed, one byte more", b"\x01\x00", "trailing"),
+        ("zk without proof", b"\x02" + listed([pair]), "truncated"),
+    ]
+    rows += [("1025 inferences", b"\x02" + length(1025) + inference([], []) * 1025 + blob(b""), "too_long")]
+    rows += [("17 inputs", b"\x02" + listed([listed([bit] * 17) + listed([])]) + blob(b""), "too_long")]
+    rows += [("17 outputs", b"\x02" + listed([listed([]) + listed([bit] * 17)]) + blob(b""), "too_long")]
+    rows += [
+        ("2^32 - 1 inferences", b"\x02" + b"\xff" * 4, "too_long"),
+        ("proof of 2^32 - 1 bytes", zk([], b"")[:-4] + b"\xff" * 4, "too_long"),
+    ]
+    rows += [
+        ("proof of 2^20 + 1 bytes", zk([], b"")[:-4] + length((1 << 20) + 1), "too_long"),
+        ("proof cut", zk([], b"1234")[:-1], "truncated"),
+    ]
+    group = [
+        ("no items", listed([]) + SIGNED_EVIDENCE, "invalid"),
+        ("1025 items", length(1025), "too_long"),
+        ("items announced", length(1024), "truncated"),
+    ]
+    group += [
+        ("no evidence", items, "truncated"),
+        ("optimistic", items + b"\x04", "bad_tag"),
+        ("two kinds", items + b"\x01\x01", "trailing"),
+    ]
+    write("reject/evidence.json", refused("Evidence", rows) + refused("Group", group))
+
+
+def signed_transaction(name, domain, sponsored=False):
+    key, sponsor = random_key(), random_key()
+    meta = random_struct("TxMeta")
+    meta["sender"] = bytes.fromhex(Account.from_key(key).address[2:])
+    meta["sponsor"] = bytes.fromhex(Account.from_key(sponsor).address[2:]) if sponsored else bytes(20)
+    value, data = random_message(name, domain)
+    both = {"meta": meta, "message": value}
+    _, signature = sign("Transaction", both, domain, key, name)
+    second = sign("Transaction", both, domain, sponsor, name)[1] if sponsored else None
+    return struct("TxMeta", meta) + data, signature, second
+
+
+def write_transactions():
+    domain = random_domain()
+    good = []
+    for name in MESSAGES:
+        for sponsored in (False, True):
+            body, signature, second = signed_transaction(name, domain, sponsored)
+            good.append((name + (", sponsored" if sponsored else ""), body + signature + optional(second)))
+    write("accept/transaction.json", accepted("SignedTransaction", good))
+
+    meta = 20 + 8 + 32 + 16 + 16 + 20
+    body, signature, _ = signed_transaction("Transfer", domain)
+    whole = body + signature + optional(None)
+    sponsored, first, second = signed_transaction("Transfer", domain, True)
+    rows = [(f"message {tag}", body[:meta] + bytes([tag]) + whole[meta + 1 :], "bad_tag") for tag in (0, 12, 255)]
+    rows += [
+        ("empty", b"", "truncated"),
+        ("cut", whole[:-1], "truncated"),
+        ("one byte more", whole + b"\x00", "trailing"),
+    ]
+    rows += [("no sponsor, two signatures", body + signature + optional(second), "invalid")]
+    rows += [("sponsor, one signature", sponsored + first + optional(None), "invalid")]
+    rows += [
+        ("flag 2", body + signature + b"\x02" + second, "bad_tag"),
+        ("signature of zeros", body + bytes(65) + b"\x00", "invalid"),
+    ]
+    terms = body[:meta]
+
+    def message(name, data):
+        return terms + unsigned(8, TAG[name]) + data + signature + optional(None)
+
+    rows += [
+        ("endpoint of 257 bytes", message("RegisterNode", blob(b"a" * 257) + bytes(40) + listed([])), "too_long")
+    ]
+    rows += [
+        ("endpoint that is not UTF-8", message("RegisterNode", blob(b"\xff") + bytes(40) + listed([])), "invalid")
+    ]
+    offer = struct("Offer", random_struct("Offer"))
+    rows += [("65 offers", message("RegisterNode", blob(b"a") + bytes(40) + listed([offer] * 65)), "too_long")]
+    rows += [("offer of kind 0", message("RegisterNode", blob(b"a") + bytes(40) + listed([bytes(69)])), "bad_tag")]
+    rows += [
+        ("no groups", message("SettleBatch", listed([])), "invalid"),
+        ("65 groups", message("SettleBatch", length(65)), "too_long"),
+    ]
+    rows += [("consent flag 3", message("CloseChannel", bytes(32) + b"\x03"), "bad_tag")]
+    rows += [("verifying key of 2^18 + 1 bytes", message("RegisterModel", length((1 << 18) + 1)), "too_long")]
+    write("reject/transaction.json", refused("SignedTransaction", rows))
+
+
+# ---- W8: the render ----------------------------------------------------------------------------------------------
+
+
+def quantise(text, spec):
+    exact = Fraction(text) * (1 << spec["shift"]) / spec["mantissa"]
+    whole, rest = divmod(abs(exact), 1)
+    magnitude = whole + (1 if rest >= Fraction(1, 2) else 0)
+    bits = DTYPES[spec["dtype"]][1]
+    signed = -magnitude if exact < 0 else magnitude
+    return int(max(-(1 << (bits - 1)), min((1 << (bits - 1)) - 1, signed)))
+
+
+def random_decimal():
+    digits = str(RNG.getrandbits(RNG.choice([1, 8, 20, 40, 63])))
+    fraction = "".join(RNG.choice("0123456789") for _ in range(RNG.randint(0, max(0, 19 - len(digits)))))
+    exponent = RNG.choice(["", "", "e0", f"e{RNG.randint(-40, 40)}", f"E+{RNG.randint(0, 20)}", "e-300"])
+    return RNG.choice(["", "-"]) + digits + ("." + fraction if fraction else "") + exponent
+
+
+def request(model, inputs):
+    return json.dumps({"model": model, "inputs": inputs})
+
+
+def request_text(model, named):
+    """A body in which each number stands as written."""
+    inputs = ",".join('{"name":"%s","data":[%s]}' % (name, ",".join(data)) for name, data in named)
+    return '{"model":"%s","inputs":[%s]}' % (model, inputs)
+
+
+def random_spec(name):
+    dtype = RNG.choice(list(DTYPES))
+    mantissa, shift = RNG.choice([1, 3, 127, 4294967295, RNG.getrandbits(32) | 1]), RNG.choice([0, 4, 16, 31, 62])
+    return {
+        "name": name,
+        "dtype": dtype,
+        "shape": [RNG.randint(1, 4), RNG.randint(1, 3)],
+        "mantissa": mantissa,
+        "shift": shift,
+    }
+
+
+def render_accept():
+    model = plain(octets(32))
+    cases = []
+    for index in range(24):
+        specs = [random_spec(name) for name in ("image", "/mask", "x.1")[: RNG.randint(1, 3)]]
+        named = [(spec["name"], [random_decimal() for _ in range(elements(spec["shape"]))]) for spec in specs]
+        tensors = [
+            {"dtype": spec["dtype"], "shape": spec["shape"], "data": [quantise(text, spec) for text in data]}
+            for spec, (_, data) in zip(specs, named)
+        ]
+        if index % 2:
+            named.reverse()
+        cases.append((f"random {index}", model, specs, request_text(model, named), tensors))
+    byte = {"name": "x", "dtype": "int8", "shape": [12], "mantissa": 1, "shift": 0}
+    ties = [
+        "0.5",
+        "-0.5",
+        "1.5",
+        "-1.5",
+        "2.5",
+        "0.49999999999999999",
+        "127.5",
+        "-128.5",
+        "1e999",
+        "-1e999",
+        "1e-999",
+        "-0",
+    ]
+    data = [1, -1, 2, -2, 3, 0, 127, -128, 127, -128, 0, 0]
+    cases.append(
+        ("ties", model, [byte], request_text(model, [("x", ties)]), [{"dtype": "int8", "shape": [12], "data": data}])
+    )
+    scalar = {"name": "x", "dtype": "int8", "shape": [], "mantissa": 1, "shift": 0}
+    one = [{"dtype": "int8", "shape": [], "data": [1]}]
+    spaced = ' {\n\t"inputs" : [ { "data" : [ 1 ] , "name" : "x" } ] ,\r\n"model" : "%s" } ' % model.upper().replace(
+        "0X", ""
+    )
+    cases.append(("white space, other order, bare upper-case id", model, [scalar], spaced, one))
+    return [dict(zip(("name", "model", "specs", "request", "tensors"), case)) for case in cases]
+
+
+def render_reject():
+    model = "0x" + "11" * 32
+    scalar = {"name": "x", "dtype": "int8", "shape": [], "mantissa": 1, "shift": 0}
+    good = request_text(model, [("x", ["1"])])
+    rows = [
+        ("empty", "", "syntax"),
+        ("unknown key", good[:-1] + ',"stream":true}', "unknown_key"),
+        ("unknown key of an input", good.replace('"name"', '"shape":[],"name"'), "unknown_key"),
+        ("model twice", good[:-1] + ',"model":"%s"}' % model, "duplicate"),
+        ("inputs twice", good[:-1] + ',"inputs":[]}', "duplicate"),
+        ("name twice", good.replace('"name":"x"', '"name":"x","name":"x"'), "duplicate"),
+        ("data twice", good.replace('"data":[1]', '"data":[1],"data":[1]'), "duplicate"),
+        ("no model", '{"inputs":[]}', "missing"),
+        ("no inputs", '{"model":"%s"}' % model, "missing"),
+        ("no name", good.replace('"name":"x",', ""), "missing"),
+        ("no data", good.replace(',"data":[1]', ""), "missing"),
+        ("input missing", request_text(model, []), "missing"),
+        ("input twice", request_text(model, [("x", ["1"]), ("x", ["1"])]), "duplicate"),
+        ("input unknown", request_text(model, [("x", ["1"]), ("y", ["1"])]), "unknown_input"),
+        ("no element", request_text(model, [("x", [])]), "element_count"),
+        ("two elements", request_text(model, [("x", ["1", "1"])]), "element_count"),
+        ("short model", good.replace("0x1111", "0x11"), "syntax"),
+        ("escape", good.replace('"x"', '"\\u0078"'), "syntax"),
+        ("name outside ASCII", good.replace('"x"', '"é"'), "syntax"),
+        ("two documents", good + good, "syntax"),
+        ("byte order mark", "\ufeff" + good, "syntax"),
+        ("comma at the end", good.replace("[1]", "[1,]"), "syntax"),
+        ("nested data", good.replace("[1]", "[[1]]"), "syntax"),
+    ]
+    numbers = [
+        "+1",
+        ".5",
+        "1.",
+        "01",
+        "-01",
+        "-",
+        "1e",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "null",
+        '"1"',
+        "1e12345",
+        "10000000000000000000",
+        "1.0000000000000000000",
+    ]
+    rows += [(f"number {text}", good.replace("[1]", f"[{text}]"), "syntax") for text in numbers]
+    return [{"name": name, "specs": [scalar], "request": text, "code": "render." + code} for name, text, code in rows]
+
+
+def response_text(model, specs, tensors):
+    outputs = [
+        {
+            "name": spec["name"],
+            "dtype": value["dtype"],
+            "shape": value["shape"],
+            "scale": {"mantissa": spec["mantissa"], "shift": spec["shift"]},
+            "data": value["data"],
+        }
+        for spec, value in zip(specs, tensors)
+    ]
+    return json.dumps({"model": model, "outputs": outputs}, separators=(",", ":"))
+
+
+def render_responses():
+    cases = []
+    for _ in range(8):
+        model, tensors = plain(octets(32)), [random_tensor() for _ in range(RNG.randint(0, 3))]
+        specs = [{**random_spec(f"out.{i}"), "dtype": t["dtype"], "shape": t["shape"]} for i, t in enumerate(tensors)]
+        text = response_text(model, specs, tensors)
+        cases.append(
+            {
+                "model": model,
+                "specs": specs,
+                "tensors": tensors,
+                "response": text,
+                "hash": plain(content(text.encode())),
+            }
+        )
+    return cases
+
+
+def main():
+    write_eip712()
+    write_hashes()
+    write_tensors()
+    write_scales()
+    write_signatures()
+    write_orders()
+    write_receipts()
+    write_evidence()
+    write_transactions()
+    write("render.json", {"accept": render_accept(), "reject": render_reject(), "responses": render_responses()})
+
+
+if __name__ == "__main__":
+    main()
