@@ -5,7 +5,11 @@ use haca_wire::order::Signed;
 use haca_wire::state::ClaimKind;
 use haca_wire::{
     Amount, ChannelId, Decode, EvidenceKind, Item, Message, Receipt, ResponseHash, Sequence, Signature,
+    TypedData,
 };
+use k256::Scalar;
+use k256::ecdsa::SigningKey;
+use k256::ecdsa::hazmat::SignPrimitive;
 
 use crate::world::{OPG, RICH, STAKE, USD, World, alice, bob, node, payout, signer, test_params};
 
@@ -70,12 +74,40 @@ fn rejects_the_same_equivocation_twice() {
     assert_eq!(world.balance(alice().address(), USD), RICH - 450);
 }
 
+/// A signature of the receipt key with another nonce than the usual one: as valid, with other bytes.
+fn signed_otherwise(world: &World, receipt: &Receipt) -> Signed<Receipt> {
+    let digest = receipt.digest(&world.domain);
+    let key = SigningKey::from_slice(&signer().to_bytes()).unwrap();
+    let (signature, _) = key
+        .as_nonzero_scalar()
+        .try_sign_prehashed(Scalar::from(12_345u64), &digest.into())
+        .unwrap();
+    let signature = signature.normalize_s().unwrap_or(signature);
+    let both = [27, 28].map(|v| {
+        let mut bytes = [v; 65];
+        bytes[..64].copy_from_slice(&signature.to_bytes());
+        Signature::from_bytes(bytes).unwrap()
+    });
+    let valid = both
+        .into_iter()
+        .find(|s| s.check(&digest, signer().address()).is_ok());
+    Signed {
+        value: receipt.clone(),
+        signature: valid.unwrap(),
+    }
+}
+
 #[test]
 fn rejects_one_receipt_with_two_signatures() {
     let (mut world, channel) = World::with_channel();
     let item = world.item(channel, 0, EvidenceKind::Signed);
-    let message = report(&item, item.receipt.clone());
-    assert_eq!(world.refused(&alice(), message), Refusal::SameReceipt);
+    let again = signed_otherwise(&world, &item.receipt.value);
+    assert_ne!(again.signature, item.receipt.signature);
+    for second in [item.receipt.clone(), again] {
+        let message = report(&item, second);
+        assert_eq!(world.refused(&alice(), message), Refusal::SameReceipt);
+    }
+    assert!(!world.node().jailed);
 }
 
 #[test]
