@@ -1,6 +1,6 @@
 """Writes vectors/wire, the vectors of wire.md.
 
-The codec, the tensor roots and the render are implemented here from wire.md, sharing no code with crates/haca-wire.
+The codec, the tensor roots and the render come from wire_format.py, which shares no code with crates/haca-wire;
 EIP-712 digests and signatures come from eth_account, which knows nothing of HACA. Two runs write the same bytes.
 
     python3 -m venv VENV && VENV/bin/pip install eth-account==0.14.0 blake3==1.0.11
@@ -10,124 +10,41 @@ EIP-712 digests and signatures come from eth_account, which knows nothing of HAC
 import json
 import pathlib
 import random
-from fractions import Fraction
 
-from blake3 import blake3
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+
+from wire_format import (
+    BITS,
+    DTYPES,
+    MESSAGES,
+    SIGNED_EVIDENCE,
+    STRUCTS,
+    TAG,
+    WIDTH,
+    blob,
+    content,
+    elements,
+    inference,
+    length,
+    listed,
+    optional,
+    proof_context,
+    quantise,
+    scale_bytes,
+    shape_bytes,
+    spec_bytes,
+    struct,
+    tensor,
+    tensor_root,
+    typed_data,
+    unsigned,
+    zk,
+)
 
 OUT = pathlib.Path(__file__).parent / "vectors" / "wire"
 RNG = random.Random(712)
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-
-
-# ---- W1, W2: the codec -------------------------------------------------------------------------------------------
-
-BITS = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64, "uint128": 128}
-WIDTH = {"address": 20, "bytes32": 32}
-
-
-def unsigned(bits, value):
-    return value.to_bytes(bits // 8, "little")
-
-
-def length(count):
-    return unsigned(32, count)
-
-
-def blob(data):
-    return length(len(data)) + data
-
-
-def listed(items):
-    return length(len(items)) + b"".join(items)
-
-
-def optional(data):
-    return b"\x00" if data is None else b"\x01" + data
-
-
-def field(kind, value):
-    """A member whose EIP-712 type fixes its encoding."""
-    if kind in BITS:
-        return unsigned(BITS[kind], value)
-    assert len(value) == WIDTH[kind]
-    return value
-
-
-def struct(name, value):
-    return b"".join(field(kind, value[key]) for key, kind in STRUCTS[name])
-
-
-# ---- W3: the EIP-712 types. Members stand in the order of the encoding --------------------------------------------
-
-STRUCTS = {
-    "Quote": [
-        ("node", "address"), ("payer", "address"), ("asset", "uint32"), ("deposit", "uint128"),
-        ("warranty", "uint128"), ("offerVersion", "uint32"), ("expires", "uint64"), ("nonce", "bytes32"),
-    ],
-    "Order": [
-        ("channel", "bytes32"), ("sequence", "uint64"), ("request", "bytes32"), ("model", "bytes32"),
-        ("evidence", "uint8"), ("offerVersion", "uint32"), ("maxFee", "uint128"), ("warranty", "uint128"),
-        ("settleBy", "uint64"),
-    ],
-    "Receipt": [
-        ("channel", "bytes32"), ("sequence", "uint64"), ("order", "bytes32"), ("inputRoot", "bytes32"),
-        ("outputRoot", "bytes32"), ("response", "bytes32"), ("render", "uint16"), ("parameters", "bytes32"),
-        ("seed", "uint64"), ("units", "uint64"), ("fee", "uint128"), ("blockHeight", "uint64"),
-        ("blockHash", "bytes32"), ("signer", "address"),
-    ],
-    "Close": [("channel", "bytes32"), ("expires", "uint64")],
-    "TxMeta": [
-        ("sender", "address"), ("expiry", "uint64"), ("nonce", "bytes32"), ("maxBaseFee", "uint128"),
-        ("tip", "uint128"), ("sponsor", "address"),
-    ],
-    "Offer": [
-        ("model", "bytes32"), ("evidence", "uint8"), ("asset", "uint32"), ("basePrice", "uint128"),
-        ("unitPrice", "uint128"),
-    ],
-}  # fmt: skip
-
-MESSAGES = {
-    "Transfer": [("to", "address"), ("asset", "uint32"), ("amount", "uint128")],
-    "RegisterModel": [("verifyingKey", "bytes32"), ("proof", "bytes32")],
-    "RegisterNode": [("endpoint", "string"), ("payout", "address"), ("signer", "address"), ("offers", "Offer[]")],
-    "Bond": [("asset", "uint32"), ("amount", "uint128")],
-    "Unbond": [("asset", "uint32"), ("amount", "uint128")],
-    "OpenChannel": [("quote", "Quote"), ("signature", "bytes")],
-    "TopUp": [("channel", "bytes32"), ("amount", "uint128")],
-    "CloseChannel": [("channel", "bytes32"), ("consent", "bytes32")],
-    "SettleBatch": [("groups", "bytes32")],
-    "ClaimMissed": [("order", "bytes32"), ("receipt", "bytes32")],
-    "ClaimEquivocation": [("order", "bytes32"), ("first", "bytes32"), ("second", "bytes32")],
-}
-TAG = {name: 1 + index for index, name in enumerate(MESSAGES)}
-
-DOMAIN_TYPE = [("name", "string"), ("version", "string"), ("chainId", "uint256"), ("salt", "bytes32")]
-
-
-def types_of(primary, message=None):
-    """The `types` of the typed data document: the primary type, what it refers to, and the domain."""
-    out = {"EIP712Domain": DOMAIN_TYPE}
-    if primary == "Transaction":
-        out["Transaction"] = [("meta", "TxMeta"), ("message", message)]
-        out["TxMeta"] = STRUCTS["TxMeta"]
-        out[message] = MESSAGES[message]
-        referred = {"RegisterNode": "Offer", "OpenChannel": "Quote"}.get(message)
-        if referred:
-            out[referred] = STRUCTS[referred]
-    else:
-        out[primary] = STRUCTS[primary]
-    return {name: [{"name": key, "type": kind} for key, kind in members] for name, members in out.items()}
-
-
-def typed_data(primary, value, domain, message=None):
-    return {
-        "types": types_of(primary, message),
-        "primaryType": primary,
-        "domain": {"name": "HACA", "version": "1", "chainId": domain["chainId"], "salt": domain["salt"]},
-        "message": value,
-    }
 
 
 def sign(primary, value, domain, key, message=None):
@@ -179,45 +96,7 @@ def random_tensor():
     }
 
 
-# ---- W5 to W7: tensors, evidence, hashes -------------------------------------------------------------------------
-
-DTYPES = {"int8": (1, 8), "int16": (2, 16), "int32": (3, 32), "int64": (4, 64)}
-
-
-def elements(shape):
-    total = 1
-    for dim in shape:
-        total *= dim
-    return total
-
-
-def shape_bytes(shape):
-    return listed([unsigned(32, dim) for dim in shape])
-
-
-def tensor(value):
-    tag, bits = DTYPES[value["dtype"]]
-    assert len(value["data"]) == elements(value["shape"])
-    data = b"".join(item.to_bytes(bits // 8, "little", signed=True) for item in value["data"])
-    return unsigned(8, tag) + shape_bytes(value["shape"]) + data
-
-
-def scale_bytes(mantissa, shift):
-    return unsigned(32, mantissa) + unsigned(8, shift)
-
-
-def spec_bytes(spec):
-    dtype = unsigned(8, DTYPES[spec["dtype"]][0])
-    return (
-        blob(spec["name"].encode())
-        + dtype
-        + shape_bytes(spec["shape"])
-        + scale_bytes(spec["mantissa"], spec["shift"])
-    )
-
-
-def tensor_root(tensors):
-    return blake3(listed([tensor(t) for t in tensors]), derive_key_context="haca v1 tensor root").digest()
+# ---- signed values ------------------------------------------------------------------------------------------------
 
 
 def separator(domain):
@@ -228,26 +107,6 @@ def separator(domain):
 
 def random_close():
     return {"channel": bytes(32), "expires": 0}
-
-
-def proof_context(domain, receipts):
-    data = separator(domain) + listed(receipts)
-    return blake3(data, derive_key_context="haca v1 settlement proof context").digest()
-
-
-def inference(inputs, outputs):
-    return listed([tensor(t) for t in inputs]) + listed([tensor(t) for t in outputs])
-
-
-def zk(inferences, proof):
-    return b"\x02" + listed(inferences) + blob(proof)
-
-
-SIGNED_EVIDENCE = b"\x01"
-
-
-def content(data):
-    return blake3(data).digest()
 
 
 def signed_struct(name, domain, value=None):
@@ -399,7 +258,7 @@ def write_hashes():
         domain, receipts = random_domain(), [octets(32) for _ in range(count)]
         contexts.append({
             "chain_id": str(domain["chainId"]), "genesis": plain(domain["salt"]), "receipts": plain(receipts),
-            "separator": plain(separator(domain)), "context": plain(proof_context(domain, receipts)),
+            "separator": plain(separator(domain)), "context": plain(proof_context(separator(domain), receipts)),
         })  # fmt: skip
     bodies = [b"", b"{}", octets(1), octets(1024), octets(5000)]
     contents = [{"bytes": data.hex(), "hash": plain(content(data))} for data in bodies]
@@ -660,24 +519,11 @@ def write_transactions():
 # ---- W8: the render ----------------------------------------------------------------------------------------------
 
 
-def quantise(text, spec):
-    exact = Fraction(text) * (1 << spec["shift"]) / spec["mantissa"]
-    whole, rest = divmod(abs(exact), 1)
-    magnitude = whole + (1 if rest >= Fraction(1, 2) else 0)
-    bits = DTYPES[spec["dtype"]][1]
-    signed = -magnitude if exact < 0 else magnitude
-    return int(max(-(1 << (bits - 1)), min((1 << (bits - 1)) - 1, signed)))
-
-
 def random_decimal():
     digits = str(RNG.getrandbits(RNG.choice([1, 8, 20, 40, 63])))
     fraction = "".join(RNG.choice("0123456789") for _ in range(RNG.randint(0, max(0, 19 - len(digits)))))
     exponent = RNG.choice(["", "", "e0", f"e{RNG.randint(-40, 40)}", f"E+{RNG.randint(0, 20)}", "e-300"])
     return RNG.choice(["", "-"]) + digits + ("." + fraction if fraction else "") + exponent
-
-
-def request(model, inputs):
-    return json.dumps({"model": model, "inputs": inputs})
 
 
 def request_text(model, named):
