@@ -12,10 +12,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [onnx, calibration, out, name @ ..] = args.as_slice() else {
         return Err("usage: quantise MODEL.onnx CALIBRATION OUT.haca [NAME]".into());
     };
-    let name = name.first().map(|name| Name::new(name).ok_or("the name is not a name")).transpose()?;
+    let name = name
+        .first()
+        .map(|name| Name::new(name).ok_or("the name is not a name"))
+        .transpose()?;
     let model = FloatModel::read(&fs::read(onnx)?)?;
     let samples = SampleSet::read(&fs::read(calibration)?, &model.inputs())?.samples;
-    let (file, _) = quantise_model(&model, &samples, &Options { name, ..Options::default() })?;
+    let (file, _) = quantise_model(
+        &model,
+        &samples,
+        &Options {
+            name,
+            ..Options::default()
+        },
+    )?;
     fs::write(out, file.encode())?;
     Ok(())
 }
