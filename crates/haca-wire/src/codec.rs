@@ -1,4 +1,5 @@
-//! The canonical binary codec: fixed-width little-endian integers, `u32` lengths, one-byte tags.
+//! The canonical binary codec: fixed-width little-endian integers, `u32` lengths, one-byte tags (`spec/wire.md`,
+//! step W1).
 //!
 //! Each value has exactly one encoding, so bytes that decode re-encode to themselves. Every length is
 //! checked against a limit and against the bytes left before anything is allocated.

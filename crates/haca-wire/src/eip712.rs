@@ -1,4 +1,5 @@
-//! EIP-712 typed data: type hashes, struct hashes, digests, and secp256k1 signatures over them.
+//! EIP-712 typed data: type hashes, struct hashes, digests, and secp256k1 signatures over them (`spec/wire.md`,
+//! steps W3 and W4).
 //!
 //! Source: EIP-712 (definition of `hashStruct`, `encodeData` and the domain separator), EIP-2 (low s).
 

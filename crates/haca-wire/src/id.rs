@@ -1,4 +1,4 @@
-//! Newtypes of the protocol: 32-byte identifiers, addresses, assets, amounts, heights.
+//! Newtypes of the protocol: 32-byte identifiers, addresses, assets, amounts, heights (`spec/wire.md`, step W2).
 
 use core::{fmt, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! Every bound of the wire format in one place. Decoders refuse what exceeds them before allocating.
+//! Every bound of the wire format in one place (`spec/wire.md`, step W2.3). Decoders refuse what exceeds them before allocating.
 
 /// Dimensions of a tensor.
 pub const RANK: usize = 8;

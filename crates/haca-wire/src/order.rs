@@ -1,4 +1,5 @@
-//! Quotes, orders and channel closings: what node and payer sign before and after an inference.
+//! Quotes, orders and channel closings: what node and payer sign before and after an inference (`spec/wire.md`,
+//! step W6).
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
 use crate::codec_struct;

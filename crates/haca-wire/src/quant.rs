@@ -1,4 +1,4 @@
-//! Exact scales between reals and integers, without floating point.
+//! Exact scales between reals and integers, without floating point (`spec/wire.md`, step W5.5).
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
 use crate::tensor::{DType, Shape};

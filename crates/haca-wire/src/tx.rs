@@ -1,4 +1,4 @@
-//! Transactions: what accounts sign to change the ledger.
+//! Transactions: what accounts sign to change the ledger (`spec/wire.md`, steps W3.4 and W6).
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
 use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
