@@ -174,6 +174,20 @@ fn receipts_settle_until_the_horizon_of_a_closing_channel() {
 }
 
 #[test]
+fn closing_gives_no_order_more_time_than_it_had() {
+    let (mut world, channel) = World::with_channel();
+    let item = world.item(channel, 0, EvidenceKind::Signed);
+    let settle_by = item.order.value.settle_by.0;
+    world.ok(&node(), alone(channel));
+    world.wait_for_tick(settle_by + 1);
+    let message = world.settle_one(item);
+    assert!(matches!(
+        world.refused(&node(), message),
+        Refusal::SettleByPassed { .. }
+    ));
+}
+
+#[test]
 fn a_far_settle_by_does_not_escape_the_claim_when_the_channel_closes() {
     let (mut world, channel) = World::with_channel();
     let mut order = world.order(channel, 0, EvidenceKind::Signed);

@@ -57,6 +57,14 @@ fn the_mempool_takes_what_the_next_block_would() {
 }
 
 #[test]
+fn the_mempool_refuses_a_forged_sender() {
+    let mut world = World::new();
+    let mut tx = world.signed(&alice(), pay_bob());
+    tx.transaction.meta.tip = Amount(5);
+    assert!(matches!(check(&world, &tx), Err(Refusal::SenderSignature { .. })));
+}
+
+#[test]
 fn the_mempool_verifies_evidence_only_for_who_can_pay() {
     let (mut world, channel) = World::with_channel();
     let group = world.zk_group(vec![world.item(channel, 0, EvidenceKind::Zk)]);
