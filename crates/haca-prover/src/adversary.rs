@@ -33,7 +33,9 @@ impl Witness {
     /// A committed column by name: `result`, `high`, `side`, `limb0`, `limb1`, ...
     pub fn column(&mut self, name: &str) -> Option<&mut Vec<Base>> {
         let mut columns = self.columns.iter_mut();
-        columns.find(|(column, _)| column.name() == name).map(|(_, cells)| cells)
+        columns
+            .find(|(column, _)| column.name() == name)
+            .map(|(_, cells)| cells)
     }
 
     /// The names of all committed columns.

@@ -43,7 +43,10 @@ impl Committer {
     pub(crate) fn new(config: &Config) -> Self {
         let first_fold = config.folding_schedule().first().copied().unwrap_or(0);
         let dft = Dft::new(1 << config.max_fft_size());
-        Self { pcs: Pcs::new(config.clone(), dft, SharedMmcs(mmcs())), first_fold }
+        Self {
+            pcs: Pcs::new(config.clone(), dft, SharedMmcs(mmcs())),
+            first_fold,
+        }
     }
 
     /// Commits to tables, in the order of the opening protocol.
@@ -52,7 +55,10 @@ impl Committer {
         let witness = Prefix::new_witness(tables.into_iter().map(table).collect(), self.first_fold);
         // The root is absorbed by the transcript of the proof, not by the backend.
         let mut unused = Challenger::from_hasher(Vec::new(), p3_blake3::Blake3);
-        let (cap, data) = self.pcs.commit(witness, &mut unused).map_err(|_| ProverError::Backend)?;
+        let (cap, data) = self
+            .pcs
+            .commit(witness, &mut unused)
+            .map_err(|_| ProverError::Backend)?;
         let root = cap.roots().first().copied().ok_or(ProverError::Backend)?;
         Ok(Commitment { root, data })
     }

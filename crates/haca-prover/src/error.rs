@@ -18,7 +18,9 @@ pub enum ProverError {
         index: usize,
     },
     /// No parameters of the proof system fit the graph.
-    #[error("no parameters of the proof system fit this graph: {what}; narrower shifts or smaller layers help")]
+    #[error(
+        "no parameters of the proof system fit this graph: {what}; narrower shifts or smaller layers help"
+    )]
     NoParameters {
         /// What has no fitting choice.
         what: &'static str,

@@ -5,9 +5,9 @@ use haca_wire::{Inference, Tensor, TensorSpec};
 use haca_zk::block::log2_ceil;
 use haca_zk::circuit::{Circuit, Site};
 
+use crate::ProverError;
 use crate::kernel::dot;
 use crate::model::Weights;
-use crate::ProverError;
 
 /// One run of a model: its public tensors, and what a proof needs of the rest.
 #[derive(Clone, Debug)]
@@ -32,7 +32,10 @@ pub(crate) fn run(
 ) -> Result<Execution, ProverError> {
     let graph = &manifest.graph;
     check_inputs(graph, inputs)?;
-    let inputs_i8: Vec<Vec<i8>> = inputs.iter().map(|t| padded(t.values().iter().map(|v| *v as i8))).collect();
+    let inputs_i8: Vec<Vec<i8>> = inputs
+        .iter()
+        .map(|t| padded(t.values().iter().map(|v| *v as i8)))
+        .collect();
     let mut accumulators: Vec<Vec<i32>> = Vec::new();
     let mut results: Vec<Vec<i8>> = Vec::new();
     // Nodes appear in the circuit in the order of the graph, so each source is there when it is read.
@@ -48,13 +51,18 @@ pub(crate) fn run(
                 let matrix = &weights.matrices[linear.weight];
                 let width = 1 << linear.column_variables();
                 let rows = matrix.chunks_exact(width).zip(&weights.biases[linear.bias]);
-                accumulators.push(rows.map(|(row, bias)| dot(row, input).wrapping_add(*bias)).collect());
+                accumulators.push(
+                    rows.map(|(row, bias)| dot(row, input).wrapping_add(*bias))
+                        .collect(),
+                );
             }
             Op::Requantise { .. } => {
                 let node = &circuit.requantises[results.len()];
                 let multipliers = node.multipliers.iter().cycle();
                 let accumulators = accumulators[node.linear].iter().zip(multipliers);
-                let value = |(a, m): (&i32, &u32)| requantise(i64::from(*a), *m, node.shift, node.low, node.high) as i8;
+                let value = |(a, m): (&i32, &u32)| {
+                    requantise(i64::from(*a), *m, node.shift, node.low, node.high) as i8
+                };
                 let mut result: Vec<i8> = accumulators.map(value).collect();
                 let padding = 0i8.clamp(node.low, node.high);
                 result.resize(result.len().next_power_of_two(), padding);
@@ -64,17 +72,29 @@ pub(crate) fn run(
         }
     }
     let outputs = outputs(manifest, circuit, inputs, &accumulators, &results)?;
-    let inference = Inference { inputs: inputs.to_vec(), outputs };
-    Ok(Execution { inference, accumulators, results, model })
+    let inference = Inference {
+        inputs: inputs.to_vec(),
+        outputs,
+    };
+    Ok(Execution {
+        inference,
+        accumulators,
+        results,
+        model,
+    })
 }
 
 /// Number, element types and shapes of the inputs are those of the graph.
 fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<(), ProverError> {
     let specs = graph.inputs();
-    let fits = |(tensor, spec): (&Tensor, &TensorSpec)| tensor.dtype() == spec.dtype && *tensor.shape() == spec.shape;
+    let fits = |(tensor, spec): (&Tensor, &TensorSpec)| {
+        tensor.dtype() == spec.dtype && *tensor.shape() == spec.shape
+    };
     match inputs.iter().zip(specs).position(|pair| !fits(pair)) {
         Some(index) => Err(ProverError::Input { index }),
-        None if inputs.len() != specs.len() => Err(ProverError::Input { index: inputs.len().min(specs.len()) }),
+        None if inputs.len() != specs.len() => Err(ProverError::Input {
+            index: inputs.len().min(specs.len()),
+        }),
         None => Ok(()),
     }
 }
@@ -98,7 +118,10 @@ fn outputs(
         match site {
             Site::Input(index) => inputs[*index].values().to_vec(),
             Site::Linear(index) => accumulators[*index].iter().map(|a| i64::from(*a)).collect(),
-            Site::Requantise(index) => results[*index][..elements].iter().map(|r| i64::from(*r)).collect(),
+            Site::Requantise(index) => results[*index][..elements]
+                .iter()
+                .map(|r| i64::from(*r))
+                .collect(),
             Site::ArgMax(..) => Vec::new(),
         }
     };
@@ -108,12 +131,17 @@ fn outputs(
     }
     for (index, site) in circuit.outputs.iter().enumerate() {
         if let Site::ArgMax(operand, last) = site {
-            let source = outputs.iter().position(|(id, _)| id == operand).ok_or(ProverError::Backend)?;
+            let source = outputs
+                .iter()
+                .position(|(id, _)| id == operand)
+                .ok_or(ProverError::Backend)?;
             values[index] = haca_zk::public::arg_max(&values[source], *last);
         }
     }
     let tensors = values.into_iter().zip(outputs);
     tensors
-        .map(|(values, (_, spec))| Tensor::new(spec.dtype, spec.shape.clone(), values).ok_or(ProverError::Backend))
+        .map(|(values, (_, spec))| {
+            Tensor::new(spec.dtype, spec.shape.clone(), values).ok_or(ProverError::Backend)
+        })
         .collect()
 }

@@ -74,7 +74,10 @@ pub(crate) fn prove(
         numerator = ends[0] + side * (ends[2] - ends[0]);
         denominator = ends[1] + side * (ends[3] - ends[1]);
         point = core::iter::once(side).chain(rounds.point).collect();
-        layers.push(Layer { rounds: rounds.sent, ends });
+        layers.push(Layer {
+            rounds: rounds.sent,
+            ends,
+        });
     }
     (FractionProof { root, layers }, point)
 }
@@ -120,7 +123,11 @@ fn build(numerators: Option<&[Base]>, denominators: Vec<Extension>) -> Vec<Level
 
 fn map_pairs<A: Lane>(count: usize, f: impl Fn(usize) -> (A, A) + Sync + Send) -> (Vec<A>, Vec<A>) {
     if count >= PARALLEL {
-        (0..count).into_par_iter().with_min_len(PARALLEL / 2).map(f).unzip()
+        (0..count)
+            .into_par_iter()
+            .with_min_len(PARALLEL / 2)
+            .map(f)
+            .unzip()
     } else {
         (0..count).map(f).unzip()
     }
@@ -129,7 +136,9 @@ fn map_pairs<A: Lane>(count: usize, f: impl Fn(usize) -> (A, A) + Sync + Send) -
 /// Adds the fractions of the first half to those of the second.
 fn add<A: Lane>(n: &[A], d: &[A]) -> (Vec<A>, Vec<A>) {
     let half = n.len() / 2;
-    map_pairs(half, |i| (n[i] * d[half + i] + n[half + i] * d[i], d[i] * d[half + i]))
+    map_pairs(half, |i| {
+        (n[i] * d[half + i] + n[half + i] * d[i], d[i] * d[half + i])
+    })
 }
 
 /// The summand of a layer's sumcheck, and how to fold it.
@@ -155,7 +164,12 @@ impl<A: Lane> State<A> {
         let half = n.len() / 2;
         let mix = A::lift(mix);
         let (m1, _) = map_pairs(half, |i| (n[half + i] + mix * d[half + i], A::ZERO));
-        Self { n0: n[..half].to_vec(), d0: d[..half].to_vec(), m1, d1: d[half..].to_vec() }
+        Self {
+            n0: n[..half].to_vec(),
+            d0: d[..half].to_vec(),
+            m1,
+            d1: d[half..].to_vec(),
+        }
     }
 }
 
@@ -219,7 +233,11 @@ impl OnesState<Packed> {
     }
 
     fn unpack(self) -> OnesState<Extension> {
-        OnesState { m: unpack(&self.m), g: unpack(&self.g), inverse: self.inverse }
+        OnesState {
+            m: unpack(&self.m),
+            g: unpack(&self.g),
+            inverse: self.inverse,
+        }
     }
 }
 
@@ -240,7 +258,10 @@ impl<A: Lane> Summand<A> for OnesState<A> {
         let half = self.m.len() / 2;
         sum_pairs(half, |i| {
             let (m, g) = (self.m[i], self.g[i]);
-            (eq[i] * (m * g), eq[i] * ((self.m[half + i] - m) * (self.g[half + i] - g)))
+            (
+                eq[i] * (m * g),
+                eq[i] * ((self.m[half + i] - m) * (self.g[half + i] - g)),
+            )
         })
     }
 
@@ -257,7 +278,10 @@ fn sum_pairs<A: Lane>(count: usize, f: impl Fn(usize) -> (A, A) + Sync + Send) -
     };
     let zero = || (A::ZERO, A::ZERO);
     let (a, b) = if count >= PARALLEL {
-        let parts = (0..count).into_par_iter().with_min_len(PARALLEL / 2).fold(zero, step);
+        let parts = (0..count)
+            .into_par_iter()
+            .with_min_len(PARALLEL / 2)
+            .fold(zero, step);
         parts.reduce(zero, |x, y| (x.0 + y.0, x.1 + y.1))
     } else {
         (0..count).fold(zero(), step)
@@ -273,7 +297,9 @@ fn fold<A: Lane>(values: &mut Vec<A>, challenge: A) {
         let pairs = low.par_iter_mut().with_min_len(PARALLEL / 2).zip(high.par_iter());
         pairs.for_each(|(l, h)| *l += challenge * (*h - *l));
     } else {
-        low.iter_mut().zip(high.iter()).for_each(|(l, h)| *l += challenge * (*h - *l));
+        low.iter_mut()
+            .zip(high.iter())
+            .for_each(|(l, h)| *l += challenge * (*h - *l));
     }
     values.truncate(half);
 }
@@ -291,7 +317,13 @@ struct Rounds {
 impl Rounds {
     fn new(claim: Extension, point: &[Extension]) -> Self {
         let inverses = batch_multiplicative_inverse(point);
-        Self { claim, inverses, sent: Vec::new(), point: Vec::new(), offset: Extension::ZERO }
+        Self {
+            claim,
+            inverses,
+            sent: Vec::new(),
+            point: Vec::new(),
+            offset: Extension::ZERO,
+        }
     }
 
     /// Plays rounds until the lanes of `summand` are exhausted. `suffixes[k]` is the equality table of the last `k`

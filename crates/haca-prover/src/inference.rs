@@ -2,18 +2,18 @@
 
 use haca_zk::circuit::{Circuit, Role, Site};
 use haca_zk::field::{Base, Extension, base};
+use haca_zk::fraction::FractionProof;
 use haca_zk::multilinear::eq_table;
 use haca_zk::proof::{ChannelProof, InferenceProof, WitnessProof};
 use haca_zk::sumcheck::powers;
 use haca_zk::table::LookupChallenges;
 use haca_zk::transcript::{Committed, Transcript};
 use haca_zk::verification::{
-    OutputPoint, PURPOSE, UsePoint, channel_blocks, product_blocks, public_result_points, result_point, use_points,
-    weight_points,
+    OutputPoint, PURPOSE, UsePoint, channel_blocks, product_blocks, public_result_points, result_point,
+    use_points, weight_points,
 };
 use haca_zk::witness::WitnessLayout;
 use haca_zk::{Statement, VerifyingKey};
-use haca_zk::fraction::FractionProof;
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
@@ -50,11 +50,15 @@ pub(crate) fn prove(
     let circuit = verifying_key.circuit();
     let batch_variables = batch.len().trailing_zeros() as usize;
     let layout = verifying_key.witness(batch_variables);
-    let mut statement: Vec<haca_wire::Inference> =
-        batch.iter().take(inferences).map(|execution| execution.inference.clone()).collect();
+    let mut statement: Vec<haca_wire::Inference> = batch
+        .iter()
+        .take(inferences)
+        .map(|execution| execution.inference.clone())
+        .collect();
     let mut witness = None;
     if let Some(layout) = layout {
-        let mut filled = crate::witness::fill(circuit, layout, &key.tables(batch_variables), batch, &statement);
+        let mut filled =
+            crate::witness::fill(circuit, layout, &key.tables(batch_variables), batch, &statement);
         tamper.witness(&mut filled);
         statement.clone_from(&filled.inferences);
         witness = Some(filled);
@@ -66,7 +70,10 @@ pub(crate) fn prove(
     };
     stages.commit = watch.lap();
     // P1 and P2
-    let statement = Statement { context, inferences: &statement };
+    let statement = Statement {
+        context,
+        inferences: &statement,
+    };
     let root = commitment.as_ref().map(|commitment| commitment.root);
     let mut transcript = Transcript::new(PURPOSE, &statement.digest(verifying_key)).commit(root.as_ref());
     // P3 and P4
@@ -77,7 +84,12 @@ pub(crate) fn prove(
     stages.lookups = watch.lap();
     // P5 to P9
     let outputs = OutputPoint::draw(circuit, batch_variables, &mut transcript);
-    let uses = use_points(circuit, layout, lookup.as_ref().map(|l| l.cells.as_slice()), &outputs);
+    let uses = use_points(
+        circuit,
+        layout,
+        lookup.as_ref().map(|l| l.cells.as_slice()),
+        &outputs,
+    );
     let results = if is_honest { None } else { witness.as_ref() };
     let inputs = folded_inputs(circuit, layout, batch, results, &uses);
     let products = prove_products(key, &uses, inputs, tamper, &mut transcript);
@@ -94,7 +106,12 @@ pub(crate) fn prove(
         };
         at.extend(uses.iter().zip(&blocks).filter_map(of));
         at.extend(public_result_points(circuit, layout, &outputs));
-        at.extend(layout.tables.iter().map(|table| table.inner(&lookup.table_point).to_vec()));
+        at.extend(
+            layout
+                .tables
+                .iter()
+                .map(|table| table.inner(&lookup.table_point).to_vec()),
+        );
         let protocol = layout.protocol(WitnessLayout::result_points(circuit));
         let committer = key.committer(batch_variables);
         let opening = committer.open(commitment, &protocol, &at, &mut transcript, "witness")?;
@@ -109,7 +126,14 @@ pub(crate) fn prove(
             opening,
         });
     }
-    let opening = open_weights(key, verifying_key, &uses, &products.point, &channel_points, &mut transcript)?;
+    let opening = open_weights(
+        key,
+        verifying_key,
+        &uses,
+        &products.point,
+        &channel_points,
+        &mut transcript,
+    )?;
     stages.openings = watch.lap();
     let proof = InferenceProof {
         witness: witness_proof,
@@ -134,15 +158,25 @@ fn commit(
     for (_, column) in &witness.columns {
         cells.extend_from_slice(column);
     }
-    let mut tables = vec![Columns { height: 1 << layout.variables, cells }];
+    let mut tables = vec![Columns {
+        height: 1 << layout.variables,
+        cells,
+    }];
     for multiplicity in &witness.multiplicities {
-        tables.push(Columns { height: multiplicity.len(), cells: multiplicity.clone() });
+        tables.push(Columns {
+            height: multiplicity.len(),
+            cells: multiplicity.clone(),
+        });
     }
     key.committer(batch_variables).commit(tables)
 }
 
 /// Steps P3 and P4.
-fn prove_lookups(layout: &WitnessLayout, witness: &Witness, transcript: &mut Transcript<Committed>) -> Lookup {
+fn prove_lookups(
+    layout: &WitnessLayout,
+    witness: &Witness,
+    transcript: &mut Transcript<Committed>,
+) -> Lookup {
     transcript.step("lookups");
     let challenges = LookupChallenges::new(transcript.challenge(), transcript.challenge());
     let leaves = lookup_leaves(layout, witness, &challenges);
@@ -154,28 +188,50 @@ fn prove_lookups(layout: &WitnessLayout, witness: &Witness, transcript: &mut Tra
     let evaluate = |column: &[Base]| -> Extension {
         if column.len() >= 1 << 14 {
             let chunks = column.par_chunks(1 << 12).zip(eq.par_chunks(1 << 12));
-            chunks.map(|(c, e)| c.iter().zip(e).map(|(c, e)| *e * *c).sum::<Extension>()).sum()
+            chunks
+                .map(|(c, e)| c.iter().zip(e).map(|(c, e)| *e * *c).sum::<Extension>())
+                .sum()
         } else {
             column.iter().zip(&eq).map(|(c, e)| *e * *c).sum()
         }
     };
-    let columns: Vec<Extension> = witness.columns.iter().map(|(_, column)| evaluate(column)).collect();
+    let columns: Vec<Extension> = witness
+        .columns
+        .iter()
+        .map(|(_, column)| evaluate(column))
+        .collect();
     let low = evaluate(&witness.low);
     let mut multiplicities = [Extension::ZERO; 3];
-    for ((value, cells), table) in multiplicities.iter_mut().zip(&witness.multiplicities).zip(&layout.tables) {
+    for ((value, cells), table) in multiplicities
+        .iter_mut()
+        .zip(&witness.multiplicities)
+        .zip(&layout.tables)
+    {
         *value = haca_zk::multilinear::evaluate(cells, table.inner(&table_point));
     }
     transcript.absorb(&columns);
     transcript.absorb(&[low]);
     transcript.absorb(&multiplicities);
-    Lookup { lookups, tables, columns, low, multiplicities, cells, table_point }
+    Lookup {
+        lookups,
+        tables,
+        columns,
+        low,
+        multiplicities,
+        cells,
+        table_point,
+    }
 }
 
 /// The denominators of all lookups: side, clamp, limbs; leaves outside all blocks look up zero.
 fn lookup_leaves(layout: &WitnessLayout, witness: &Witness, challenges: &LookupChallenges) -> Vec<Extension> {
     let [b, b2, b3] = challenges.beta;
     let mut leaves = vec![challenges.alpha; 1 << layout.lookup_variables];
-    let (result, high, side) = (&witness.columns[0].1, &witness.columns[1].1, &witness.columns[2].1);
+    let (result, high, side) = (
+        &witness.columns[0].1,
+        &witness.columns[1].1,
+        &witness.columns[2].1,
+    );
     let side_constant = challenges.alpha - b3 * base(haca_zk::table::SIDE_TABLE);
     let clamp_constant = challenges.alpha - b3 * base(haca_zk::table::CLAMP_TABLE);
     // Sides are 0, 1 or 2 in an honest witness, so their multiples are looked up instead of computed.
@@ -195,7 +251,10 @@ fn lookup_leaves(layout: &WitnessLayout, witness: &Witness, challenges: &LookupC
         *leaf = value;
     }
     for ((_, limb), block) in witness.columns[3..].iter().zip(&layout.lookups[2..]) {
-        leaves[block.range()].iter_mut().zip(limb).for_each(|(leaf, limb)| *leaf -= *limb);
+        leaves[block.range()]
+            .iter_mut()
+            .zip(limb)
+            .for_each(|(leaf, limb)| *leaf -= *limb);
     }
     leaves
 }
@@ -246,7 +305,9 @@ fn folded_inputs(
                 let mut out = vec![Extension::ZERO; width];
                 let cells = &witness.columns[0].1[layout.blocks[index].range()];
                 for (row, weight) in cells.chunks_exact(width).zip(&eq) {
-                    out.iter_mut().zip(row).for_each(|(out, cell)| *out += *weight * *cell);
+                    out.iter_mut()
+                        .zip(row)
+                        .for_each(|(out, cell)| *out += *weight * *cell);
                 }
                 out
             }
@@ -290,14 +351,21 @@ fn prove_products(
     let rows: Vec<Vec<Extension>> = uses.iter().map(|at| row_weights(circuit, at)).collect();
     let bias = |(at, rows): (&UsePoint, &Vec<Extension>)| -> Extension {
         let values = &key.weights().biases[circuit.linears[at.of.linear].bias];
-        rows.iter().zip(values).map(|(row, value)| *row * base(i64::from(*value))).sum()
+        rows.iter()
+            .zip(values)
+            .map(|(row, value)| *row * base(i64::from(*value)))
+            .sum()
     };
     let mut biases: Vec<Extension> = uses.iter().zip(&rows).map(bias).collect();
     tamper.biases(&mut biases);
     transcript.absorb(&biases);
     let fold = |(at, rows): (&UsePoint, &Vec<Extension>)| {
         let linear = &circuit.linears[at.of.linear];
-        fold_rows(&key.weights().matrices[linear.weight], 1 << linear.column_variables(), &rows[..linear.rows])
+        fold_rows(
+            &key.weights().matrices[linear.weight],
+            1 << linear.column_variables(),
+            &rows[..linear.rows],
+        )
     };
     let mut weights: Vec<Vec<Extension>> = uses.iter().zip(&rows).map(fold).collect();
     tamper.folded_weights(&mut weights);
@@ -306,13 +374,20 @@ fn prove_products(
     let mut f = vec![Extension::ZERO; 1 << variables];
     let mut g = vec![Extension::ZERO; 1 << variables];
     for ((at, block), (input, weight)) in uses.iter().zip(&blocks).zip(inputs.iter().zip(&weights)) {
-        f[block.range()].iter_mut().zip(input).for_each(|(f, x)| *f = at.coefficient * *x);
+        f[block.range()]
+            .iter_mut()
+            .zip(input)
+            .for_each(|(f, x)| *f = at.coefficient * *x);
         g[block.range()].copy_from_slice(weight);
     }
     transcript.step("matrix product");
     let (rounds, point) = sumcheck::prove(f, g, transcript);
     let at_point = |(values, block): (&Vec<Extension>, &haca_zk::block::Block)| -> Extension {
-        values.iter().zip(eq_table(block.inner(&point))).map(|(v, e)| *v * e).sum()
+        values
+            .iter()
+            .zip(eq_table(block.inner(&point)))
+            .map(|(v, e)| *v * e)
+            .sum()
     };
     let reads = |at: &UsePoint| matches!(circuit.linears[at.of.linear].source, Site::Requantise(_));
     let results: Vec<Extension> = uses
@@ -324,7 +399,13 @@ fn prove_products(
     let weights: Vec<Extension> = weights.iter().zip(&blocks).map(at_point).collect();
     transcript.absorb(&results);
     transcript.absorb(&weights);
-    Products { biases, rounds, point, results, weights }
+    Products {
+        biases,
+        rounds,
+        point,
+        results,
+        weights,
+    }
 }
 
 /// `m_j`: the weight of each channel of a use.
@@ -350,7 +431,11 @@ fn prove_channels(
 ) -> (Option<ChannelProof>, Vec<Vec<Extension>>) {
     let circuit = key.verifying_key().circuit();
     let all = product_blocks(circuit).0;
-    let per_channel: Vec<_> = uses.iter().zip(&all).filter(|(at, _)| at.channel.is_some()).collect();
+    let per_channel: Vec<_> = uses
+        .iter()
+        .zip(&all)
+        .filter(|(at, _)| at.channel.is_some())
+        .collect();
     if per_channel.is_empty() {
         return (None, Vec::new());
     }
@@ -390,7 +475,14 @@ fn prove_channels(
     }
     transcript.absorb(&weights);
     transcript.absorb(&biases);
-    (Some(ChannelProof { rounds, weights, biases }), points)
+    (
+        Some(ChannelProof {
+            rounds,
+            weights,
+            biases,
+        }),
+        points,
+    )
 }
 
 /// Step P10, the weights.

@@ -1,8 +1,8 @@
 //! Integer kernels, chosen at run time by what the processor offers. All give the same bits.
 
-mod portable;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod portable;
 
 use haca_zk::field::{Base, Extension};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
@@ -49,7 +49,10 @@ pub(crate) fn fold_rows(matrix: &[i8], width: usize, coefficients: &[Extension])
 /// `out[t] = sum_x coefficients[x] * matrix[t * width + x]`.
 pub(crate) fn fold_columns(matrix: &[i8], width: usize, coefficients: &[Extension]) -> Vec<Extension> {
     let digits: Vec<[i16; DIGITS]> = coefficients.iter().map(|c| split(*c)).collect();
-    matrix.chunks_exact(width).map(|row| portable::weighted_sum(row, &digits)).collect()
+    matrix
+        .chunks_exact(width)
+        .map(|row| portable::weighted_sum(row, &digits))
+        .collect()
 }
 
 /// Cuts a challenge into digits below `2^13`.
@@ -97,14 +100,18 @@ mod tests {
     fn bytes(count: usize, mut state: u64) -> Vec<i8> {
         (0..count)
             .map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 (state >> 56) as u8 as i8
             })
             .collect()
     }
 
     fn challenges(count: usize) -> Vec<Extension> {
-        let raw = |i: usize, j: usize| Base::from_u64(((i * 3 + j) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1);
+        let raw = |i: usize, j: usize| {
+            Base::from_u64(((i * 3 + j) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1)
+        };
         let one = |i| Extension::from_basis_coefficients_slice(&[raw(i, 0), raw(i, 1), raw(i, 2)]).unwrap();
         (1..=count).map(one).collect()
     }
@@ -127,12 +134,14 @@ mod tests {
             let matrix = bytes(rows * width, 3);
             let weights = challenges(rows);
             let entry = |t: usize, x: usize| Base::from_i64(i64::from(matrix[t * width + x]));
-            let expected: Vec<Extension> =
-                (0..width).map(|x| (0..rows).map(|t| weights[t] * entry(t, x)).sum()).collect();
+            let expected: Vec<Extension> = (0..width)
+                .map(|x| (0..rows).map(|t| weights[t] * entry(t, x)).sum())
+                .collect();
             assert_eq!(fold_rows(&matrix, width, &weights), expected, "{rows}x{width}");
             let weights = challenges(width);
-            let expected: Vec<Extension> =
-                (0..rows).map(|t| (0..width).map(|x| weights[x] * entry(t, x)).sum()).collect();
+            let expected: Vec<Extension> = (0..rows)
+                .map(|t| (0..width).map(|x| weights[x] * entry(t, x)).sum())
+                .collect();
             assert_eq!(fold_columns(&matrix, width, &weights), expected, "{rows}x{width}");
         }
     }

@@ -40,7 +40,7 @@ impl Lane for Packed {
 pub(crate) fn pack(values: &[Extension]) -> Vec<Packed> {
     values
         .chunks_exact(WIDTH)
-        .map(|chunk| <Packed as PackedFieldExtension<Base, Extension>>::from_ext_slice(chunk))
+        .map(<Packed as PackedFieldExtension<Base, Extension>>::from_ext_slice)
         .collect()
 }
 

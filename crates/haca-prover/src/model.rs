@@ -26,13 +26,18 @@ impl Weights {
         let matrix = |param: &haca_zk::circuit::Param| {
             let width = 1usize << log2_ceil(param.columns);
             let mut cells = vec![0i8; width << log2_ceil(param.rows)];
-            let rows = cells.chunks_exact_mut(width).zip(values(param.param).chunks_exact(param.columns));
+            let rows = cells
+                .chunks_exact_mut(width)
+                .zip(values(param.param).chunks_exact(param.columns));
             for (row, values) in rows {
-                row.iter_mut().zip(values).for_each(|(cell, value)| *cell = *value as i8);
+                row.iter_mut()
+                    .zip(values)
+                    .for_each(|(cell, value)| *cell = *value as i8);
             }
             Arc::new(cells)
         };
-        let vector = |param: &haca_zk::circuit::Param| values(param.param).iter().map(|v| *v as i32).collect();
+        let vector =
+            |param: &haca_zk::circuit::Param| values(param.param).iter().map(|v| *v as i32).collect();
         Self {
             matrices: circuit.weights.iter().map(matrix).collect(),
             biases: circuit.biases.iter().map(vector).collect(),
@@ -60,5 +65,11 @@ impl Weights {
 
 /// Tables of one column each.
 pub(crate) fn columns(tables: Vec<Vec<Base>>) -> Vec<Columns> {
-    tables.into_iter().map(|cells| Columns { height: cells.len(), cells }).collect()
+    tables
+        .into_iter()
+        .map(|cells| Columns {
+            height: cells.len(),
+            cells,
+        })
+        .collect()
 }

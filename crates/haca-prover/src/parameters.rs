@@ -38,14 +38,20 @@ pub(crate) fn choose(manifest: &Manifest) -> Result<ProtocolParameters, ProverEr
             false => match search(&circuit, batch_variables) {
                 Some(witness) => Some(witness),
                 None if batch_variables == 0 => {
-                    return Err(ProverError::NoParameters { what: "requantisation" });
+                    return Err(ProverError::NoParameters {
+                        what: "requantisation",
+                    });
                 }
                 None => break,
             },
         };
         batches.push(BatchParameters { witness });
     }
-    let mut parameters = ProtocolParameters { weights, registration, batches };
+    let mut parameters = ProtocolParameters {
+        weights,
+        registration,
+        batches,
+    };
     trim(manifest, &mut parameters)?;
     Ok(parameters)
 }
@@ -94,7 +100,9 @@ fn search(circuit: &Circuit, batch_variables: usize) -> Option<WitnessParameters
                 high_bits: high_min.max(4),
                 schedule: small_schedule(12, 4),
             };
-            let Some((cost, parameters)) = cost(circuit, batch_variables, candidate) else { continue };
+            let Some((cost, parameters)) = cost(circuit, batch_variables, candidate) else {
+                continue;
+            };
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 best = Some((cost, parameters));
             }
@@ -111,7 +119,11 @@ fn cost(
 ) -> Option<((usize, usize, usize), WitnessParameters)> {
     // The schedule follows from the size of the commitment, and its first fold pads small tables: settle both.
     let rows = |l: usize| circuit.linears.get(l).map_or(0, |l| l.row_variables());
-    let sizes: Vec<usize> = circuit.requantises.iter().map(|r| rows(r.linear) + batch_variables).collect();
+    let sizes: Vec<usize> = circuit
+        .requantises
+        .iter()
+        .map(|r| rows(r.linear) + batch_variables)
+        .collect();
     let activations = haca_zk::block::place(&sizes).1.max(4);
     let clamp = usize::from(candidate.window_bits) + 2 + log2_ceil(circuit.clamps.len());
     let cells = ((usize::from(candidate.limbs) + 3) << activations)
@@ -136,14 +148,25 @@ fn small_schedule(variables: usize, first: u8) -> Schedule {
         13 => (vec![first, 3], vec![5, 6], 6),
         14 => (vec![first, 4], vec![4, 7], 8),
         15..=18 => (vec![first, 4, (variables - 14) as u8], vec![3, 6, 8], 10),
-        _ => (vec![first, 4, 4, (variables - 18).max(1) as u8], vec![2, 5, 8, 10], 12),
+        _ => (
+            vec![first, 4, 4, (variables - 18).max(1) as u8],
+            vec![2, 5, 8, 10],
+            12,
+        ),
     };
-    Schedule { folds, log_inverse_rates: rates, grinding_bits: grinding }
+    Schedule {
+        folds,
+        log_inverse_rates: rates,
+        grinding_bits: grinding,
+    }
 }
 
 /// The schedule of the weights: registration pays for high rates once.
 fn weight_schedule(circuit: &Circuit) -> Result<Schedule, ProverError> {
-    let sizes = circuit.weights.iter().map(|w| 1usize << (log2_ceil(w.rows) + log2_ceil(w.columns)).max(4));
+    let sizes = circuit
+        .weights
+        .iter()
+        .map(|w| 1usize << (log2_ceil(w.rows) + log2_ceil(w.columns)).max(4));
     let biases: usize = circuit.biases.iter().map(|b| b.columns.next_power_of_two()).sum();
     let cells = sizes.fold(biases.next_power_of_two().max(16), usize::saturating_add);
     let variables = log2_ceil(cells);
@@ -160,5 +183,140 @@ fn weight_schedule(circuit: &Circuit) -> Result<Schedule, ProverError> {
         21 | 22 => (vec![6, 5, 5], vec![4, 5, 8], 12),
         _ => (vec![6, 5, 5, 3], vec![2, 4, 7, 9], 12),
     };
-    Ok(Schedule { folds, log_inverse_rates: rates, grinding_bits: grinding })
+    Ok(Schedule {
+        folds,
+        log_inverse_rates: rates,
+        grinding_bits: grinding,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use haca_graph::{Graph, Op, ParamId, ParamSpec, ValueId};
+    use haca_wire::{DType, Name, Scale, Shape, TensorSpec};
+    use haca_zk::VerifyingKey;
+
+    use super::*;
+
+    /// A dense network of the given sizes, without weights.
+    fn manifest(sizes: &[u32], shift: u8, multiplier: u32) -> Manifest {
+        let spec = |name: &str, dtype, size| TensorSpec {
+            name: Name::new(name).unwrap(),
+            dtype,
+            shape: Shape::new(vec![size]).unwrap(),
+            scale: Scale::ONE,
+        };
+        let (mut params, mut nodes) = (Vec::new(), Vec::new());
+        let mut value = ValueId(0);
+        for (layer, pair) in sizes.windows(2).enumerate() {
+            let (k, n) = (pair[0], pair[1]);
+            let shape = Shape::new(vec![n, k]).unwrap();
+            params.push(ParamSpec {
+                dtype: DType::I8,
+                shape,
+                low: -127,
+                high: 127,
+            });
+            let shape = Shape::new(vec![n]).unwrap();
+            params.push(ParamSpec {
+                dtype: DType::I32,
+                shape,
+                low: -1 << 20,
+                high: 1 << 20,
+            });
+            let (weight, bias) = (ParamId(2 * layer as u32), ParamId(2 * layer as u32 + 1));
+            nodes.push(Op::Linear {
+                input: value,
+                weight,
+                bias,
+            });
+            value = ValueId(nodes.len() as u32);
+            if layer + 2 < sizes.len() {
+                let multipliers = vec![multiplier];
+                nodes.push(Op::Requantise {
+                    input: value,
+                    multipliers,
+                    shift,
+                    low: 0,
+                    high: 127,
+                });
+                value = ValueId(nodes.len() as u32);
+            }
+        }
+        let inputs = vec![spec("x", DType::I8, sizes[0])];
+        let outputs = vec![(value, spec("y", DType::I32, sizes[sizes.len() - 1]))];
+        let graph = Graph::new(inputs, params, nodes, outputs).unwrap();
+        Manifest {
+            name: Name::new("test").unwrap(),
+            graph,
+            render: 1,
+            tokenizer: [0; 32],
+        }
+    }
+
+    fn key(manifest: &Manifest) -> VerifyingKey {
+        let parameters = choose(manifest).unwrap();
+        let tables = Layouts::new(manifest, &parameters)
+            .unwrap()
+            .weights
+            .tables()
+            .len();
+        let answers = vec![haca_zk::field::extension(0); tables];
+        VerifyingKey::new(manifest.clone(), parameters, [0; 32], answers).unwrap()
+    }
+
+    #[test]
+    fn every_size_reaches_the_goals() {
+        let mut largest = 0;
+        // Weight commitments of every size from the smallest to the largest.
+        let pair = |log: u32| vec![1 << (log / 2), 1 << log.div_ceil(2), 3];
+        let stacks = [vec![2048; 3], vec![2048; 4]];
+        for sizes in (0..=22).map(pair).chain(stacks) {
+            let key = key(&manifest(&sizes, 20, 5));
+            largest = largest.max(key.weights().variables);
+            let registration = key.registration_security();
+            let mut budgets = vec![registration];
+            budgets.extend((0..key.parameters().batches.len()).map(|class| key.security(1 << class)));
+            for budget in budgets {
+                assert!(
+                    budget.round_by_round_bits >= f64::from(haca_zk::GOAL_BITS),
+                    "{sizes:?}: {budget:?}"
+                );
+                assert!(
+                    budget.union_bits >= f64::from(haca_zk::UNION_GOAL_BITS),
+                    "{sizes:?}: {budget:?}"
+                );
+            }
+        }
+        assert_eq!(largest, WEIGHT_VARIABLES);
+    }
+
+    #[test]
+    fn wide_shifts_and_quotients_have_parameters() {
+        for (shift, multiplier) in [
+            (1, 1),
+            (8, 1),
+            (20, 77),
+            (28, 40_001),
+            (31, 1 << 20),
+            (40, (1 << 31) - 1),
+        ] {
+            let manifest = manifest(&[64, 32, 10], shift, multiplier);
+            let key = key(&manifest);
+            let circuit = key.circuit();
+            let layout = key.witness(0).unwrap();
+            let (low, high) = circuit.requantises[0].quotient;
+            let range = 0..1i64 << (layout.parameters.window_bits + layout.parameters.high_bits);
+            assert!(range.contains(&(low + layout.quotient_offset())));
+            assert!(range.contains(&(high + layout.quotient_offset())));
+        }
+    }
+
+    #[test]
+    fn too_many_weights_are_refused() {
+        let manifest = manifest(&[2048; 6], 20, 1);
+        assert_eq!(choose(&manifest).unwrap_err().code(), "prover.no_parameters");
+    }
 }

@@ -60,7 +60,11 @@ impl ProvingKey {
             let (key, tables) = Self::build(&model, shared, tamper)?;
             let weights = (&key.committer, key.commitment.clone());
             let proof = registration::prove(&key.verifying_key, &tables, weights, tamper)?;
-            Ok(Registration { verifying_key: key.verifying_key.clone(), proving_key: key, proof })
+            Ok(Registration {
+                verifying_key: key.verifying_key.clone(),
+                proving_key: key,
+                proof,
+            })
         })
     }
 
@@ -86,8 +90,11 @@ impl ProvingKey {
         let commitment = committer.commit(columns(tables.clone()))?;
         let variables = layouts.weights.tables();
         let points = out_of_domain_points(&manifest, &parameters, &commitment.root, &variables);
-        let mut answers: Vec<Extension> =
-            tables.iter().zip(&points).map(|(cells, point)| evaluate(cells, point)).collect();
+        let mut answers: Vec<Extension> = tables
+            .iter()
+            .zip(&points)
+            .map(|(cells, point)| evaluate(cells, point))
+            .collect();
         tamper.answers(&mut answers);
         let verifying_key = VerifyingKey::new(manifest, parameters, commitment.root, answers)?;
         let classes = verifying_key.parameters().batches.len();
@@ -120,7 +127,13 @@ impl ProvingKey {
     /// When the tensors do not fit the graph.
     pub fn infer(&self, inputs: &[Tensor]) -> Result<Execution, ProverError> {
         let key = &self.verifying_key;
-        crate::execution::run(key.manifest(), key.circuit(), &self.weights, key.model_id(), inputs)
+        crate::execution::run(
+            key.manifest(),
+            key.circuit(),
+            &self.weights,
+            key.model_id(),
+            inputs,
+        )
     }
 
     /// Proves one to [`VerifyingKey::max_batch`] executions in one proof, made for `context`.
@@ -128,8 +141,13 @@ impl ProvingKey {
     /// # Errors
     ///
     /// An empty or too large batch, or an execution of another model.
-    pub fn prove(&self, context: [u8; 32], executions: &[Execution]) -> Result<(Vec<u8>, Stages), ProverError> {
-        self.pool.install(|| self.prove_with(context, executions, &mut Honest, true))
+    pub fn prove(
+        &self,
+        context: [u8; 32],
+        executions: &[Execution],
+    ) -> Result<(Vec<u8>, Stages), ProverError> {
+        self.pool
+            .install(|| self.prove_with(context, executions, &mut Honest, true))
     }
 
     /// [`ProvingKey::prove`] with a lying prover.
@@ -139,7 +157,8 @@ impl ProvingKey {
         executions: &[Execution],
         tamper: &mut (dyn Tamper + Send),
     ) -> Result<(Vec<u8>, Stages), ProverError> {
-        self.pool.install(|| self.prove_with(context, executions, tamper, false))
+        self.pool
+            .install(|| self.prove_with(context, executions, tamper, false))
     }
 
     fn prove_with(
@@ -189,13 +208,16 @@ impl ProvingKey {
         points: &[Vec<Extension>],
         transcript: &mut Transcript<Committed>,
     ) -> Result<OpeningProof, ProverError> {
-        self.committer.open(self.commitment.clone(), protocol, points, transcript, "weight")
+        self.committer
+            .open(self.commitment.clone(), protocol, points, transcript, "weight")
     }
 }
 
 impl core::fmt::Debug for ProvingKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("ProvingKey").field("model_id", &self.verifying_key.model_id()).finish_non_exhaustive()
+        f.debug_struct("ProvingKey")
+            .field("model_id", &self.verifying_key.model_id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -203,5 +225,6 @@ impl core::fmt::Debug for ProvingKey {
 fn pool() -> Result<Arc<ThreadPool>, ProverError> {
     let name = |index| format!("haca-prover-{index}");
     let pool = ThreadPoolBuilder::new().thread_name(name).build();
-    pool.map(Arc::new).map_err(|error| ProverError::Threads(error.to_string()))
+    pool.map(Arc::new)
+        .map_err(|error| ProverError::Threads(error.to_string()))
 }

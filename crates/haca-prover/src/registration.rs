@@ -18,10 +18,17 @@ fn distances(key: &VerifyingKey, tables: &[Vec<Base>]) -> Vec<Vec<Base>> {
     let mut out = Vec::new();
     for (table, cells) in key.weights().weights.iter().zip(tables) {
         let width = 1usize << table.column_variables;
-        let (low, high) = (Base::from_i64(table.param.range.0), Base::from_i64(table.param.range.1));
+        let (low, high) = (
+            Base::from_i64(table.param.range.0),
+            Base::from_i64(table.param.range.1),
+        );
         let ends = |index: usize| {
             let real = index / width < table.param.rows && index % width < table.param.columns;
-            if real { (low, high) } else { (Base::ZERO, Base::ZERO) }
+            if real {
+                (low, high)
+            } else {
+                (Base::ZERO, Base::ZERO)
+            }
         };
         out.push(cells.iter().enumerate().map(|(i, c)| *c - ends(i).0).collect());
         out.push(cells.iter().enumerate().map(|(i, c)| ends(i).1 - *c).collect());
@@ -38,7 +45,7 @@ fn fill(key: &VerifyingKey, tables: &[Vec<Base>], distances: &[Vec<Base>]) -> Re
         let ends = &mut ends[block.offset..block.offset + param.columns];
         ends.fill((Base::from_i64(param.range.0), Base::from_i64(param.range.1)));
     }
-    let mut limbs = vec![Vec::with_capacity(biases.len()); LIMB_COLUMNS];
+    let mut limbs = vec![Vec::new(); LIMB_COLUMNS];
     for (bias, (low, high)) in biases.iter().zip(ends) {
         for (side, distance) in [*bias - low, high - *bias].into_iter().enumerate() {
             let mut rest = distance.as_canonical_u64();
@@ -57,7 +64,10 @@ fn fill(key: &VerifyingKey, tables: &[Vec<Base>], distances: &[Vec<Base>]) -> Re
     }
     let looked_up: u64 = layout.lookups.iter().map(|block| 1u64 << block.variables).sum();
     counts[0] += (1u64 << layout.lookup_variables) - looked_up;
-    RegistrationWitness { limbs, multiplicity: counts.into_iter().map(Base::from_u64).collect() }
+    RegistrationWitness {
+        limbs,
+        multiplicity: counts.into_iter().map(Base::from_u64).collect(),
+    }
 }
 
 /// Proves that the committed tables keep their ranges.
@@ -73,32 +83,45 @@ pub(crate) fn prove(
     tamper.registration(&mut witness);
     let committer = Committer::new(layout.configuration());
     let commitment = committer.commit(vec![
-        Columns { height: 1 << layout.limb_variables, cells: witness.limbs.concat() },
-        Columns { height: 1 << RANGE_BITS, cells: witness.multiplicity.clone() },
+        Columns {
+            height: 1 << layout.limb_variables,
+            cells: witness.limbs.concat(),
+        },
+        Columns {
+            height: 1 << RANGE_BITS,
+            cells: witness.multiplicity.clone(),
+        },
     ])?;
     // G1
     let root = commitment.root;
     let model_id = key.model_id();
-    let mut transcript =
-        Transcript::new("haca v1 zk registration", model_id.as_bytes()).commit(Some(&root));
+    let mut transcript = Transcript::new("haca v1 zk registration", model_id.as_bytes()).commit(Some(&root));
     // G2
     transcript.step("registration lookups");
     let alpha = transcript.challenge();
     // G3
     let mut leaves = vec![alpha; 1 << layout.lookup_variables];
     for (block, cells) in layout.lookups.iter().zip(distances.iter().chain(&witness.limbs)) {
-        leaves[block.range()].iter_mut().zip(cells).for_each(|(leaf, cell)| *leaf -= *cell);
+        leaves[block.range()]
+            .iter_mut()
+            .zip(cells)
+            .for_each(|(leaf, cell)| *leaf -= *cell);
     }
     let negated: Vec<Base> = witness.multiplicity.iter().map(|m| -*m).collect();
-    let rows = (0..1u64 << RANGE_BITS).map(|v| alpha - Base::from_u64(v)).collect();
+    let rows = (0..1u64 << RANGE_BITS)
+        .map(|v| alpha - Base::from_u64(v))
+        .collect();
     let (lookups, leaf) = fraction::prove(None, leaves, &mut transcript);
     let (table_tree, table_point) = fraction::prove(Some(&negated), rows, &mut transcript);
     // G4
     let suffix = |variables: usize| leaf[leaf.len() - variables..].to_vec();
     let evaluate = |cells: &[Base], point: &[Extension]| haca_zk::multilinear::evaluate(cells, point);
     let variables = key.weights().tables();
-    let cells: Vec<Extension> =
-        tables.iter().zip(&variables).map(|(cells, v)| evaluate(cells, &suffix(*v))).collect();
+    let cells: Vec<Extension> = tables
+        .iter()
+        .zip(&variables)
+        .map(|(cells, v)| evaluate(cells, &suffix(*v)))
+        .collect();
     let limb_point = suffix(layout.limb_variables);
     let eq = eq_table(&limb_point);
     let limb = |cells: &Vec<Base>| cells.iter().zip(&eq).map(|(c, e)| *e * *c).sum();
@@ -109,14 +132,32 @@ pub(crate) fn prove(
     transcript.absorb(&[multiplicity]);
     // G7
     let points = [limb_point, table_point];
-    let opening = committer.open(commitment, &layout.protocol(), &points, &mut transcript, "registration")?;
+    let opening = committer.open(
+        commitment,
+        &layout.protocol(),
+        &points,
+        &mut transcript,
+        "registration",
+    )?;
     // G8
-    let points = key.points().iter().zip(&variables).flat_map(|(p, v)| [p.clone(), suffix(*v)]);
+    let points = key
+        .points()
+        .iter()
+        .zip(&variables)
+        .flat_map(|(p, v)| [p.clone(), suffix(*v)]);
     let points: Vec<Vec<Extension>> = points.collect();
     let protocol = key.weights().protocol(&vec![2; tables.len()]);
     let (weight_committer, weight_commitment) = weights;
     let weights = weight_committer.open(weight_commitment, &protocol, &points, &mut transcript, "weight")?;
-    let proof =
-        RegistrationProof { root, lookups, tables: table_tree, cells, limbs, multiplicity, opening, weights };
+    let proof = RegistrationProof {
+        root,
+        lookups,
+        tables: table_tree,
+        cells,
+        limbs,
+        multiplicity,
+        opening,
+        weights,
+    };
     Ok(proof.encode())
 }

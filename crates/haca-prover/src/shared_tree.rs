@@ -66,6 +66,7 @@ impl<T: Send + Sync + Clone, I: Mmcs<T>> Mmcs<T> for SharedMmcs<I> {
         values: &[Vec<R>],
         proof: &Self::MultiProof,
     ) -> Result<(), Self::Error> {
-        self.0.verify_multi_batch(commitment, dimensions, indices, values, proof)
+        self.0
+            .verify_multi_batch(commitment, dimensions, indices, values, proof)
     }
 }

@@ -24,7 +24,9 @@ pub(crate) fn prove(
         point.push(challenge);
         for factor in [&mut f, &mut g] {
             let (low, high) = factor.split_at_mut(half);
-            low.iter_mut().zip(high).for_each(|(l, h)| *l += challenge * (*h - *l));
+            low.iter_mut()
+                .zip(high)
+                .for_each(|(l, h)| *l += challenge * (*h - *l));
             factor.truncate(half);
         }
     }

@@ -15,9 +15,18 @@ use crate::adversary::{Row, Witness};
 /// The rows of the three tables.
 pub(crate) fn tables(layout: &WitnessLayout) -> Arc<[Vec<Row>; 3]> {
     let zero = Base::ZERO;
-    let range = (0..1i64 << layout.parameters.limb_bits).map(|v| [base(v), zero, zero, zero]).collect();
+    let range = (0..1i64 << layout.parameters.limb_bits)
+        .map(|v| [base(v), zero, zero, zero])
+        .collect();
     let side = (0..1usize << layout.parameters.high_bits)
-        .map(|h| [base(h as i64), base(side_of(h, layout.window) as i64), zero, base(SIDE_TABLE)])
+        .map(|h| {
+            [
+                base(h as i64),
+                base(side_of(h, layout.window) as i64),
+                zero,
+                base(SIDE_TABLE),
+            ]
+        })
         .collect();
     let window_bits = layout.parameters.window_bits;
     let clamp = (0..1usize << layout.clamp_variables)
@@ -26,7 +35,12 @@ pub(crate) fn tables(layout: &WitnessLayout) -> Arc<[Vec<Row>; 3]> {
             let side = (index >> window_bits) & 3;
             let clamp = (index >> (window_bits + 2)).min(layout.clamps.len() - 1);
             let result = clamp_of(low, side, layout.window_start, layout.clamps[clamp]);
-            [base(low as i64), base(side as i64), base(result), base(clamp as i64 + CLAMP_TABLE)]
+            [
+                base(low as i64),
+                base(side as i64),
+                base(result),
+                base(clamp as i64 + CLAMP_TABLE),
+            ]
         })
         .collect();
     Arc::new([range, side, clamp])
@@ -52,17 +66,20 @@ pub(crate) fn fill(
     let (window_bits, limb_bits) = (layout.parameters.window_bits, layout.parameters.limb_bits);
     let window_mask = (1u32 << window_bits) - 1;
     let limb_mask = (1u64 << limb_bits) - 1;
-    let mut counts = [vec![0u64; 1 << limb_bits], vec![0; 1 << layout.parameters.high_bits], vec![
-        0;
-        1 << layout
-            .clamp_variables
-    ]];
+    let mut counts = [
+        vec![0u64; 1 << limb_bits],
+        vec![0; 1 << layout.parameters.high_bits],
+        vec![0; 1 << layout.clamp_variables],
+    ];
     let count = 1usize << layout.variables;
     let mut low = Vec::with_capacity(count);
     let mut high = Vec::with_capacity(count);
     let mut side = Vec::with_capacity(count);
     for (quotient, clamp) in cells.quotient.iter().zip(&cells.clamp) {
-        let (h, l) = ((quotient >> window_bits) as usize, (quotient & window_mask) as usize);
+        let (h, l) = (
+            (quotient >> window_bits) as usize,
+            (quotient & window_mask) as usize,
+        );
         let s = side_of(h, layout.window);
         counts[1][h] += 1;
         counts[2][(usize::from(*clamp) << (window_bits + 2)) | (s << window_bits) | l] += 1;
@@ -71,7 +88,11 @@ pub(crate) fn fill(
         side.push(Base::from_u32(s as u32));
     }
     let result = cells.result.iter().map(|r| base(i64::from(*r))).collect();
-    let mut columns = vec![(Column::Result, result), (Column::High, high), (Column::Side, side)];
+    let mut columns = vec![
+        (Column::Result, result),
+        (Column::High, high),
+        (Column::Side, side),
+    ];
     for limb in 0..usize::from(layout.parameters.limbs) {
         let shift = limb * usize::from(limb_bits);
         let mut column = Vec::with_capacity(count);

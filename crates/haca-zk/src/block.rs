@@ -16,18 +16,25 @@ pub struct Block {
 impl Block {
     /// The coordinates of `point` that lie inside the block.
     pub fn inner<'a>(&self, point: &'a [Extension]) -> &'a [Extension] {
-        point.get(point.len().saturating_sub(self.variables)..).unwrap_or_default()
+        point
+            .get(point.len().saturating_sub(self.variables)..)
+            .unwrap_or_default()
     }
 
     /// The weight of the block at `point`: `eq` of the high coordinates and the index of the block.
     pub fn weight(&self, point: &[Extension]) -> Extension {
-        let high = point.get(..point.len().saturating_sub(self.variables)).unwrap_or_default();
+        let high = point
+            .get(..point.len().saturating_sub(self.variables))
+            .unwrap_or_default();
         eq_index(high, self.offset >> self.variables)
     }
 
     /// The point of the whole hypercube that is `inner` inside this block.
     pub fn lift(&self, total: usize, inner: &[Extension]) -> Vec<Extension> {
-        let mut point = corner(self.offset >> self.variables, total.saturating_sub(self.variables));
+        let mut point = corner(
+            self.offset >> self.variables,
+            total.saturating_sub(self.variables),
+        );
         point.extend_from_slice(inner);
         point
     }
@@ -43,7 +50,13 @@ impl Block {
 pub fn place(sizes: &[usize]) -> (Vec<Block>, usize) {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|index| core::cmp::Reverse(sizes.get(*index).copied().unwrap_or(0)));
-    let mut blocks = vec![Block { offset: 0, variables: 0 }; sizes.len()];
+    let mut blocks = vec![
+        Block {
+            offset: 0,
+            variables: 0
+        };
+        sizes.len()
+    ];
     let mut offset = 0usize;
     for index in order {
         let variables = sizes.get(index).copied().unwrap_or(0);

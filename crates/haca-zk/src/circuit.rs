@@ -170,12 +170,22 @@ impl<'a> Builder<'a> {
                 [rows, columns] => {
                     params.push(weights.len());
                     let (rows, columns) = (*rows as usize, *columns as usize);
-                    weights.push(Param { param, rows, columns, range });
+                    weights.push(Param {
+                        param,
+                        rows,
+                        columns,
+                        range,
+                    });
                 }
                 [columns] => {
                     params.push(biases.len());
                     let columns = *columns as usize;
-                    biases.push(Param { param, rows: 1, columns, range });
+                    biases.push(Param {
+                        param,
+                        rows: 1,
+                        columns,
+                        range,
+                    });
                 }
                 _ => return Err(BAD),
             }
@@ -237,7 +247,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn linear(&mut self, node: usize, input: ValueId, weight: u32, bias: u32) -> Result<Site, ProofRejection> {
+    fn linear(
+        &mut self,
+        node: usize,
+        input: ValueId,
+        weight: u32,
+        bias: u32,
+    ) -> Result<Site, ProofRejection> {
         let source = self.site(input)?;
         if !matches!(source, Site::Input(_) | Site::Requantise(_)) {
             return Err(BAD);
@@ -284,7 +300,10 @@ impl<'a> Builder<'a> {
 fn cancel(multipliers: &[u32], shift: u8) -> (Vec<u32>, u8) {
     let zeros = multipliers.iter().map(|m| m.trailing_zeros()).min().unwrap_or(0);
     let common = zeros.min(u32::from(shift).saturating_sub(1));
-    let mut reduced: Vec<u32> = multipliers.iter().map(|m| m.checked_shr(common).unwrap_or(0)).collect();
+    let mut reduced: Vec<u32> = multipliers
+        .iter()
+        .map(|m| m.checked_shr(common).unwrap_or(0))
+        .collect();
     if let Some(first) = reduced.first().copied()
         && reduced.iter().all(|m| *m == first)
     {

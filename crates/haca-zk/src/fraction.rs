@@ -88,5 +88,9 @@ pub fn verify(
         denominator = d0 + side * (d1 - d0);
         point = core::iter::once(side).chain(next).collect();
     }
-    Ok(LeafClaim { point, numerator, denominator })
+    Ok(LeafClaim {
+        point,
+        numerator,
+        denominator,
+    })
 }

@@ -27,7 +27,8 @@ fn opening(config: &Config, claims: usize) -> u64 {
     for phase in query_phases(config) {
         let (rows, width, depth) = (phase.rows as u64, phase.width as u64, phase.depth as u64);
         let blocks = (width * 24).div_ceil(64);
-        work += rows * (COMPRESSION * (blocks + depth) + MULTIPLY * 2 * (width + config.num_variables() as u64));
+        work +=
+            rows * (COMPRESSION * (blocks + depth) + MULTIPLY * 2 * (width + config.num_variables() as u64));
     }
     let rounds: usize = config.folding_schedule().iter().sum::<usize>() + config.final_sumcheck_rounds();
     work + rounds as u64 * 2 * ROUND + (claims * config.num_variables()) as u64 * 2 * MULTIPLY
@@ -45,11 +46,23 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
     let uses = circuit.uses.len();
     let rounds = product_blocks(circuit).1 + channel_blocks(circuit).1;
     work += (rounds + uses) as u64 * ROUND;
-    let inputs = graph.inputs().iter().map(|spec| spec.shape.elements() as u64).sum::<u64>();
-    let outputs = graph.outputs().iter().map(|(_, spec)| spec.shape.elements() as u64).sum::<u64>();
+    let inputs = graph
+        .inputs()
+        .iter()
+        .map(|spec| spec.shape.elements() as u64)
+        .sum::<u64>();
+    let outputs = graph
+        .outputs()
+        .iter()
+        .map(|(_, spec)| spec.shape.elements() as u64)
+        .sum::<u64>();
     // Each public element is hashed once and weighted once for each use.
     work += ((inputs + outputs) << batch_variables) * (4 + MULTIPLY * uses as u64);
-    let channels = circuit.requantises.iter().map(|r| r.multipliers.len() as u64).sum::<u64>();
+    let channels = circuit
+        .requantises
+        .iter()
+        .map(|r| r.multipliers.len() as u64)
+        .sum::<u64>();
     work += channels * 4 * MULTIPLY;
     work += opening(&key.weights().config, 2 * uses + key.answers().len());
     Gas(work)

@@ -95,7 +95,12 @@ impl Layouts {
                 _ => return Err(ProofRejection::Parameter { what: "witness" }),
             });
         }
-        Ok(Self { circuit, weights, registration, witnesses })
+        Ok(Self {
+            circuit,
+            weights,
+            registration,
+            witnesses,
+        })
     }
 }
 
@@ -154,10 +159,17 @@ impl VerifyingKey {
         root: [u8; 32],
         answers: Vec<Extension>,
     ) -> Result<Self, ProofRejection> {
-        let Layouts { circuit, weights, registration, witnesses } = Layouts::new(&manifest, &parameters)?;
+        let Layouts {
+            circuit,
+            weights,
+            registration,
+            witnesses,
+        } = Layouts::new(&manifest, &parameters)?;
         let tables = weights.tables();
         if answers.len() != tables.len() {
-            return Err(ProofRejection::Parameter { what: "out-of-domain answers" });
+            return Err(ProofRejection::Parameter {
+                what: "out-of-domain answers",
+            });
         }
         let points = out_of_domain_points(&manifest, &parameters, &root, &tables);
         let mut key = Self {
@@ -231,7 +243,10 @@ impl VerifyingKey {
     pub fn batch_variables(&self, inferences: usize) -> Result<usize, ProofRejection> {
         let expected = self.max_batch();
         if inferences == 0 || inferences > expected {
-            return Err(ProofRejection::BatchSize { found: inferences, expected });
+            return Err(ProofRejection::BatchSize {
+                found: inferences,
+                expected,
+            });
         }
         Ok(crate::block::log2_ceil(inferences))
     }
@@ -293,27 +308,40 @@ impl Decode for VerifyingKey {
         let found = u8::decode(reader)?;
         if found != PROTOCOL_VERSION {
             let what = "version of a verifying key";
-            return Err(DecodeError::BadTag { what, found: u64::from(found) });
+            return Err(DecodeError::BadTag {
+                what,
+                found: u64::from(found),
+            });
         }
         if reader.array()? != TABLE_CATALOGUE {
-            return Err(DecodeError::Invalid { what: "table catalogue" });
+            return Err(DecodeError::Invalid {
+                what: "table catalogue",
+            });
         }
         let manifest = Manifest::decode(reader)?;
         let parameters = ProtocolParameters::decode(reader)?;
         let root = reader.array()?;
         // One answer for each weight matrix, and one for the biases.
-        let matrices = manifest.graph.params().iter().filter(|spec| spec.shape.dims().len() == 2).count();
+        let matrices = manifest
+            .graph
+            .params()
+            .iter()
+            .filter(|spec| spec.shape.dims().len() == 2)
+            .count();
         let mut answers = Vec::new();
         for _ in 0..matrices + 1 {
             answers.push(read_extension(reader)?);
         }
-        Self::new(manifest, parameters, root, answers)
-            .map_err(|_| DecodeError::Invalid { what: "verifying key" })
+        Self::new(manifest, parameters, root, answers).map_err(|_| DecodeError::Invalid {
+            what: "verifying key",
+        })
     }
 }
 
 /// Reads an extension element; each coefficient must be below the characteristic.
 pub(crate) fn read_extension(reader: &mut Reader<'_>) -> Result<Extension, DecodeError> {
     let coefficients = [u64::decode(reader)?, u64::decode(reader)?, u64::decode(reader)?];
-    from_coefficients(coefficients).ok_or(DecodeError::Invalid { what: "field element" })
+    from_coefficients(coefficients).ok_or(DecodeError::Invalid {
+        what: "field element",
+    })
 }

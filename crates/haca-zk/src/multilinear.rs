@@ -24,7 +24,11 @@ pub fn eq_index(point: &[Extension], index: usize) -> Extension {
     let mut weight = Extension::ONE;
     for (position, coordinate) in point.iter().rev().enumerate() {
         let bit = index.checked_shr(position as u32).unwrap_or(0) & 1;
-        weight *= if bit == 1 { *coordinate } else { Extension::ONE - *coordinate };
+        weight *= if bit == 1 {
+            *coordinate
+        } else {
+            Extension::ONE - *coordinate
+        };
     }
     weight
 }
@@ -88,5 +92,9 @@ pub fn below(point: &[Extension], bound: usize) -> (Extension, Extension) {
 
 /// The extension of a list of values, zero beyond its end.
 pub fn evaluate(values: &[Base], point: &[Extension]) -> Extension {
-    values.iter().zip(eq_table(point)).map(|(value, weight)| weight * *value).sum()
+    values
+        .iter()
+        .zip(eq_table(point))
+        .map(|(value, weight)| weight * *value)
+        .sum()
 }

@@ -13,7 +13,9 @@ use p3_whir::pcs::prover::WhirProver;
 use p3_whir::{PcsProof, QueryOpenings, SharedProofOpening, WhirProof, WhirRoundProof};
 
 use crate::ProofRejection;
-use crate::field::{Base, CHARACTERISTIC, Challenger, Dft, Extension, Mmcs, base_bytes, cap, extension_bytes, mmcs};
+use crate::field::{
+    Base, CHARACTERISTIC, Challenger, Dft, Extension, Mmcs, base_bytes, cap, extension_bytes, mmcs,
+};
 use crate::key::read_extension;
 use crate::schedule::{Config, QueryPhase, query_phases};
 use crate::transcript::{Committed, Transcript};
@@ -25,7 +27,10 @@ type Openings = QueryOpenings<Base, Extension, Siblings>;
 type Pcs = WhirProver<Extension, Base, Dft, Mmcs, Challenger, PrefixProver<Base, Extension>>;
 
 /// Checks that the commitment under `root` opens to `evaluations` at `points`, in the order of `protocol`.
-#[expect(clippy::too_many_arguments, reason = "each is one part of the statement of an opening")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one part of the statement of an opening"
+)]
 pub(crate) fn verify(
     config: &Config,
     root: &[u8; 32],
@@ -53,7 +58,10 @@ pub(crate) fn verify(
     let points: Vec<Point<Extension>> = points.iter().map(|point| Point::new(point.clone())).collect();
     let pcs = Pcs::new(config.clone(), Dft::default(), mmcs());
     transcript.step(commitment);
-    let proof = PcsProof { whir: proof, evals: batches };
+    let proof = PcsProof {
+        whir: proof,
+        evals: batches,
+    };
     pcs.verify_at(&cap(*root), &proof, protocol, &points, transcript.challenger())
         .map(|_| ())
         .map_err(|_| failed)
@@ -120,13 +128,17 @@ pub(crate) fn read_extensions(reader: &mut Reader<'_>, count: usize) -> Result<V
 /// Reads rounds of two extension elements.
 pub(crate) fn read_rounds(reader: &mut Reader<'_>, count: usize) -> Result<Vec<[Extension; 2]>, DecodeError> {
     need(reader, count, 2 * crate::field::EXTENSION_BYTES)?;
-    (0..count).map(|_| Ok([read_extension(reader)?, read_extension(reader)?])).collect()
+    (0..count)
+        .map(|_| Ok([read_extension(reader)?, read_extension(reader)?]))
+        .collect()
 }
 
 fn need(reader: &Reader<'_>, count: usize, width: usize) -> Result<(), DecodeError> {
     let expected = count.saturating_mul(width);
     if expected > reader.remaining() {
-        return Err(DecodeError::Invalid { what: "length of a proof" });
+        return Err(DecodeError::Invalid {
+            what: "length of a proof",
+        });
     }
     Ok(())
 }
@@ -134,7 +146,9 @@ fn need(reader: &Reader<'_>, count: usize, width: usize) -> Result<(), DecodeErr
 fn read_base(reader: &mut Reader<'_>) -> Result<Base, DecodeError> {
     let value = u64::decode(reader)?;
     if value >= CHARACTERISTIC {
-        return Err(DecodeError::Invalid { what: "field element" });
+        return Err(DecodeError::Invalid {
+            what: "field element",
+        });
     }
     Ok(Base::new(value))
 }
@@ -183,8 +197,13 @@ fn read_sumcheck(
 ) -> Result<SumcheckData<Base, Extension>, DecodeError> {
     let polynomial_evaluations = read_rounds(reader, rounds)?;
     let witnesses = if grinding > 0 { rounds } else { 0 };
-    let pow_witnesses = (0..witnesses).map(|_| read_base(reader)).collect::<Result<_, _>>()?;
-    Ok(SumcheckData { polynomial_evaluations, pow_witnesses })
+    let pow_witnesses = (0..witnesses)
+        .map(|_| read_base(reader))
+        .collect::<Result<_, _>>()?;
+    Ok(SumcheckData {
+        polynomial_evaluations,
+        pow_witnesses,
+    })
 }
 
 fn read_openings(
@@ -197,11 +216,19 @@ fn read_openings(
         need(reader, cells, crate::field::BASE_BYTES)?;
         let row = |reader: &mut Reader<'_>| (0..phase.width).map(|_| read_base(reader)).collect();
         let rows = (0..phase.rows).map(|_| row(reader)).collect::<Result<_, _>>()?;
-        Ok(QueryOpenings::Base(SharedProofOpening { rows, proof: read_siblings(reader, phase)? }))
+        Ok(QueryOpenings::Base(SharedProofOpening {
+            rows,
+            proof: read_siblings(reader, phase)?,
+        }))
     } else {
         need(reader, cells, crate::field::EXTENSION_BYTES)?;
-        let rows = (0..phase.rows).map(|_| read_extensions(reader, phase.width)).collect::<Result<_, _>>()?;
-        Ok(QueryOpenings::Extension(SharedProofOpening { rows, proof: read_siblings(reader, phase)? }))
+        let rows = (0..phase.rows)
+            .map(|_| read_extensions(reader, phase.width))
+            .collect::<Result<_, _>>()?;
+        Ok(QueryOpenings::Extension(SharedProofOpening {
+            rows,
+            proof: read_siblings(reader, phase)?,
+        }))
     }
 }
 
@@ -218,7 +245,11 @@ pub(crate) fn bytes_bound(config: &Config) -> usize {
     let rounds: usize = config.folding_schedule().iter().sum::<usize>() + config.final_sumcheck_rounds();
     let mut bytes = (4 + clear + 2 * rounds) * extension + rounds * 8;
     for (index, phase) in query_phases(config).iter().enumerate() {
-        let cell = if index == 0 { crate::field::BASE_BYTES } else { extension };
+        let cell = if index == 0 {
+            crate::field::BASE_BYTES
+        } else {
+            extension
+        };
         bytes += phase.rows * (phase.width * cell + 32 * phase.depth) + 32 + 8 + 4 + 4 * extension;
     }
     bytes

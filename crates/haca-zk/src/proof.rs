@@ -83,7 +83,10 @@ pub struct RegistrationProof {
 
 /// The number of rounds of the sumchecks of a circuit: matrix product, channels.
 pub(crate) fn rounds(circuit: &Circuit) -> (usize, usize) {
-    (crate::verification::product_blocks(circuit).1, crate::verification::channel_blocks(circuit).1)
+    (
+        crate::verification::product_blocks(circuit).1,
+        crate::verification::channel_blocks(circuit).1,
+    )
 }
 
 impl InferenceProof {
@@ -115,11 +118,17 @@ impl InferenceProof {
     }
 
     /// Reads a proof of `2^batch_variables` inferences.
-    pub fn decode_for(key: &VerifyingKey, batch_variables: usize, bytes: &[u8]) -> Result<Self, ProofRejection> {
+    pub fn decode_for(
+        key: &VerifyingKey,
+        batch_variables: usize,
+        bytes: &[u8],
+    ) -> Result<Self, ProofRejection> {
         let reader = &mut Reader::new(bytes);
         let circuit = key.circuit();
         let layout = key.witness(batch_variables);
-        let head = layout.map(|layout| WitnessHead::decode(circuit, layout, reader)).transpose()?;
+        let head = layout
+            .map(|layout| WitnessHead::decode(circuit, layout, reader))
+            .transpose()?;
         let uses = circuit.uses.len();
         let (product_rounds, channel_rounds) = rounds(circuit);
         let biases = read_extensions(reader, uses)?;
@@ -139,7 +148,14 @@ impl InferenceProof {
         };
         let opening = opening::decode(&key.weights().config, reader)?;
         reader.finish()?;
-        Ok(Self { witness, biases, product, weights, channels, opening })
+        Ok(Self {
+            witness,
+            biases,
+            product,
+            weights,
+            channels,
+            opening,
+        })
     }
 }
 
@@ -155,9 +171,15 @@ struct WitnessHead {
 }
 
 impl WitnessHead {
-    fn decode(circuit: &Circuit, layout: &WitnessLayout, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode(
+        circuit: &Circuit,
+        layout: &WitnessLayout,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, DecodeError> {
         let reads = circuit.uses.iter().filter_map(|u| circuit.linears.get(u.linear));
-        let results = reads.filter(|linear| matches!(linear.source, Site::Requantise(_))).count();
+        let results = reads
+            .filter(|linear| matches!(linear.source, Site::Requantise(_)))
+            .count();
         Ok(Self {
             root: reader.array()?,
             lookups: read_tree(reader, layout.lookup_variables)?,
@@ -170,8 +192,25 @@ impl WitnessHead {
     }
 
     fn finish(self, opening: OpeningProof) -> WitnessProof {
-        let Self { root, lookups, tables, columns, low, multiplicities, results } = self;
-        WitnessProof { root, lookups, tables, columns, low, multiplicities, results, opening }
+        let Self {
+            root,
+            lookups,
+            tables,
+            columns,
+            low,
+            multiplicities,
+            results,
+        } = self;
+        WitnessProof {
+            root,
+            lookups,
+            tables,
+            columns,
+            low,
+            multiplicities,
+            results,
+            opening,
+        }
     }
 }
 
@@ -236,7 +275,9 @@ fn put_tree(out: &mut Vec<u8>, tree: &FractionProof) {
 
 fn read_array<const N: usize>(reader: &mut Reader<'_>) -> Result<[Extension; N], DecodeError> {
     let values = read_extensions(reader, N)?;
-    values.try_into().map_err(|_| DecodeError::Invalid { what: "length of a proof" })
+    values.try_into().map_err(|_| DecodeError::Invalid {
+        what: "length of a proof",
+    })
 }
 
 fn read_tree(reader: &mut Reader<'_>, variables: usize) -> Result<FractionProof, DecodeError> {
@@ -244,7 +285,10 @@ fn read_tree(reader: &mut Reader<'_>, variables: usize) -> Result<FractionProof,
     let mut layers = Vec::new();
     for rounds in 0..variables {
         let rounds = read_rounds(reader, rounds)?;
-        layers.push(Layer { rounds, ends: read_array(reader)? });
+        layers.push(Layer {
+            rounds,
+            ends: read_array(reader)?,
+        });
     }
     Ok(FractionProof { root, layers })
 }

@@ -18,7 +18,10 @@ pub(crate) fn check_tensors(key: &VerifyingKey, inferences: &[Inference]) -> Res
     for (inference, tensors) in inferences.iter().enumerate() {
         let inputs: Vec<&TensorSpec> = graph.inputs().iter().collect();
         let outputs: Vec<&TensorSpec> = graph.outputs().iter().map(|(_, spec)| spec).collect();
-        for (what, specs, tensors) in [("input", inputs, &tensors.inputs), ("output", outputs, &tensors.outputs)] {
+        for (what, specs, tensors) in [
+            ("input", inputs, &tensors.inputs),
+            ("output", outputs, &tensors.outputs),
+        ] {
             let misfit = |(tensor, spec): (&Tensor, &&TensorSpec)| {
                 tensor.dtype() != spec.dtype || *tensor.shape() != spec.shape
             };
@@ -27,7 +30,11 @@ pub(crate) fn check_tensors(key: &VerifyingKey, inferences: &[Inference]) -> Res
                 None if tensors.len() == specs.len() => continue,
                 None => tensors.len().min(specs.len()),
             };
-            return Err(ProofRejection::TensorShape { inference, what, index });
+            return Err(ProofRejection::TensorShape {
+                inference,
+                what,
+                index,
+            });
         }
         if let Some(index) = derived_mismatch(graph, key.circuit(), tensors) {
             return Err(ProofRejection::DerivedOutput { inference, index });
@@ -93,9 +100,18 @@ impl<'a> Batch<'a> {
     {
         let rows = self.inferences.iter().map(|inference| {
             let values = tensors(inference).map_or(&[][..], Tensor::values);
-            values.iter().zip(columns).filter(|(v, _)| **v != 0).map(|(v, c)| *c * base(*v)).sum()
+            values
+                .iter()
+                .zip(columns)
+                .filter(|(v, _)| **v != 0)
+                .map(|(v, c)| *c * base(*v))
+                .sum()
         });
-        self.weights(point).into_iter().zip(rows).map(|(weight, row): (_, Extension)| weight * row).sum()
+        self.weights(point)
+            .into_iter()
+            .zip(rows)
+            .map(|(weight, row): (_, Extension)| weight * row)
+            .sum()
     }
 
     /// The extension of input `index` at a point of the batch, with the elements weighted by `columns`.

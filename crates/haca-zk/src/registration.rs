@@ -40,7 +40,9 @@ impl RegistrationLayout {
     pub fn new(weights: &WeightLayout, schedule: &Schedule) -> Result<Self, ProofRejection> {
         let limb_variables = weights.bias_variables;
         if schedule.first_fold() > limb_variables.min(RANGE_BITS) {
-            return Err(ProofRejection::Parameter { what: "registration schedule" });
+            return Err(ProofRejection::Parameter {
+                what: "registration schedule",
+            });
         }
         let pairs = weights.weights.iter().flat_map(|table| [table.variables; 2]);
         let sizes: Vec<usize> = pairs.chain([limb_variables; LIMB_COLUMNS]).collect();
@@ -50,7 +52,13 @@ impl RegistrationLayout {
         }
         let committed_variables = log2_ceil((LIMB_COLUMNS << limb_variables) + (1 << RANGE_BITS));
         let config = schedule.config(committed_variables)?;
-        Ok(Self { lookups, lookup_variables, limb_variables, committed_variables, config })
+        Ok(Self {
+            lookups,
+            lookup_variables,
+            limb_variables,
+            committed_variables,
+            config,
+        })
     }
 
     /// The configuration of the commitment.
@@ -143,7 +151,10 @@ pub fn verify(key: &VerifyingKey, proof: &[u8]) -> Result<(), ProofRejection> {
 
 /// The last `variables` coordinates.
 pub(crate) fn suffix(point: &[Extension], variables: usize) -> Vec<Extension> {
-    point.get(point.len().saturating_sub(variables)..).unwrap_or_default().to_vec()
+    point
+        .get(point.len().saturating_sub(variables)..)
+        .unwrap_or_default()
+        .to_vec()
 }
 
 /// Step G5: the leaves of the lookup tree. All numerators are one; leaves outside all blocks look up zero.
@@ -157,7 +168,10 @@ fn check_leaves(
     let mut looked_up = Extension::ZERO;
     for (table, cell) in key.weights().weights.iter().zip(&proof.cells) {
         let indicator = table.indicator(&suffix(&leaf.point, table.variables));
-        let (low, high) = (indicator * base(table.param.range.0), indicator * base(table.param.range.1));
+        let (low, high) = (
+            indicator * base(table.param.range.0),
+            indicator * base(table.param.range.1),
+        );
         for (value, block) in [*cell - low, high - *cell].into_iter().zip(&mut blocks) {
             looked_up += block.weight(&leaf.point) * value;
         }

@@ -85,7 +85,11 @@ impl Schedule {
         if self.folds.iter().any(|fold| !(1..=FOLD).contains(fold)) {
             return bad("fold");
         }
-        if self.log_inverse_rates.iter().any(|rate| !(1..=RATE).contains(rate)) {
+        if self
+            .log_inverse_rates
+            .iter()
+            .any(|rate| !(1..=RATE).contains(rate))
+        {
             return bad("code rate");
         }
         if self.grinding_bits > GRINDING {
@@ -149,7 +153,9 @@ pub(crate) fn query_phases(config: &Config) -> Vec<QueryPhase> {
         .iter()
         .chain([&last])
         .map(|round| {
-            let positions = 1usize.checked_shl(round.log_folded_domain_size as u32).unwrap_or(usize::MAX);
+            let positions = 1usize
+                .checked_shl(round.log_folded_domain_size as u32)
+                .unwrap_or(usize::MAX);
             QueryPhase {
                 // A phase that would query every position opens each once instead.
                 rows: round.num_queries.min(positions),

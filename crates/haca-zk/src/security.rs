@@ -40,7 +40,10 @@ pub struct SecurityBudget {
 
 impl SecurityBudget {
     fn new(terms: Vec<(&'static str, f64)>) -> Self {
-        let errors: Vec<ErrorBits> = terms.iter().map(|(_, bits)| ErrorBits::from_log2(bits.max(0.0))).collect();
+        let errors: Vec<ErrorBits> = terms
+            .iter()
+            .map(|(_, bits)| ErrorBits::from_log2(bits.max(0.0)))
+            .collect();
         Self {
             round_by_round_bits: terms.iter().map(|(_, bits)| *bits).fold(f64::INFINITY, f64::min),
             union_bits: ErrorBits::sum(&errors).bits(),
@@ -57,15 +60,20 @@ pub(crate) fn check_floor(budget: &SecurityBudget) -> Result<(), ProofRejection>
     }
     // A float to integer cast saturates, and turns no number into 0.
     let found = budget.union_bits as u32;
-    Err(ProofRejection::Security { found, expected: FLOOR_BITS })
+    Err(ProofRejection::Security {
+        found,
+        expected: FLOOR_BITS,
+    })
 }
 
-type Pcs = WhirProver<Extension, Base, Dft, Mmcs, Challenger, p3_sumcheck::layout::PrefixProver<Base, Extension>>;
+type Pcs =
+    WhirProver<Extension, Base, Dft, Mmcs, Challenger, p3_sumcheck::layout::PrefixProver<Base, Extension>>;
 
 /// The union over all phases of one opening; zero when the backend knows no bound.
 fn opening_bits(config: &Config, protocol: &OpeningProtocol) -> f64 {
     let pcs = Pcs::new(config.clone(), Dft::default(), mmcs());
-    pcs.prescribed_security(protocol).map_or(0.0, |security| security.error().bits())
+    pcs.prescribed_security(protocol)
+        .map_or(0.0, |security| security.error().bits())
 }
 
 /// Bits of the list of polynomials that a commitment may stand for, before out-of-domain answers.
@@ -107,9 +115,20 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> SecurityB
         let protocol = layout.protocol(WitnessLayout::result_points(circuit));
         terms.push(("witness opening", opening_bits(&layout.config, &protocol)));
     }
-    let rows = circuit.linears.iter().map(|linear| linear.row_variables()).max().unwrap_or(0);
-    terms.push(("public values", algebraic(batch_variables + rows + circuit.uses.len(), lists)));
-    terms.push(("matrix product sumcheck", algebraic(2 * product_blocks(circuit).1, lists)));
+    let rows = circuit
+        .linears
+        .iter()
+        .map(|linear| linear.row_variables())
+        .max()
+        .unwrap_or(0);
+    terms.push((
+        "public values",
+        algebraic(batch_variables + rows + circuit.uses.len(), lists),
+    ));
+    terms.push((
+        "matrix product sumcheck",
+        algebraic(2 * product_blocks(circuit).1, lists),
+    ));
     let channel_uses = circuit.channel_uses().len();
     if channel_uses > 0 {
         let challenges = 2 * channel_blocks(circuit).1 + 2 * channel_uses;
@@ -121,7 +140,10 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> SecurityB
         counts.get_mut(weight).into_iter().for_each(|count| *count += 1);
         counts.last_mut().into_iter().for_each(|count| *count += 1);
     }
-    terms.push(("weight opening", opening_bits(&weights.config, &weights.protocol(&counts))));
+    terms.push((
+        "weight opening",
+        opening_bits(&weights.config, &weights.protocol(&counts)),
+    ));
     terms.push(("model binding", binding_bits(key)));
     terms.push(("hash collisions", HASH_BITS));
     SecurityBudget::new(terms)
@@ -138,7 +160,10 @@ pub(crate) fn registration(key: &VerifyingKey) -> SecurityBudget {
         ("lookup challenges", algebraic(leaves, lists)),
         ("lookup sumchecks", algebraic(trees, lists)),
         ("bias limbs", algebraic(weights.bias_variables, lists)),
-        ("registration opening", opening_bits(&layout.config, &layout.protocol())),
+        (
+            "registration opening",
+            opening_bits(&layout.config, &layout.protocol()),
+        ),
         ("weight opening", opening_bits(&weights.config, &protocol)),
         ("model binding", binding_bits(key)),
         ("hash collisions", HASH_BITS),

@@ -33,7 +33,10 @@ impl LookupChallenges {
     /// From the two drawn challenges.
     pub fn new(alpha: Extension, beta: Extension) -> Self {
         let square = beta * beta;
-        Self { alpha, beta: [beta, square, square * beta] }
+        Self {
+            alpha,
+            beta: [beta, square, square * beta],
+        }
     }
 
     /// The denominator of a range lookup.
@@ -94,7 +97,9 @@ pub fn clamp_table(layout: &WitnessLayout, challenges: &LookupChallenges, point:
     let (mut result, mut clamp_id) = (Extension::ZERO, Extension::ZERO);
     for index in 0..1usize << clamp_variables {
         let id = index.min(last);
-        let Some(clamp) = layout.clamps.get(id) else { continue };
+        let Some(clamp) = layout.clamps.get(id) else {
+            continue;
+        };
         let weight = eq_index(clamp_point, index);
         let [low, inside, above, beyond] = sides;
         let value = low * base(i64::from(clamp.0))
@@ -123,5 +128,7 @@ fn window_value(point: &[Extension], start: i64, (low, high): (i8, i8)) -> Exten
 /// The extension of the clamp index over the cells of the columns; cells outside all blocks have index 0.
 pub fn clamp_selector(layout: &WitnessLayout, point: &[Extension]) -> Extension {
     let blocks = layout.blocks.iter().zip(&layout.clamp_of);
-    blocks.map(|(block, clamp)| block.weight(point) * extension(*clamp as i64)).sum()
+    blocks
+        .map(|(block, clamp)| block.weight(point) * extension(*clamp as i64))
+        .sum()
 }

@@ -3,9 +3,9 @@
 
 use core::marker::PhantomData;
 
+use p3_blake3::Blake3;
 use p3_challenger::FieldChallenger;
 use p3_challenger::fs::TranscriptField;
-use p3_blake3::Blake3;
 
 use crate::field::{Base, Challenger, Extension};
 

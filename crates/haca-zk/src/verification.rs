@@ -44,7 +44,12 @@ pub fn verify(key: &VerifyingKey, statement: &Statement<'_>, proof: &[u8]) -> Re
     };
     // P5
     let outputs = OutputPoint::draw(key.circuit(), batch_variables, &mut transcript);
-    let uses = use_points(key.circuit(), layout, lookup.as_ref().map(|l| l.cells.as_slice()), &outputs);
+    let uses = use_points(
+        key.circuit(),
+        layout,
+        lookup.as_ref().map(|l| l.cells.as_slice()),
+        &outputs,
+    );
     // P6
     transcript.absorb(&proof.biases);
     let mut claim = lookup.as_ref().map_or(Extension::ZERO, |lookup| lookup.identity);
@@ -64,10 +69,23 @@ pub fn verify(key: &VerifyingKey, statement: &Statement<'_>, proof: &[u8]) -> Re
     // P9
     let channels = verify_channels(key.circuit(), &uses, &proof, &mut transcript)?;
     // P10
-    let points = OpeningPoints { circuit: key.circuit(), uses: &uses, product: &product, channels: &channels };
+    let points = OpeningPoints {
+        circuit: key.circuit(),
+        uses: &uses,
+        product: &product,
+        channels: &channels,
+    };
     if let (Some(witness), Some(layout), Some(lookup)) = (proof.witness.clone(), layout, &lookup) {
         let public = public_results(key.circuit(), &batch, &outputs);
-        open_witness(witness, layout, lookup, &points, &public, &outputs, &mut transcript)?;
+        open_witness(
+            witness,
+            layout,
+            lookup,
+            &points,
+            &public,
+            &outputs,
+            &mut transcript,
+        )?;
     }
     open_weights(key, proof, &points, &mut transcript)
 }
@@ -111,7 +129,9 @@ fn verify_lookups(
     let weights = layout.lookups.iter().map(|block| block.weight(&leaf.point));
     let looked_up: Extension = weights.zip(values).map(|(weight, value)| weight * *value).sum();
     if leaf.numerator != Extension::ONE || leaf.denominator != challenges.alpha - looked_up {
-        return Err(ProofRejection::Lookup { what: "lookup leaves" });
+        return Err(ProofRejection::Lookup {
+            what: "lookup leaves",
+        });
     }
     check_tables(witness, layout, &challenges, &table)?;
     let limb_bits = usize::from(layout.parameters.limb_bits);
@@ -121,7 +141,11 @@ fn verify_lookups(
         - base(layout.quotient_offset());
     let identity =
         quotient * power_of_two(layout.shift()) + remainder - power_of_two(layout.shift().saturating_sub(1));
-    Ok(LookupClaim { cells, tables: table.point, identity })
+    Ok(LookupClaim {
+        cells,
+        tables: table.point,
+        identity,
+    })
 }
 
 /// Step P4, the table side: the verifier evaluates the tables itself; leaves outside all tables are `0/1`.
@@ -165,7 +189,12 @@ impl OutputPoint {
     /// Step P5.
     pub fn draw(circuit: &Circuit, batch_variables: usize, transcript: &mut Transcript<Committed>) -> Self {
         transcript.step("public values");
-        let variables = circuit.linears.iter().map(Linear::row_variables).max().unwrap_or(0);
+        let variables = circuit
+            .linears
+            .iter()
+            .map(Linear::row_variables)
+            .max()
+            .unwrap_or(0);
         Self {
             batch: transcript.challenges(batch_variables),
             rows: transcript.challenges(variables),
@@ -239,7 +268,10 @@ fn public_accumulators(circuit: &Circuit, inferences: &[Inference], uses: &[UseP
     let outputs = uses.iter().filter(|point| point.of.role == Role::Output);
     outputs
         .filter_map(|point| {
-            let output = circuit.outputs.iter().position(|site| *site == Site::Linear(point.of.linear))?;
+            let output = circuit
+                .outputs
+                .iter()
+                .position(|site| *site == Site::Linear(point.of.linear))?;
             Some(point.coefficient * batch.output(output, &point.batch, &eq_table(&point.rows)))
         })
         .sum()
@@ -254,7 +286,9 @@ pub fn product_blocks(circuit: &Circuit) -> (Vec<Block>, usize) {
 /// The blocks of the uses with multipliers per channel, in the space of the channel sumcheck.
 pub fn channel_blocks(circuit: &Circuit) -> (Vec<Block>, usize) {
     let uses = circuit.channel_uses();
-    let linears = uses.iter().filter_map(|u| circuit.linears.get(circuit.uses.get(*u)?.linear));
+    let linears = uses
+        .iter()
+        .filter_map(|u| circuit.linears.get(circuit.uses.get(*u)?.linear));
     place(&linears.map(Linear::row_variables).collect::<Vec<_>>())
 }
 
@@ -281,7 +315,9 @@ fn check_product(
         weights += place * *weight;
     }
     if value != inputs * weights {
-        return Err(ProofRejection::Sumcheck { what: "matrix product" });
+        return Err(ProofRejection::Sumcheck {
+            what: "matrix product",
+        });
     }
     Ok(())
 }
@@ -337,10 +373,15 @@ fn channel_weights(circuit: &Circuit, at: &UsePoint, point: &[Extension]) -> Ext
     let Role::Requantise(index) = at.of.role else {
         return Extension::ZERO;
     };
-    let multipliers = circuit.requantises.get(index).map_or(&[][..], |r: &Requantise| &r.multipliers);
+    let multipliers = circuit
+        .requantises
+        .get(index)
+        .map_or(&[][..], |r: &Requantise| &r.multipliers);
     let (rows, channels) = (eq_table(&at.rows), eq_table(point));
     let terms = multipliers.iter().zip(rows).zip(channels);
-    terms.map(|((multiplier, row), channel)| row * channel * base(i64::from(*multiplier))).sum()
+    terms
+        .map(|((multiplier, row), channel)| row * channel * base(i64::from(*multiplier)))
+        .sum()
 }
 
 /// Where committed values are opened.
@@ -367,33 +408,44 @@ pub fn result_point(
 }
 
 /// The point of each public requantisation.
-pub fn public_result_points(circuit: &Circuit, layout: &WitnessLayout, outputs: &OutputPoint) -> Vec<Vec<Extension>> {
+pub fn public_result_points(
+    circuit: &Circuit,
+    layout: &WitnessLayout,
+    outputs: &OutputPoint,
+) -> Vec<Vec<Extension>> {
     let point = |index: usize| {
         let linear = circuit.linears.get(circuit.requantises.get(index)?.linear)?;
         let mut inner = outputs.batch.clone();
         inner.extend(suffix(&outputs.rows, linear.row_variables()));
         Some(layout.blocks.get(index)?.lift(layout.variables, &inner))
     };
-    circuit.public_requantises().into_iter().filter_map(point).collect()
+    circuit
+        .public_requantises()
+        .into_iter()
+        .filter_map(point)
+        .collect()
 }
 
 /// The value of each public requantisation at its point, from the statement.
-fn public_results(
-    circuit: &Circuit,
-    batch: &Batch<'_>,
-    outputs: &OutputPoint,
-) -> Vec<Extension> {
+fn public_results(circuit: &Circuit, batch: &Batch<'_>, outputs: &OutputPoint) -> Vec<Extension> {
     let value = |index: usize| {
         let requantise = circuit.requantises.get(index)?;
         let linear = circuit.linears.get(requantise.linear)?;
-        let output = circuit.outputs.iter().position(|site| *site == Site::Requantise(index))?;
+        let output = circuit
+            .outputs
+            .iter()
+            .position(|site| *site == Site::Requantise(index))?;
         let rows = suffix(&outputs.rows, linear.row_variables());
         // A padded channel has a zero accumulator, so its result is the clamp of zero.
         let padding = 0i8.clamp(requantise.low, requantise.high);
         let beyond = Extension::ONE - crate::multilinear::below(&rows, linear.rows).0;
         Some(batch.output(output, &outputs.batch, &eq_table(&rows)) + beyond * base(i64::from(padding)))
     };
-    circuit.public_requantises().into_iter().filter_map(value).collect()
+    circuit
+        .public_requantises()
+        .into_iter()
+        .filter_map(value)
+        .collect()
 }
 
 /// Step P10, the witness.
@@ -412,7 +464,12 @@ fn open_witness(
     let uses = points.uses.iter().zip(&blocks);
     at.extend(uses.filter_map(|(u, block)| result_point(circuit, layout, u, block.inner(points.product))));
     at.extend(public_result_points(circuit, layout, outputs));
-    at.extend(layout.tables.iter().map(|table| table.inner(&lookup.tables).to_vec()));
+    at.extend(
+        layout
+            .tables
+            .iter()
+            .map(|table| table.inner(&lookup.tables).to_vec()),
+    );
     let mut evaluations = witness.columns;
     evaluations.extend(&witness.results);
     evaluations.extend(public);
@@ -442,9 +499,16 @@ pub fn weight_points(
     let mut tables = vec![Vec::new(); layout.weights.len() + 1];
     let blocks = product_blocks(circuit).0;
     for (index, (at, block)) in uses.iter().zip(&blocks).enumerate() {
-        let rows = at.channel.and_then(|channel| channels.get(channel)).unwrap_or(&at.rows);
-        let Some(linear) = circuit.linears.get(at.of.linear) else { continue };
-        if let (Some(table), Some(points)) = (layout.weights.get(linear.weight), tables.get_mut(linear.weight)) {
+        let rows = at
+            .channel
+            .and_then(|channel| channels.get(channel))
+            .unwrap_or(&at.rows);
+        let Some(linear) = circuit.linears.get(at.of.linear) else {
+            continue;
+        };
+        if let (Some(table), Some(points)) =
+            (layout.weights.get(linear.weight), tables.get_mut(linear.weight))
+        {
             points.push((index, table.point(rows, block.inner(product))));
         }
         if let (Some((_, bias)), Some(points)) = (layout.biases.get(linear.bias), tables.last_mut()) {

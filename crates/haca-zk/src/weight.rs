@@ -33,7 +33,10 @@ impl WeightTable {
 
     /// The extension of the indicator of real cells.
     pub fn indicator(&self, point: &[Extension]) -> Extension {
-        let block = Block { offset: 0, variables: self.row_variables + self.column_variables };
+        let block = Block {
+            offset: 0,
+            variables: self.row_variables + self.column_variables,
+        };
         let inner = block.inner(point);
         let (rows, columns) = inner.split_at(self.row_variables.min(inner.len()));
         block.weight(point) * below(rows, self.param.rows).0 * below(columns, self.param.columns).0
@@ -71,14 +74,20 @@ impl WeightLayout {
                 }
             })
             .collect();
-        let sizes: Vec<usize> = circuit.biases.iter().map(|param| log2_ceil(param.columns)).collect();
+        let sizes: Vec<usize> = circuit
+            .biases
+            .iter()
+            .map(|param| log2_ceil(param.columns))
+            .collect();
         let (blocks, needed) = place(&sizes);
         let bias_variables = needed.max(fold);
         let cells = weights
             .iter()
             .map(|table| table.variables)
             .chain([bias_variables])
-            .fold(0usize, |sum, v| sum.saturating_add(1usize.checked_shl(v as u32).unwrap_or(usize::MAX)));
+            .fold(0usize, |sum, v| {
+                sum.saturating_add(1usize.checked_shl(v as u32).unwrap_or(usize::MAX))
+            });
         let variables = log2_ceil(cells.min(1 << (VARIABLES + 1)));
         let config = schedule.config(variables)?;
         Ok(Self {
@@ -92,7 +101,11 @@ impl WeightLayout {
 
     /// Variables of each table: the matrices, then the biases. Also the variables of the out-of-domain points.
     pub fn tables(&self) -> Vec<usize> {
-        self.weights.iter().map(|table| table.variables).chain([self.bias_variables]).collect()
+        self.weights
+            .iter()
+            .map(|table| table.variables)
+            .chain([self.bias_variables])
+            .collect()
     }
 
     /// An opening of `counts[i]` points of table `i`.

@@ -34,7 +34,13 @@ pub struct WitnessParameters {
     /// How the witness is opened.
     pub schedule: Schedule,
 }
-haca_wire::codec_struct!(WitnessParameters { limb_bits, limbs, window_bits, high_bits, schedule });
+haca_wire::codec_struct!(WitnessParameters {
+    limb_bits,
+    limbs,
+    window_bits,
+    high_bits,
+    schedule
+});
 
 /// The committed columns that run over all activations, in the order of the commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +98,15 @@ impl WitnessLayout {
     ) -> Result<Self, ProofRejection> {
         let bad = |what| ProofRejection::Parameter { what };
         let fold = parameters.schedule.first_fold();
-        let (limb_bits, window_bits) = (usize::from(parameters.limb_bits), usize::from(parameters.window_bits));
+        let (limb_bits, window_bits) = (
+            usize::from(parameters.limb_bits),
+            usize::from(parameters.window_bits),
+        );
         let high_bits = usize::from(parameters.high_bits);
         let range = fold.max(1)..=usize::from(TABLE_BITS);
         let window_range = 1..=usize::from(TABLE_BITS);
-        if !range.contains(&limb_bits) || !range.contains(&high_bits) || !window_range.contains(&window_bits) {
+        if !range.contains(&limb_bits) || !range.contains(&high_bits) || !window_range.contains(&window_bits)
+        {
             return Err(bad("table bits"));
         }
         if !(1..=LIMBS).contains(&parameters.limbs) || batch_variables > BATCH_VARIABLES {
@@ -104,8 +114,11 @@ impl WitnessLayout {
         }
         let (window_start, window) = window(circuit, parameters)?;
         check_identity(circuit, parameters)?;
-        let sizes: Vec<usize> =
-            circuit.requantises.iter().map(|r| rows(circuit, r.linear) + batch_variables).collect();
+        let sizes: Vec<usize> = circuit
+            .requantises
+            .iter()
+            .map(|r| rows(circuit, r.linear) + batch_variables)
+            .collect();
         let (blocks, needed) = place(&sizes);
         let variables = needed.max(fold);
         let clamp_variables = window_bits + 2 + log2_ceil(circuit.clamps.len());
@@ -127,7 +140,11 @@ impl WitnessLayout {
             parameters: parameters.clone(),
             window_start,
             window,
-            clamp_of: circuit.requantises.iter().map(|r| index((r.low, r.high))).collect(),
+            clamp_of: circuit
+                .requantises
+                .iter()
+                .map(|r| index((r.low, r.high)))
+                .collect(),
             clamps: circuit.clamps.clone(),
             clamp_variables,
             lookups,
@@ -157,7 +174,10 @@ impl WitnessLayout {
     /// The columns, in the order of the commitment.
     pub fn columns(&self) -> Vec<Column> {
         let limbs = (0..usize::from(self.parameters.limbs)).map(Column::Limb);
-        [Column::Result, Column::High, Column::Side].into_iter().chain(limbs).collect()
+        [Column::Result, Column::High, Column::Side]
+            .into_iter()
+            .chain(limbs)
+            .collect()
     }
 
     /// The factor that scales the multipliers of a requantisation to the common shift, as a power of two.
@@ -191,7 +211,10 @@ impl WitnessLayout {
 }
 
 fn rows(circuit: &Circuit, linear: usize) -> usize {
-    circuit.linears.get(linear).map_or(0, crate::circuit::Linear::row_variables)
+    circuit
+        .linears
+        .get(linear)
+        .map_or(0, crate::circuit::Linear::row_variables)
 }
 
 /// Where the window of all clamps starts, and its index. The quotient of every well-formed input fits.
@@ -209,7 +232,10 @@ fn window(circuit: &Circuit, parameters: &WitnessParameters) -> Result<(i64, usi
     if end - start >= size || last >= 1i64 << total {
         return Err(ProofRejection::Parameter { what });
     }
-    Ok((start, usize::try_from(index).map_err(|_| ProofRejection::Parameter { what })?))
+    Ok((
+        start,
+        usize::try_from(index).map_err(|_| ProofRejection::Parameter { what })?,
+    ))
 }
 
 /// Neither side of the identity can wrap around the characteristic, for any cells that pass the lookups.
@@ -227,7 +253,9 @@ fn check_identity(circuit: &Circuit, parameters: &WitnessParameters) -> Result<(
         };
         let magnitude = circuit.linears.get(requantise.linear).map_or(0, |l| l.magnitude);
         let multiplier = requantise.multipliers.iter().copied().max().unwrap_or(0);
-        let side = (u128::from(magnitude) * u128::from(multiplier)).checked_shl(scale).unwrap_or(u128::MAX);
+        let side = (u128::from(magnitude) * u128::from(multiplier))
+            .checked_shl(scale)
+            .unwrap_or(u128::MAX);
         // 62 bits of accumulator and multiplier, shifted by at most 62 more, fit 128 bits.
         if side.saturating_add(1u128 << shift) >= 1 << IDENTITY_BITS {
             return wrap;
@@ -263,6 +291,8 @@ impl Encode for BatchParameters {
 
 impl Decode for BatchParameters {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { witness: Option::decode(reader)? })
+        Ok(Self {
+            witness: Option::decode(reader)?,
+        })
     }
 }

@@ -25,7 +25,12 @@ fn dot_whole(a: &[i8], b: &[i8]) -> i32 {
     let mut sum = _mm256_setzero_si256();
     for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
         // SAFETY: both chunks are 16 readable bytes; unaligned loads are allowed.
-        let (a, b) = unsafe { (_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast())) };
+        let (a, b) = unsafe {
+            (
+                _mm_loadu_si128(a.as_ptr().cast()),
+                _mm_loadu_si128(b.as_ptr().cast()),
+            )
+        };
         let product = _mm256_madd_epi16(_mm256_cvtepi8_epi16(a), _mm256_cvtepi8_epi16(b));
         sum = _mm256_add_epi32(sum, product);
     }
@@ -56,7 +61,16 @@ pub(super) fn fold_rows(matrix: &[i8], width: usize, digits: &[[i16; DIGITS]], o
     let work = |(block, out): (usize, &mut [Extension])| {
         for (step, out) in out.chunks_exact_mut(16).enumerate() {
             // SAFETY: the caller has checked that the processor has AVX2.
-            unsafe { fold_sixteen(matrix, width, digits.len(), block * BLOCK + step * 16, &pairs, out) };
+            unsafe {
+                fold_sixteen(
+                    matrix,
+                    width,
+                    digits.len(),
+                    block * BLOCK + step * 16,
+                    &pairs,
+                    out,
+                )
+            };
         }
     };
     if matrix.len() > 1 << 15 {
@@ -80,7 +94,9 @@ fn fold_sixteen(
         let start = row * width + column;
         match matrix.get(start..start + 16) {
             // SAFETY: the slice is 16 readable bytes; unaligned loads are allowed.
-            Some(cells) if row < rows => unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(cells.as_ptr().cast())) },
+            Some(cells) if row < rows => unsafe {
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(cells.as_ptr().cast()))
+            },
             _ => _mm256_setzero_si256(),
         }
     };

@@ -30,7 +30,15 @@ fn round_trip_of(build: &Build, batch: &[Vec<Tensor>]) -> (Registration, Vec<Exe
     let inferences: Vec<Inference> = executions.iter().map(|e| e.inference.clone()).collect();
     let (proof, _) = registration.proving_key.prove([7; 32], &executions).unwrap();
     assert!(proof.len() <= key.proof_bytes_bound(batch.len()));
-    verify(key, &Statement { context: [7; 32], inferences: &inferences }, &proof).unwrap();
+    verify(
+        key,
+        &Statement {
+            context: [7; 32],
+            inferences: &inferences,
+        },
+        &proof,
+    )
+    .unwrap();
     let budget = key.security(batch.len());
     assert!(budget.round_by_round_bits >= 128.0, "{budget:?}");
     assert!(budget.union_bits >= 124.0, "{budget:?}");
@@ -44,7 +52,13 @@ fn a_small_network_is_proven() {
 
 #[test]
 fn sizes_that_are_no_powers_of_two() {
-    for sizes in [&[5, 3, 7, 2][..], &[1, 1, 1], &[33, 17, 65, 9], &[100, 1, 3], &[3, 130, 2]] {
+    for sizes in [
+        &[5, 3, 7, 2][..],
+        &[1, 1, 1],
+        &[33, 17, 65, 9],
+        &[100, 1, 3],
+        &[3, 130, 2],
+    ] {
         round_trip(&Build::new(2, sizes), 1);
     }
 }
@@ -59,22 +73,48 @@ fn a_single_layer_commits_to_nothing() {
 
 #[test]
 fn a_single_requantised_layer() {
-    let build = Build { requantised_output: true, ..Build::new(4, &[20, 7]) };
+    let build = Build {
+        requantised_output: true,
+        ..Build::new(4, &[20, 7])
+    };
     round_trip(&build, 1);
-    round_trip(&Build { per_channel: true, ..build }, 5);
+    round_trip(
+        &Build {
+            per_channel: true,
+            ..build
+        },
+        5,
+    );
 }
 
 #[test]
 fn every_channel_has_its_own_multiplier() {
-    let build = Build { per_channel: true, shift: 18, ..Build::new(5, &[40, 24, 13, 6]) };
+    let build = Build {
+        per_channel: true,
+        shift: 18,
+        ..Build::new(5, &[40, 24, 13, 6])
+    };
     round_trip(&build, 1);
     round_trip(&build, 3);
 }
 
 #[test]
 fn the_index_of_the_largest_output_is_public() {
-    round_trip(&Build { arg_max: true, ..Build::new(6, &[16, 8, 10]) }, 2);
-    round_trip(&Build { arg_max: true, requantised_output: true, ..Build::new(6, &[16, 8, 10]) }, 2);
+    round_trip(
+        &Build {
+            arg_max: true,
+            ..Build::new(6, &[16, 8, 10])
+        },
+        2,
+    );
+    round_trip(
+        &Build {
+            arg_max: true,
+            requantised_output: true,
+            ..Build::new(6, &[16, 8, 10])
+        },
+        2,
+    );
 }
 
 #[test]
@@ -89,7 +129,11 @@ fn batches_of_every_size() {
 fn extreme_weights_and_inputs_have_a_proof() {
     for (low, high) in [(-128, -128), (127, 127), (-128, 127)] {
         for value in [-128, 127, 0] {
-            let build = Build { weights: (low, high), shift: 6, ..Build::new(8, &[64, 20, 10]) };
+            let build = Build {
+                weights: (low, high),
+                shift: 6,
+                ..Build::new(8, &[64, 20, 10])
+            };
             let model = mlp(&build);
             let spec = &model.manifest.graph.inputs()[0];
             let extreme = Tensor::new(spec.dtype, spec.shape.clone(), vec![value; 64]).unwrap();
@@ -100,7 +144,10 @@ fn extreme_weights_and_inputs_have_a_proof() {
 
 #[test]
 fn registration_is_deterministic_and_the_key_has_one_encoding() {
-    let model = mlp(&Build { per_channel: true, ..Build::new(9, &[30, 20, 10]) });
+    let model = mlp(&Build {
+        per_channel: true,
+        ..Build::new(9, &[30, 20, 10])
+    });
     let one = ProvingKey::register(model.clone()).unwrap();
     let two = ProvingKey::register(model.clone()).unwrap();
     assert_eq!(one.proof, two.proof);

@@ -17,7 +17,10 @@ impl<W: FnMut(&mut Witness)> Tamper for Alter<W> {
 }
 
 fn build() -> Build {
-    Build { per_channel: true, ..Build::new(21, &[12, 9, 5, 3]) }
+    Build {
+        per_channel: true,
+        ..Build::new(21, &[12, 9, 5, 3])
+    }
 }
 
 /// Proves three inferences with `alter` applied, against the statement that the liar ends up with.
@@ -25,7 +28,12 @@ fn outcome(alter: impl FnMut(&mut Witness) + Send) -> Result<(), ProofRejection>
     let model = mlp(&build());
     let registration = ProvingKey::register(model.clone()).unwrap();
     let mut random = Random::new(22);
-    let run = |_| registration.proving_key.infer(&inputs(&model, &mut random)).unwrap();
+    let run = |_| {
+        registration
+            .proving_key
+            .infer(&inputs(&model, &mut random))
+            .unwrap()
+    };
     let executions: Vec<Execution> = (0..3).map(run).collect();
     let mut alter = alter;
     let mut inferences: Vec<Inference> = Vec::new();
@@ -33,8 +41,14 @@ fn outcome(alter: impl FnMut(&mut Witness) + Send) -> Result<(), ProofRejection>
         alter(witness);
         inferences.clone_from(&witness.inferences);
     });
-    let (proof, _) = registration.proving_key.prove_tampered([1; 32], &executions, &mut liar).unwrap();
-    let statement = Statement { context: [1; 32], inferences: &inferences };
+    let (proof, _) = registration
+        .proving_key
+        .prove_tampered([1; 32], &executions, &mut liar)
+        .unwrap();
+    let statement = Statement {
+        context: [1; 32],
+        inferences: &inferences,
+    };
     verify(&registration.verifying_key, &statement, &proof)
 }
 
@@ -65,7 +79,8 @@ fn multiplicities_balance_exactly() {
     for table in 0..3 {
         for index in [0, 1, 7] {
             for delta in [1, -1] {
-                outcome(|witness| Witness::nudge(&mut witness.multiplicities[table], index, delta)).unwrap_err();
+                outcome(|witness| Witness::nudge(&mut witness.multiplicities[table], index, delta))
+                    .unwrap_err();
             }
         }
     }
@@ -114,9 +129,14 @@ fn recount(witness: &mut Witness) {
     let high = witness.column("high").unwrap().clone();
     let result = witness.column("result").unwrap().clone();
     let tables = witness.tables.clone();
-    let (before_side, before_clamp) = (total(&witness.multiplicities[1]), total(&witness.multiplicities[2]));
+    let (before_side, before_clamp) = (
+        total(&witness.multiplicities[1]),
+        total(&witness.multiplicities[2]),
+    );
     for table in 1..3 {
-        witness.multiplicities[table].iter_mut().for_each(|cell| *cell = Base::ZERO);
+        witness.multiplicities[table]
+            .iter_mut()
+            .for_each(|cell| *cell = Base::ZERO);
     }
     for cell in 0..side.len() {
         witness.multiplicities[1][value(high[cell]) as usize] += Base::ONE;
@@ -181,7 +201,10 @@ impl Tamper for BadRegistration {
 }
 
 fn registered(mut liar: BadRegistration) -> Result<(), ProofRejection> {
-    let model = mlp(&Build { weights: (-20, 100), ..build() });
+    let model = mlp(&Build {
+        weights: (-20, 100),
+        ..build()
+    });
     let registration = ProvingKey::register_tampered(model, &mut liar).unwrap();
     verify_registration(&registration.verifying_key, &registration.proof)
 }
@@ -192,20 +215,48 @@ fn registration_proves_ranges_and_zero_padding() {
     // The first matrix is 9 x 12, in a table of 16 x 16: real cell, padding column, padding row.
     for (cell, value) in [(0, 101), (0, -21), (0, 1 << 40), (12, 1), (9 * 16, -1), (255, 3)] {
         let weight = Some((0, cell, value));
-        registered(BadRegistration { weight, ..Default::default() }).unwrap_err();
+        registered(BadRegistration {
+            weight,
+            ..Default::default()
+        })
+        .unwrap_err();
     }
-    registered(BadRegistration { weight: Some((0, 5, 100)), ..Default::default() }).unwrap();
+    registered(BadRegistration {
+        weight: Some((0, 5, 100)),
+        ..Default::default()
+    })
+    .unwrap();
     // The last table holds the biases: in range, out of range, padding.
-    registered(BadRegistration { weight: Some((3, 0, 6000)), ..Default::default() }).unwrap();
+    registered(BadRegistration {
+        weight: Some((3, 0, 6000)),
+        ..Default::default()
+    })
+    .unwrap();
     for (cell, value) in [(0, 6001), (0, -5001), (1, 1 << 50), (9, 1), (31, -1)] {
         let weight = Some((3, cell, value));
-        registered(BadRegistration { weight, ..Default::default() }).unwrap_err();
+        registered(BadRegistration {
+            weight,
+            ..Default::default()
+        })
+        .unwrap_err();
     }
     for column in [0, 4, 5, 9] {
-        registered(BadRegistration { limb: Some((column, 2)), ..Default::default() }).unwrap_err();
+        registered(BadRegistration {
+            limb: Some((column, 2)),
+            ..Default::default()
+        })
+        .unwrap_err();
     }
-    registered(BadRegistration { multiplicity: Some(3), ..Default::default() }).unwrap_err();
+    registered(BadRegistration {
+        multiplicity: Some(3),
+        ..Default::default()
+    })
+    .unwrap_err();
     for answer in 0..4 {
-        registered(BadRegistration { answer: Some(answer), ..Default::default() }).unwrap_err();
+        registered(BadRegistration {
+            answer: Some(answer),
+            ..Default::default()
+        })
+        .unwrap_err();
     }
 }

@@ -62,7 +62,12 @@ pub(crate) fn name(text: &str) -> Name {
 
 fn spec(text: &str, dtype: DType, shape: Vec<u32>) -> TensorSpec {
     let scale = Scale::ONE;
-    TensorSpec { name: name(text), dtype, shape: Shape::new(shape).unwrap(), scale }
+    TensorSpec {
+        name: name(text),
+        dtype,
+        shape: Shape::new(shape).unwrap(),
+        scale,
+    }
 }
 
 /// A dense network with ReLU between the layers.
@@ -75,14 +80,28 @@ pub(crate) fn mlp(build: &Build) -> ModelFile {
         let (k, n) = (pair[0], pair[1]);
         let (low, high) = build.weights;
         let shape = Shape::new(vec![n, k]).unwrap();
-        params.push(ParamSpec { dtype: DType::I8, shape: shape.clone(), low, high });
+        params.push(ParamSpec {
+            dtype: DType::I8,
+            shape: shape.clone(),
+            low,
+            high,
+        });
         let cells = (0..n * k).map(|_| random.range(low, high)).collect();
         tensors.push(Tensor::new(DType::I8, shape, cells).unwrap());
         let shape = Shape::new(vec![n]).unwrap();
-        params.push(ParamSpec { dtype: DType::I32, shape: shape.clone(), low: -5000, high: 6000 });
+        params.push(ParamSpec {
+            dtype: DType::I32,
+            shape: shape.clone(),
+            low: -5000,
+            high: 6000,
+        });
         let cells = (0..n).map(|_| random.range(-5000, 6000)).collect();
         tensors.push(Tensor::new(DType::I32, shape, cells).unwrap());
-        nodes.push(Op::Linear { input: value, weight: ParamId(2 * layer as u32), bias: ParamId(2 * layer as u32 + 1) });
+        nodes.push(Op::Linear {
+            input: value,
+            weight: ParamId(2 * layer as u32),
+            bias: ParamId(2 * layer as u32 + 1),
+        });
         value = ValueId(nodes.len() as u32);
         let is_last = layer + 1 == layers;
         if !is_last || build.requantised_output {
@@ -90,14 +109,26 @@ pub(crate) fn mlp(build: &Build) -> ModelFile {
             let typical = 60.0 / (f64::from(k).sqrt() * 74.0 * 60.0);
             let mid = ((typical * f64::from(1u32 << build.shift)) as i64).max(1);
             let count = if build.per_channel { n } else { 1 };
-            let multipliers = (0..count).map(|_| random.range(mid.div_euclid(2).max(1), 2 * mid) as u32).collect();
+            let multipliers = (0..count)
+                .map(|_| random.range(mid.div_euclid(2).max(1), 2 * mid) as u32)
+                .collect();
             let low = if is_last { -128 } else { 0 };
-            nodes.push(Op::Requantise { input: value, multipliers, shift: build.shift, low, high: 127 });
+            nodes.push(Op::Requantise {
+                input: value,
+                multipliers,
+                shift: build.shift,
+                low,
+                high: 127,
+            });
             value = ValueId(nodes.len() as u32);
         }
     }
     let last = *build.sizes.last().unwrap();
-    let dtype = if build.requantised_output { DType::I8 } else { DType::I32 };
+    let dtype = if build.requantised_output {
+        DType::I8
+    } else {
+        DType::I32
+    };
     let mut outputs = vec![(value, spec("logits", dtype, vec![last]))];
     if build.arg_max {
         nodes.push(Op::ArgMax { input: value });
@@ -106,7 +137,15 @@ pub(crate) fn mlp(build: &Build) -> ModelFile {
     let inputs = vec![spec("input", DType::I8, vec![build.sizes[0]])];
     let graph = Graph::new(inputs, params, nodes, outputs).unwrap();
     let parameters = Parameters::new(&graph, tensors).unwrap();
-    ModelFile { manifest: Manifest { name: name("test"), graph, render: 1, tokenizer: [0; 32] }, parameters }
+    ModelFile {
+        manifest: Manifest {
+            name: name("test"),
+            graph,
+            render: 1,
+            tokenizer: [0; 32],
+        },
+        parameters,
+    }
 }
 
 /// Random inputs of a model.
@@ -114,7 +153,9 @@ pub(crate) fn inputs(model: &ModelFile, random: &mut Random) -> Vec<Tensor> {
     let specs = model.manifest.graph.inputs().iter();
     specs
         .map(|spec| {
-            let values = (0..spec.shape.elements()).map(|_| random.range(-128, 127)).collect();
+            let values = (0..spec.shape.elements())
+                .map(|_| random.range(-128, 127))
+                .collect();
             Tensor::new(spec.dtype, spec.shape.clone(), values).unwrap()
         })
         .collect()

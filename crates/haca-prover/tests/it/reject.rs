@@ -21,25 +21,51 @@ fn proven(build: &Build, batch: usize) -> Proven {
     let model = mlp(build);
     let registration = ProvingKey::register(model.clone()).unwrap();
     let mut random = Random::new(build.seed + 1);
-    let run = |_| registration.proving_key.infer(&inputs(&model, &mut random)).unwrap();
+    let run = |_| {
+        registration
+            .proving_key
+            .infer(&inputs(&model, &mut random))
+            .unwrap()
+    };
     let executions: Vec<Execution> = (0..batch).map(run).collect();
     let inferences = executions.iter().map(|e| e.inference.clone()).collect();
     let (proof, _) = registration.proving_key.prove(CONTEXT, &executions).unwrap();
-    Proven { model, registration, inferences, executions, proof }
+    Proven {
+        model,
+        registration,
+        inferences,
+        executions,
+        proof,
+    }
 }
 
 fn build() -> Build {
-    Build { per_channel: true, arg_max: true, ..Build::new(11, &[12, 9, 8, 5]) }
+    Build {
+        per_channel: true,
+        arg_max: true,
+        ..Build::new(11, &[12, 9, 8, 5])
+    }
 }
 
 fn check(proven: &Proven, inferences: &[Inference], proof: &[u8]) -> Result<(), ProofRejection> {
-    verify(&proven.registration.verifying_key, &Statement { context: CONTEXT, inferences }, proof)
+    verify(
+        &proven.registration.verifying_key,
+        &Statement {
+            context: CONTEXT,
+            inferences,
+        },
+        proof,
+    )
 }
 
 /// The tensor with one value moved by one.
 fn nudge(tensor: &Tensor, index: usize) -> Tensor {
     let mut values = tensor.values().to_vec();
-    values[index] += if values[index] == tensor.dtype().range().1 { -1 } else { 1 };
+    values[index] += if values[index] == tensor.dtype().range().1 {
+        -1
+    } else {
+        1
+    };
     Tensor::new(tensor.dtype(), tensor.shape().clone(), values).unwrap()
 }
 
@@ -82,11 +108,25 @@ fn order_number_and_shape_of_inferences_are_bound() {
     assert!(matches!(refuse(&many), ProofRejection::BatchSize { .. }));
     let mut missing = proven.inferences.clone();
     missing[1].inputs.clear();
-    assert!(matches!(refuse(&missing), ProofRejection::TensorShape { inference: 1, what: "input", index: 0 }));
+    assert!(matches!(
+        refuse(&missing),
+        ProofRejection::TensorShape {
+            inference: 1,
+            what: "input",
+            index: 0
+        }
+    ));
     let mut extra = proven.inferences.clone();
     let tensor = extra[2].outputs[0].clone();
     extra[2].outputs.push(tensor);
-    assert!(matches!(refuse(&extra), ProofRejection::TensorShape { inference: 2, what: "output", index: 2 }));
+    assert!(matches!(
+        refuse(&extra),
+        ProofRejection::TensorShape {
+            inference: 2,
+            what: "output",
+            index: 2
+        }
+    ));
 }
 
 #[test]
@@ -96,7 +136,15 @@ fn the_context_is_bound() {
     for bit in 0..256 {
         let mut context = CONTEXT;
         context[bit / 8] ^= 1 << (bit % 8);
-        verify(key, &Statement { context, inferences: &proven.inferences }, &proven.proof).unwrap_err();
+        verify(
+            key,
+            &Statement {
+                context,
+                inferences: &proven.inferences,
+            },
+            &proven.proof,
+        )
+        .unwrap_err();
     }
 }
 
@@ -104,11 +152,21 @@ fn the_context_is_bound() {
 fn another_model_of_the_same_shape_is_refused() {
     let one = proven(&build(), 2);
     let other = proven(&Build { seed: 12, ..build() }, 2);
-    let statement = Statement { context: CONTEXT, inferences: &one.inferences };
+    let statement = Statement {
+        context: CONTEXT,
+        inferences: &one.inferences,
+    };
     verify(&other.registration.verifying_key, &statement, &one.proof).unwrap_err();
     verify_registration(&other.registration.verifying_key, &one.registration.proof).unwrap_err();
-    assert_ne!(one.registration.verifying_key.model_id(), other.registration.verifying_key.model_id());
-    other.registration.proving_key.prove(CONTEXT, &one.executions).unwrap_err();
+    assert_ne!(
+        one.registration.verifying_key.model_id(),
+        other.registration.verifying_key.model_id()
+    );
+    other
+        .registration
+        .proving_key
+        .prove(CONTEXT, &one.executions)
+        .unwrap_err();
 }
 
 #[test]
@@ -118,7 +176,10 @@ fn the_same_weights_under_another_manifest_are_another_model() {
     model.manifest.tokenizer = [1; 32];
     let other = ProvingKey::register(model).unwrap().verifying_key;
     assert_ne!(one.registration.verifying_key.model_id(), other.model_id());
-    let statement = Statement { context: CONTEXT, inferences: &one.inferences };
+    let statement = Statement {
+        context: CONTEXT,
+        inferences: &one.inferences,
+    };
     verify(&other, &statement, &one.proof).unwrap_err();
 }
 
@@ -156,7 +217,9 @@ fn field_elements_have_one_encoding() {
     for start in (32..proven.proof.len() - 8).step_by(8) {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&proven.proof[start..start + 8]);
-        let Some(other) = u64::from_le_bytes(bytes).checked_add(modulus) else { continue };
+        let Some(other) = u64::from_le_bytes(bytes).checked_add(modulus) else {
+            continue;
+        };
         let mut proof = proven.proof.clone();
         proof[start..start + 8].copy_from_slice(&other.to_le_bytes());
         check(&proven, &proven.inferences, &proof).unwrap_err();
@@ -182,13 +245,18 @@ fn random_bytes_are_refused() {
 #[test]
 fn altered_keys_are_refused_or_are_other_models() {
     let proven = proven(&build(), 1);
-    let statement = Statement { context: CONTEXT, inferences: &proven.inferences };
+    let statement = Statement {
+        context: CONTEXT,
+        inferences: &proven.inferences,
+    };
     let bytes = proven.registration.verifying_key.encode();
     let mut decoded = 0;
     for index in 0..bytes.len() {
         let mut altered = bytes.clone();
         altered[index] ^= 1 << (index % 8);
-        let Ok(key) = VerifyingKey::decode_all(&altered) else { continue };
+        let Ok(key) = VerifyingKey::decode_all(&altered) else {
+            continue;
+        };
         assert_eq!(key.encode(), altered);
         assert_ne!(key.model_id(), proven.registration.verifying_key.model_id());
         verify(&key, &statement, &proven.proof).unwrap_err();
@@ -229,7 +297,13 @@ fn the_prover_refuses_bad_batches_and_inputs() {
     let many = vec![proven.executions[0].clone(); key.verifying_key().max_batch() + 1];
     assert_eq!(key.prove(CONTEXT, &many).unwrap_err().code(), "prover.batch_size");
     assert_eq!(key.infer(&[]).unwrap_err().code(), "prover.input");
-    let two = [proven.inferences[0].inputs[0].clone(), proven.inferences[0].inputs[0].clone()];
+    let two = [
+        proven.inferences[0].inputs[0].clone(),
+        proven.inferences[0].inputs[0].clone(),
+    ];
     assert_eq!(key.infer(&two).unwrap_err().code(), "prover.input");
-    assert_eq!(key.infer(&proven.inferences[0].outputs[..1]).unwrap_err().code(), "prover.input");
+    assert_eq!(
+        key.infer(&proven.inferences[0].outputs[..1]).unwrap_err().code(),
+        "prover.input"
+    );
 }
