@@ -11,6 +11,8 @@ use crate::workspace::Workspace;
 
 const PAGE: &str = "docs/reference/errors.md";
 const BEGIN: &str = "<!-- codes: written by `cargo xtask docs --write` -->";
+/// Area of the codes that the command line itself gives.
+const COMMAND_LINE: &str = "cli.";
 const END: &str = "<!-- end of codes -->";
 
 /// What a code stands for.
@@ -94,11 +96,9 @@ fn collect(workspace: &Workspace) -> Result<BTreeMap<String, Entry>> {
             let mut meanings = BTreeMap::new();
             variants(&tokens, &mut meanings);
             let mut codes = Vec::new();
-            codes_in(&tokens, false, &mut codes);
-            for (variant, code) in codes {
-                let meaning = variant
-                    .and_then(|variant| meanings.get(&variant).cloned())
-                    .unwrap_or_default();
+            codes_in(&tokens, &Place::default(), &mut codes);
+            for Code { code, name, said } in codes {
+                let meaning = meanings.get(&name).cloned().unwrap_or(said);
                 let entry = entries.entry(code).or_default();
                 if entry.source.is_empty() {
                     entry.source = member.to_owned();
@@ -112,46 +112,94 @@ fn collect(workspace: &Workspace) -> Result<BTreeMap<String, Entry>> {
     Ok(entries)
 }
 
-/// Collects string literals shaped like codes: in bodies of `fn code`, with the variant whose arm holds them, and
-/// as arguments of the command line's `Failure` constructors.
-fn codes_in(tokens: &[TokenTree], inside: bool, found: &mut Vec<(Option<String>, String)>) {
-    let mut in_code = inside;
-    let mut in_failure = false;
-    let mut variant: Option<String> = None;
+/// A code found in a source.
+struct Code {
+    code: String,
+    /// The variant whose arm holds it, or the type whose `code` it is.
+    name: String,
+    /// What follows it as message and hint, where it is an argument.
+    said: String,
+}
+
+/// Where a scan stands.
+#[derive(Clone, Default)]
+struct Place {
+    /// The type of the `impl` block, then the variant of the arm.
+    name: String,
+    /// Whether this is the body of a `fn code`.
+    in_code: bool,
+}
+
+/// Collects string literals shaped like codes: all in bodies of `fn code`, and anywhere those of the command line.
+fn codes_in(tokens: &[TokenTree], place: &Place, found: &mut Vec<Code>) {
+    let mut place = place.clone();
+    let outside = place.in_code;
     for (at, token) in tokens.iter().enumerate() {
         let before = |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at));
+        let follows = |name: &str| before(1).is_some_and(|token| is_ident(token, name));
         match token {
             TokenTree::Ident(ident) => {
-                let named = before(1).is_some_and(|token| is_ident(token, "fn"));
-                if named {
-                    in_code = inside || *ident == "code";
+                if follows("fn") {
+                    place.in_code = outside || *ident == "code";
                 }
-                in_failure |= *ident == "Failure";
-                let path = before(1).is_some_and(|token| is_punct(token, ':'));
                 let capital = ident
                     .to_string()
                     .starts_with(|first: char| first.is_ascii_uppercase());
-                if in_code && path && capital {
-                    variant = Some(ident.to_string());
+                let arm = place.in_code && before(1).is_some_and(|token| is_punct(token, ':'));
+                if capital && (arm || follows("impl") || follows("for")) {
+                    place.name = ident.to_string();
                 }
             }
             TokenTree::Group(group) => {
                 let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                let body = group.delimiter() == Delimiter::Brace;
-                codes_in(&inner, in_code || (in_failure && !body), found);
-                if body && !inside {
-                    (in_code, in_failure) = (false, false);
+                codes_in(&inner, &place, found);
+                if group.delimiter() == Delimiter::Brace {
+                    place.in_code = outside;
                 }
             }
-            TokenTree::Literal(_) if in_code => {
-                if let Some(code) = tokens::string(token).filter(|text| is_code(text)) {
-                    found.push((variant.clone(), code));
+            TokenTree::Literal(_) => {
+                let text = tokens::string(token).filter(|text| is_code(text));
+                if let Some(code) = text.filter(|text| place.in_code || text.starts_with(COMMAND_LINE)) {
+                    let name = if place.in_code {
+                        place.name.clone()
+                    } else {
+                        String::new()
+                    };
+                    let said = texts(tokens.get(at.saturating_add(1)..).unwrap_or_default()).join("; ");
+                    found.push(Code { code, name, said });
                 }
             }
-            TokenTree::Punct(punct) => in_failure &= punct.as_char() != ';',
-            TokenTree::Literal(_) => {}
+            TokenTree::Punct(_) => {}
         }
     }
+}
+
+/// String literals among tokens and inside their groups, with what is filled in shown as an ellipsis.
+fn texts(tokens: &[TokenTree]) -> Vec<String> {
+    let mut found = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => found.extend(texts(&group.stream().into_iter().collect::<Vec<_>>())),
+            TokenTree::Punct(punct) if punct.as_char() == ';' => break,
+            _ => found.extend(
+                tokens::string(token)
+                    .map(|text| elided(&text))
+                    .filter(|text| text.contains(' ')),
+            ),
+        }
+    }
+    found
+}
+
+fn elided(text: &str) -> String {
+    let mut out = String::new();
+    for (at, part) in text.split('{').enumerate() {
+        match part.split_once('}') {
+            Some((_, rest)) if at > 0 => out.push_str(&format!("…{rest}")),
+            _ => out.push_str(part),
+        }
+    }
+    out
 }
 
 /// `area.what`, lower case with underscores.
@@ -169,6 +217,7 @@ fn is_code(text: &str) -> bool {
 /// Documentation of each enum variant, first paragraph.
 fn variants(tokens: &[TokenTree], found: &mut BTreeMap<String, String>) {
     let mut is_enum = false;
+    documented_types(tokens, found);
     for token in tokens {
         match token {
             TokenTree::Ident(ident) if *ident == "enum" => is_enum = true,
@@ -182,6 +231,33 @@ fn variants(tokens: &[TokenTree], found: &mut BTreeMap<String, String>) {
                 }
                 is_enum = false;
             }
+            _ => {}
+        }
+    }
+}
+
+/// Documentation of types, for those whose every value has one code.
+fn documented_types(tokens: &[TokenTree], found: &mut BTreeMap<String, String>) {
+    let mut text = String::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket => {
+                let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+                if let [name, _, value] = inner.as_slice()
+                    && is_ident(name, "doc")
+                {
+                    text = format!("{text} {}", tokens::string(value).unwrap_or_default().trim());
+                }
+            }
+            TokenTree::Ident(ident) if *ident == "struct" => {
+                if let Some(name) = tokens.get(at.saturating_add(1)) {
+                    found
+                        .entry(name.to_string())
+                        .or_insert_with(|| text.trim().to_owned());
+                }
+            }
+            TokenTree::Group(_) => text.clear(),
+            TokenTree::Punct(punct) if punct.as_char() == ';' => text.clear(),
             _ => {}
         }
     }
@@ -226,7 +302,7 @@ fn documented(body: &[TokenTree], found: &mut BTreeMap<String, String>) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{codes_in, is_code, variants};
+    use super::{Place, codes_in, is_code, variants};
     use crate::tokens::parse;
 
     const SOURCE: &str = r#"
@@ -251,21 +327,25 @@ mod tests {
             }
             fn other(&self) -> &str { "not.this" }
         }
-        fn f() -> Failure { let x = "nor.this"; Failure::usage("cli.file", "m", "h") }
+        fn f() -> Failure { let x = "nor.this"; Failure::usage("cli.file", format!("no {}: {x}", y), "look there") }
+        /// Not hexadecimal.
+        pub struct ParseError;
+        impl ParseError { fn code(&self) -> &str { "wire.parse" } }
     "#;
 
     #[test]
     fn finds_codes_with_their_variants() {
         let mut codes = Vec::new();
-        codes_in(&parse(SOURCE).expect("parses"), false, &mut codes);
-        let found: Vec<(Option<&str>, &str)> =
-            codes.iter().map(|(v, c)| (v.as_deref(), c.as_str())).collect();
-        assert_eq!(
-            found.get(..2),
-            Some(&[(Some("Fee"), "ledger.fee"), (Some("Used"), "ledger.used")][..])
-        );
-        assert_eq!(found.get(2).map(|(_, code)| *code), Some("cli.file"));
-        assert_eq!(found.len(), 3);
+        codes_in(&parse(SOURCE).expect("parses"), &Place::default(), &mut codes);
+        let found: Vec<(&str, &str)> = codes.iter().map(|c| (c.code.as_str(), c.name.as_str())).collect();
+        let expected = [
+            ("ledger.fee", "Fee"),
+            ("ledger.used", "Used"),
+            ("cli.file", ""),
+            ("wire.parse", "ParseError"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(codes[2].said, "no …: …; look there");
     }
 
     #[test]
@@ -274,6 +354,7 @@ mod tests {
         variants(&parse(SOURCE).expect("parses"), &mut meanings);
         assert_eq!(meanings["Fee"], "The fee is above the order's limit.");
         assert_eq!(meanings["Used"], "Already settled.");
+        assert_eq!(meanings["ParseError"], "Not hexadecimal.");
     }
 
     #[test]
