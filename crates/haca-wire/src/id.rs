@@ -8,17 +8,38 @@ use crate::codec::{Decode, DecodeError, Encode, Reader};
 
 /// Text that is not the hexadecimal form of an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("expected {expected} hexadecimal digits, with or without 0x")]
-pub struct ParseIdError {
-    /// The number of digits the identifier has.
-    pub expected: usize,
+#[non_exhaustive]
+pub enum ParseIdError {
+    /// Not the right number of hexadecimal digits.
+    #[error("expected {expected} hexadecimal digits, with or without 0x")]
+    Digits {
+        /// The number of digits the identifier has.
+        expected: usize,
+    },
+    /// An address in capital and small letters that are not its checksum (EIP-55): it was mistyped.
+    #[error("the capital letters of this address are not its checksum (EIP-55): it is mistyped")]
+    Checksum,
 }
 
 impl ParseIdError {
     /// A stable identifier for programs and documentation.
     pub const fn code(&self) -> &'static str {
-        "wire.parse_id"
+        match self {
+            Self::Digits { .. } => "wire.parse_id",
+            Self::Checksum => "wire.address_checksum",
+        }
     }
+}
+
+/// The bytes of `2 * N` hexadecimal digits, with or without `0x`.
+fn parse_digits<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
+    let mut out = [0; N];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut out).map_err(|_| {
+        ParseIdError::Digits {
+            expected: N.saturating_mul(2),
+        }
+    })?;
+    Ok(out)
 }
 
 macro_rules! byte_ids {
@@ -36,15 +57,6 @@ macro_rules! byte_ids {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { fmt::Display::fmt(self, f) }
         }
-        impl FromStr for $name {
-            type Err = ParseIdError;
-            fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                let mut out = [0; $len];
-                hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut out)
-                    .map_err(|_| ParseIdError { expected: 2 * $len })?;
-                Ok(Self(out))
-            }
-        }
         impl Encode for $name {
             fn encode_into(&self, out: &mut Vec<u8>) { out.extend_from_slice(&self.0); }
         }
@@ -54,8 +66,12 @@ macro_rules! byte_ids {
     )*};
 }
 
-macro_rules! hex_display {
+macro_rules! hex_text {
     ($($name:ident),*) => {$(
+        impl FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> { parse_digits(text).map(Self) }
+        }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "0x{}", hex::encode(self.0))
@@ -90,7 +106,7 @@ byte_ids! {
     /// A secp256k1 account: the last 20 bytes of Keccak-256 of the public key.
     Address[20];
 }
-hex_display!(
+hex_text!(
     GenesisHash,
     ModelId,
     ChannelId,
@@ -103,6 +119,22 @@ hex_display!(
     BlockHash,
     Nonce
 );
+
+impl FromStr for Address {
+    type Err = ParseIdError;
+
+    /// Digits of one case, or the mixed-case checksum form of EIP-55.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let address = Self(parse_digits(text)?);
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        let mixed = digits.contains(|c: char| c.is_ascii_lowercase())
+            && digits.contains(|c: char| c.is_ascii_uppercase());
+        if mixed && address.to_string().strip_prefix("0x") != Some(digits) {
+            return Err(ParseIdError::Checksum);
+        }
+        Ok(address)
+    }
+}
 
 impl fmt::Display for Address {
     /// The mixed-case checksum form of EIP-55.

@@ -113,7 +113,10 @@ impl TypedData for Offer {
 
 /// What a transaction does. The discriminant in the encoding is the position here, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "one message lives at a time, and claims are rare")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one message lives at a time, and claims are rare"
+)]
 pub enum Message {
     /// Moves an asset.
     Transfer {

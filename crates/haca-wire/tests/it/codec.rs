@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::sample::Sample;
 
 /// Decoding the encoding gives the value back; no shorter and no longer input decodes.
-fn check_round_trip<T: Encode + Decode + PartialEq + std::fmt::Debug>(value: &T) {
+pub(crate) fn check_round_trip<T: Encode + Decode + PartialEq + std::fmt::Debug>(value: &T) {
     let bytes = value.encode();
     assert_eq!(&T::decode_all(&bytes).unwrap(), value);
     for end in 0..bytes.len() {

@@ -5,6 +5,7 @@
 mod bounds;
 mod codec;
 mod decimal;
+mod record;
 mod render;
 mod sample;
 mod signature;

@@ -1,6 +1,7 @@
 //! Signatures: one form each, one signer each.
 
 use haca_wire::eip712::keccak256;
+use haca_wire::id::ParseIdError;
 use haca_wire::*;
 use proptest::prelude::*;
 
@@ -164,8 +165,32 @@ fn addresses_show_their_checksum() {
     ] {
         let address: Address = text.parse().unwrap();
         assert_eq!(address.to_string(), text);
-        assert_eq!(text.to_ascii_lowercase().parse::<Address>().unwrap(), address);
+        let digits = &text[2..];
+        assert_eq!(digits.parse(), Ok(address));
+        assert_eq!(digits.to_ascii_lowercase().parse(), Ok(address));
+        assert_eq!(digits.to_ascii_uppercase().parse(), Ok(address));
     }
+}
+
+#[test]
+fn a_mistyped_address_is_refused() {
+    let good = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+    for bad in [
+        good.replace("BeAed", "BeAeD"),
+        good.replace("5aAeb6", "5aAeb7"),
+        good.replace("aAeb", "AAeb"),
+    ] {
+        let error = bad.parse::<Address>().unwrap_err();
+        assert_eq!(
+            (error, error.code()),
+            (ParseIdError::Checksum, "wire.address_checksum")
+        );
+    }
+    let error = good[..41].parse::<Address>().unwrap_err();
+    assert_eq!(
+        (error, error.code()),
+        (ParseIdError::Digits { expected: 40 }, "wire.parse_id")
+    );
 }
 
 #[test]
