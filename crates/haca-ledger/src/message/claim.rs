@@ -1,6 +1,6 @@
 //! ClaimMissed and ClaimEquivocation.
 
-use haca_wire::state::{BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, key};
+use haca_wire::state::{BondRecord, ChannelRecord, ClaimKind, ClaimRecord, key};
 use haca_wire::{Amount, AssetId, Order, Receipt, Signed, Tick};
 
 use super::receipt::{check_pair, use_sequence};
@@ -106,11 +106,10 @@ impl Execution<'_, '_> {
             Some(claim) => claim.paid,
             None => Amount(0),
         };
-        // The warranty of one sequence is paid once, and a closed channel holds none.
-        let paid = if before.0 == 0 && !matches!(record.state, ChannelState::Closed { .. }) {
-            self.pay_warranty(&mut record, order.value.warranty)?
-        } else {
-            Amount(0)
+        // The warranty of one sequence is paid once. A closed channel has no reserve to pay it from.
+        let paid = match before {
+            Amount(0) => self.pay_warranty(&mut record, order.value.warranty)?,
+            _ => Amount(0),
         };
         // A sequence that was still unused is void from now on; a used one stays so.
         let _ = record.window.mark(sequence);

@@ -56,8 +56,8 @@ proptest! {
 fn a_long_jump_leaves_nothing_behind() {
     let mut window = SequenceWindow::default();
     window.mark(Sequence(5)).unwrap();
-    window.mark(Sequence(5 + 7 * SEQUENCE_WINDOW)).unwrap();
-    assert_eq!(window.lowest(), Sequence(6 + 6 * SEQUENCE_WINDOW));
+    window.mark(Sequence(9 + 7 * SEQUENCE_WINDOW)).unwrap();
+    assert_eq!(window.lowest(), Sequence(10 + 6 * SEQUENCE_WINDOW));
     let unused = (window.lowest().0..window.next().0 - 1)
         .filter(|sequence| window.state(Sequence(*sequence)) == SequenceState::Unused);
     assert_eq!(unused.count() as u64, SEQUENCE_WINDOW - 1);
