@@ -1,1 +1,45 @@
-//! Inference node: HTTP API, journal, proof queue, settlement.
+//! The inference node: runs models, answers with signed receipts, proves and settles afterwards.
+//!
+//! Use this crate to serve models behind orders that pay for them. An order is checked and its fee reserved before
+//! anything runs; the receipt is journalled before it leaves; proof and settlement follow without the client waiting.
+//!
+//! # Key types
+//!
+//! [`InferenceNode`] and [`NodeHandle`], [`ExecConfig`], [`Journal`] with its [`Entry`]s, [`Refusal`] (why an order is
+//! not served), [`ExecError`] (why the node can't go on).
+//!
+//! # Invariants
+//!
+//! * At most one final receipt exists per channel and sequence, whatever crashes when.
+//! * A receipt that left the node is in the journal, and is settled after a restart, once.
+//! * Fees and warranties outstanding never exceed what the channel holds.
+//! * The answer waits for neither prover nor chain.
+//!
+//! # Limits
+//!
+//! [`haca_wire::limit`], [`ExecConfig`].
+
+#![forbid(unsafe_code)]
+
+mod book;
+mod chain;
+mod config;
+mod entry;
+mod error;
+mod http;
+mod journal;
+mod log;
+mod model;
+mod node;
+mod refusal;
+mod service;
+mod settlement;
+mod setup;
+
+pub use config::ExecConfig;
+pub use entry::{Entry, EntryState, Place, ProofFigures};
+pub use error::ExecError;
+pub use journal::Journal;
+pub use model::ServedModel;
+pub use node::{InferenceNode, NodeHandle};
+pub use refusal::Refusal;

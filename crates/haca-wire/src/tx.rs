@@ -1,9 +1,11 @@
 //! Transactions: what accounts sign to change the ledger (`spec/wire.md`, steps W3.4 and W6).
 
+use sha2::{Digest as _, Sha256};
+
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
 use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
 use crate::evidence::Group;
-use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce};
+use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, TxHash};
 use crate::order::{Close, EvidenceKind, Order, Quote, Signed};
 use crate::receipt::Receipt;
 use crate::{codec_struct, limit};
@@ -516,6 +518,11 @@ impl SignedTransaction {
             signature,
             sponsor_signature: None,
         })
+    }
+
+    /// The transaction's identity: SHA-256 of its encoding, as CometBFT computes it.
+    pub fn hash(&self) -> TxHash {
+        TxHash(Sha256::digest(self.encode()).into())
     }
 
     /// Adds the sponsor's signature.

@@ -1,0 +1,88 @@
+//! What an inference node is started with.
+
+use std::path::{Path, PathBuf};
+
+use haca_wire::{Amount, AssetId, GenesisHash};
+
+/// Settings of one inference node. Times are in milliseconds, blocks or ticks as named.
+#[derive(Clone, Debug)]
+pub struct ExecConfig {
+    /// Directory with `account.key`, `receipt.key`, `models/` and `journal.redb`.
+    pub home: PathBuf,
+    /// The full node to read from and to settle through.
+    pub node_url: String,
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: String,
+    /// The base URL that is registered on chain; made from the address when absent.
+    pub endpoint: Option<String>,
+    /// The network that must be served; the full node's word when absent.
+    pub trust: Option<GenesisHash>,
+    /// The asset of prices, deposits and warranties.
+    pub asset: AssetId,
+    /// Price of one inference with a proof.
+    pub zk_price: Amount,
+    /// Price of one inference with signatures only.
+    pub signed_price: Amount,
+    /// Bond in the fee asset that backs warranties.
+    pub bond: Amount,
+    /// The largest warranty reserve that one quote promises.
+    pub max_channel_warranty: Amount,
+    /// Blocks for which a quote holds.
+    pub quote_blocks: u64,
+    /// Fewest ticks between an order and its settle-by.
+    pub min_settle_ticks: u64,
+    /// Most receipts in one proof or one settlement transaction.
+    pub max_batch: usize,
+    /// The most OPG burned per unit of gas.
+    pub max_base_fee: Amount,
+    /// Age of the head above which nothing is served.
+    pub stale_head_s: u64,
+}
+
+impl ExecConfig {
+    /// Standard settings: prices of 0.002 with and 0.0005 without proof in asset 1 at six decimals.
+    pub fn new(home: impl Into<PathBuf>, node_url: impl Into<String>) -> Self {
+        Self {
+            home: home.into(),
+            node_url: node_url.into(),
+            listen: "127.0.0.1:7411".to_owned(),
+            endpoint: None,
+            trust: None,
+            asset: AssetId(1),
+            zk_price: Amount(2_000),
+            signed_price: Amount(500),
+            bond: Amount(500_000_000),
+            max_channel_warranty: Amount(50_000_000),
+            quote_blocks: 100,
+            min_settle_ticks: 20,
+            max_batch: 32,
+            max_base_fee: Amount(1_000_000),
+            stale_head_s: 30,
+        }
+    }
+
+    /// The account: stake, bond, gas, quotes.
+    pub fn account_key(&self) -> PathBuf {
+        self.home.join("account.key")
+    }
+
+    /// The key that signs receipts.
+    pub fn receipt_key(&self) -> PathBuf {
+        self.home.join("receipt.key")
+    }
+
+    /// The models to serve.
+    pub fn models(&self) -> PathBuf {
+        self.home.join("models")
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.home.join("journal.redb")
+    }
+
+    /// The home itself.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+}

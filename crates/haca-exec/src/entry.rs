@@ -1,0 +1,163 @@
+//! One answered order as the journal holds it.
+
+use haca_wire::codec::put_bytes;
+use haca_wire::{
+    ChannelId, Decode, DecodeError, Encode, Height, Inference, Item, Reader, Sequence, TxHash, codec_struct,
+    limit,
+};
+
+/// Bytes of a response.
+const RESPONSE_BYTES: usize = 64 << 20;
+/// Bytes of a reason.
+const REASON_BYTES: usize = 4096;
+
+/// Where a receipt stands. "Proving" is no state of the journal: a proof that was not finished was not begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryState {
+    /// Answered; waits for proof and settlement.
+    Answered,
+    /// In this transaction, whose outcome is not known yet.
+    Submitted(TxHash),
+    /// Settled by this transaction at this height.
+    Settled(TxHash, Height),
+    /// Given up, for this reason.
+    Refused(String),
+}
+
+impl Encode for EntryState {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Answered => out.push(1),
+            Self::Submitted(tx) => {
+                out.push(2);
+                tx.encode_into(out);
+            }
+            Self::Settled(tx, height) => {
+                out.push(3);
+                tx.encode_into(out);
+                height.encode_into(out);
+            }
+            Self::Refused(reason) => {
+                out.push(4);
+                let cut = reason.len().min(REASON_BYTES);
+                let cut = (0..=cut)
+                    .rev()
+                    .find(|end| reason.is_char_boundary(*end))
+                    .unwrap_or(0);
+                put_bytes(out, &reason.as_bytes()[..cut]);
+            }
+        }
+    }
+}
+
+impl Decode for EntryState {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(reader)? {
+            1 => Self::Answered,
+            2 => Self::Submitted(Decode::decode(reader)?),
+            3 => Self::Settled(Decode::decode(reader)?, Decode::decode(reader)?),
+            4 => Self::Refused(reader.string("reason", REASON_BYTES)?),
+            found => {
+                return Err(DecodeError::BadTag {
+                    what: "entry state",
+                    found: u64::from(found),
+                });
+            }
+        })
+    }
+}
+
+/// What a proof took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProofFigures {
+    /// Size.
+    pub bytes: u64,
+    /// Time in microseconds.
+    pub prove_us: u64,
+    /// Inferences it covers.
+    pub batch: u32,
+}
+codec_struct!(ProofFigures {
+    bytes,
+    prove_us,
+    batch
+});
+
+/// Everything about one answered order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The order and its one final receipt.
+    pub item: Item,
+    /// The public tensors.
+    pub inference: Inference,
+    /// The request bytes.
+    pub request: Vec<u8>,
+    /// The response bytes.
+    pub response: Vec<u8>,
+    /// Where it stands.
+    pub state: EntryState,
+    /// What its proof took, once there is one.
+    pub proof: Option<ProofFigures>,
+    /// Settlement transactions that were included and failed while it was alone in them.
+    pub failures: u32,
+}
+
+impl Encode for Entry {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        self.item.encode_into(out);
+        self.inference.encode_into(out);
+        put_bytes(out, &self.request);
+        put_bytes(out, &self.response);
+        self.state.encode_into(out);
+        self.proof.encode_into(out);
+        self.failures.encode_into(out);
+    }
+}
+
+impl Decode for Entry {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            item: Decode::decode(reader)?,
+            inference: Decode::decode(reader)?,
+            request: reader.bytes("request", limit::BODY_BYTES)?,
+            response: reader.bytes("response", RESPONSE_BYTES)?,
+            state: Decode::decode(reader)?,
+            proof: Decode::decode(reader)?,
+            failures: Decode::decode(reader)?,
+        })
+    }
+}
+
+impl Entry {
+    /// Where the entry stands in the journal.
+    pub fn place(&self) -> Place {
+        Place {
+            channel: self.item.order.value.channel,
+            sequence: self.item.order.value.sequence,
+        }
+    }
+
+    /// Whether it still waits for its settlement.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, EntryState::Answered | EntryState::Submitted(_))
+    }
+}
+
+/// Channel and sequence: at most one receipt exists for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The sequence.
+    pub sequence: Sequence,
+}
+
+impl Place {
+    /// The journal's key: channel, then sequence big-endian.
+    pub fn key(&self) -> [u8; 40] {
+        let mut key = [0; 40];
+        key[..32].copy_from_slice(&self.channel.0);
+        key[32..].copy_from_slice(&self.sequence.0.to_be_bytes());
+        key
+    }
+}

@@ -1,0 +1,107 @@
+//! Everything that can go wrong in an inference node, with stable codes and hints.
+
+use std::path::PathBuf;
+
+use haca_client::ClientError;
+use haca_prover::ProverError;
+use haca_wire::{DecodeError, GenesisHash};
+use thiserror::Error;
+
+/// Why the node can't start or go on. A refused order is a [`Refusal`](crate::Refusal), not one of these.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExecError {
+    /// A file or directory of the home can't be used.
+    #[error("cannot use {}: {source}", path.display())]
+    Home {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A model file that is none.
+    #[error("{} is not a model: {source}", path.display())]
+    ModelFile {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// A model that can't be registered or run.
+    #[error(transparent)]
+    Prover(#[from] ProverError),
+    /// There is no model to serve.
+    #[error("{} holds no model", path.display())]
+    NoModels {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The full node can't be used.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The full node is on another network.
+    #[error("the full node is on network {found}, expected {expected}")]
+    OtherNetwork {
+        /// Its genesis hash.
+        found: GenesisHash,
+        /// The trusted one.
+        expected: GenesisHash,
+    },
+    /// The address to listen on is taken or forbidden.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The journal can't be opened, read or written.
+    #[error("journal {}: {reason}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Threads can't be started.
+    #[error("cannot start the server: {source}")]
+    Runtime {
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl ExecError {
+    /// A stable identifier for programs and documentation.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Home { .. } => "exec.home",
+            Self::ModelFile { .. } => "exec.model_file",
+            Self::Prover(error) => error.code(),
+            Self::NoModels { .. } => "exec.no_models",
+            Self::Client(error) => error.code(),
+            Self::OtherNetwork { .. } => "exec.other_network",
+            Self::Listen { .. } => "exec.listen",
+            Self::Journal { .. } => "exec.journal",
+            Self::Runtime { .. } => "exec.runtime",
+        }
+    }
+
+    /// What the operator can do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Home { .. } => "check the path and its permissions".into(),
+            Self::ModelFile { .. } => "make one with `haca model import`".into(),
+            Self::Prover(_) => "import the model again with this version".into(),
+            Self::NoModels { .. } => "put .haca files there, made with `haca model import`".into(),
+            Self::Client(error) => error.hint(),
+            Self::OtherNetwork { .. } => "name the right full node with --node, or the right --trust".into(),
+            Self::Listen { .. } => "choose another address with --listen, or stop who uses it".into(),
+            Self::Journal { .. } => {
+                "one process at a time may use it; if it is damaged, restore it: it holds unsettled receipts"
+                    .into()
+            }
+            Self::Runtime { .. } => "check limits on threads and memory".into(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The models that a node serves.
+
+use std::path::Path;
+
+use haca_graph::ModelFile;
+use haca_prover::ProvingKey;
+use haca_wire::{Decode as _, Encode as _, ModelId, TensorSpec};
+
+use crate::ExecError;
+
+/// A model ready to run and to prove.
+pub struct ServedModel {
+    /// Its identity.
+    pub id: ModelId,
+    /// Runs and proves it.
+    pub key: ProvingKey,
+    /// Encoded verifying key, as registered on chain.
+    pub verifying_key: Vec<u8>,
+    /// Proof of the weights' ranges, for the registration.
+    pub registration: Vec<u8>,
+    /// Outputs, with names and scales.
+    pub outputs: Vec<TensorSpec>,
+}
+
+impl core::fmt::Debug for ServedModel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ServedModel({})", self.id)
+    }
+}
+
+impl ServedModel {
+    /// Reads and registers a model file.
+    pub fn read(path: &Path) -> Result<Self, ExecError> {
+        let bytes = std::fs::read(path).map_err(|source| ExecError::Home {
+            path: path.to_owned(),
+            source,
+        })?;
+        let file = ModelFile::decode_all(&bytes).map_err(|source| ExecError::ModelFile {
+            path: path.to_owned(),
+            source,
+        })?;
+        let registration = ProvingKey::register(file)?;
+        let manifest = registration.verifying_key.manifest();
+        Ok(Self {
+            id: registration.verifying_key.model_id(),
+            outputs: manifest
+                .graph
+                .outputs()
+                .iter()
+                .map(|(_, spec)| spec.clone())
+                .collect(),
+            verifying_key: registration.verifying_key.encode(),
+            registration: registration.proof,
+            key: registration.proving_key,
+        })
+    }
+
+    /// Reads every `.haca` file of a directory, by name.
+    pub fn read_all(directory: &Path) -> Result<Vec<Self>, ExecError> {
+        let failed = |source| ExecError::Home {
+            path: directory.to_owned(),
+            source,
+        };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == "haca") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        if paths.is_empty() {
+            return Err(ExecError::NoModels {
+                path: directory.to_owned(),
+            });
+        }
+        paths.iter().map(|path| Self::read(path)).collect()
+    }
+
+    /// The name in its manifest.
+    pub fn name(&self) -> &str {
+        self.key.manifest().name.as_str()
+    }
+
+    /// The inputs, with names and scales.
+    pub fn inputs(&self) -> &[TensorSpec] {
+        self.key.manifest().graph.inputs()
+    }
+
+    /// Units of one inference: the graph's multiply-accumulates.
+    pub fn units(&self) -> u64 {
+        self.key.manifest().graph.macs()
+    }
+}
