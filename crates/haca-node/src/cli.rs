@@ -1,12 +1,6 @@
 //! The command line of `haca-node`. Results go to stdout, everything else to stderr.
 
-use std::{
-    ffi::OsString,
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haca_wire::Address;
@@ -20,7 +14,7 @@ use crate::{
     evidence::ZkEvidence,
     genesis::Genesis,
     home::{self, DEFAULT_VALIDATORS, Home},
-    node::{Engine, Node, NodeConfig},
+    node::{Engine, Node, NodeConfig, Signals},
     rest::export_json,
     store::{DEFAULT_KEEP_VERSIONS, Store},
 };
@@ -64,7 +58,12 @@ struct Init {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_VALIDATORS)]
     validators: usize,
     /// The account that holds all OPG outside the validators' pool
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "app_state", conflicts_with = "app_state")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        required_unless_present = "app_state",
+        conflicts_with = "app_state"
+    )]
     holder: Option<Address>,
     /// The ledger's first state as JSON, in place of --holder
     #[arg(long, value_name = "FILE")]
@@ -87,7 +86,12 @@ struct Start {
     #[arg(long, value_enum, default_value_t = EngineName::Dev)]
     engine: EngineName,
     /// Address of the HTTP API; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "HACA_NODE_LISTEN", default_value = "127.0.0.1:7410")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HACA_NODE_LISTEN",
+        default_value = "127.0.0.1:7410"
+    )]
     listen: String,
     /// Versions of the state kept for proofs
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP_VERSIONS)]
@@ -156,9 +160,15 @@ fn init(arguments: &Init) -> Result<(), NodeError> {
         }
     };
     let holder = arguments.holder.unwrap_or_default();
-    let genesis = home::init(&home, &arguments.chain_id, Time::now(), arguments.validators, |validators| {
-        app_state.unwrap_or_else(|| home::standard_app_state(arguments.chain_number, holder, validators))
-    })?;
+    let genesis = home::init(
+        &home,
+        &arguments.chain_id,
+        Time::now(),
+        arguments.validators,
+        |validators| {
+            app_state.unwrap_or_else(|| home::standard_app_state(arguments.chain_number, holder, validators))
+        },
+    )?;
     print(&genesis.hash().to_string())
 }
 
@@ -188,6 +198,7 @@ fn start(arguments: &Start) -> Result<(), NodeError> {
             "dev engine: single process, not BFT: whoever runs it decides what is in the chain"
         );
     }
+    let signals = Signals::catch()?;
     let node = Node::start(&config, Box::new(ZkEvidence::default()))?;
     let line = json!({
         "url": node.url(),
@@ -195,7 +206,7 @@ fn start(arguments: &Start) -> Result<(), NodeError> {
         "genesis_hash": node.genesis().hash().to_string(),
     });
     print(&line.to_string())?;
-    node.run_until_signal()
+    node.run_until(signals)
 }
 
 fn export(arguments: &HomeArg) -> Result<(), NodeError> {

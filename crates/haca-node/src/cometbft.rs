@@ -179,11 +179,18 @@ impl Driver for CometBft {
     fn status(&self) -> Result<Status, NodeError> {
         let (mempool_txs, mempool_bytes) = self.rpc.mempool_size()?;
         let height = self.app.info()?.height;
-        let head = if height == 0 { None } else { Some(self.rpc.commit(height)?) };
+        let head = if height == 0 {
+            None
+        } else {
+            Some(self.rpc.commit(height)?)
+        };
         Ok(Status {
             engine: "cometbft",
             height,
-            block_hash: head.as_ref().map(|(header, _)| header.hash().as_bytes().to_vec()).unwrap_or_default(),
+            block_hash: head
+                .as_ref()
+                .map(|(header, _)| header.hash().as_bytes().to_vec())
+                .unwrap_or_default(),
             time: head.map_or(self.genesis_time, |(header, _)| header.time),
             mempool_txs,
             mempool_bytes,

@@ -252,33 +252,61 @@ impl NodeError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::DataDirectory { .. } => "choose another directory with --home, or change its owner or mode",
-            Self::Read { .. } => "run `haca-node init --home DIR --chain-id ID` first, or pass the right --home",
-            Self::PortInUse { .. } => "stop the other process, or choose another port with --listen; port 0 takes a free one",
+            Self::Read { .. } => {
+                "run `haca-node init --home DIR --chain-id ID` first, or pass the right --home"
+            }
+            Self::PortInUse { .. } => {
+                "stop the other process, or choose another port with --listen; port 0 takes a free one"
+            }
             Self::Listen { .. } => "pass --listen HOST:PORT with an address of this machine",
-            Self::AlreadyInitialised { .. } => "choose another --home, or remove the directory if its network is no longer needed",
-            Self::Genesis { .. } => "compare the document with the one the network was started from; its exact bytes count",
-            Self::OtherGenesis { .. } => "use the genesis document this store was made with, or an empty --home",
-            Self::Key { .. } => "restore the key file from a backup; it has CometBFT's priv_validator_key.json format",
+            Self::AlreadyInitialised { .. } => {
+                "choose another --home, or remove the directory if its network is no longer needed"
+            }
+            Self::Genesis { .. } => {
+                "compare the document with the one the network was started from; its exact bytes count"
+            }
+            Self::OtherGenesis { .. } => {
+                "use the genesis document this store was made with, or an empty --home"
+            }
+            Self::Key { .. } => {
+                "restore the key file from a backup; it has CometBFT's priv_validator_key.json format"
+            }
             Self::Validators(_) => "correct the validators in the genesis document",
             Self::StoreLocked { .. } => "stop the other node that uses this --home",
-            Self::StoreFormat { .. } => "use the release that wrote this store, or start again from an empty --home",
-            Self::StoreCorrupt { .. } => "keep a copy, then remove state.redb: it is rebuilt from the blocks at the next start; a damaged blocks.redb must come from a backup",
+            Self::StoreFormat { .. } => {
+                "use the release that wrote this store, or start again from an empty --home"
+            }
+            Self::StoreCorrupt { .. } => {
+                "keep a copy, then remove state.redb: it is rebuilt from the blocks at the next start; a damaged blocks.redb must come from a backup"
+            }
             Self::Store(_) => "check free space and the health of the disk, then start the node again",
-            Self::HeightUnavailable { .. } => "ask for a height in the kept range, or a node that keeps more (--keep-versions)",
-            Self::AppHash { .. } => "this release computes another state than the one that made the block; use that release",
+            Self::HeightUnavailable { .. } => {
+                "ask for a height in the kept range, or a node that keeps more (--keep-versions)"
+            }
+            Self::AppHash { .. } => {
+                "this release computes another state than the one that made the block; use that release"
+            }
             Self::OutOfOrder { .. } | Self::Encoding { .. } => "this is a bug; please report it with the log",
             Self::TxTooLarge { .. } => "split the batch into smaller transactions",
             Self::MempoolFull { .. } => "send again in a few seconds",
-            Self::TxRefused { .. } => "the message says which rule the transaction breaks; correct it and sign again",
+            Self::TxRefused { .. } => {
+                "the message says which rule the transaction breaks; correct it and sign again"
+            }
             Self::NotReady => "ask again in a second",
             Self::Ledger(error) => error.hint(),
             Self::AppState(error) => error.hint(),
-            Self::EngineFailed { .. } => "start the node again; if it fails at the same height, report it with the log",
+            Self::EngineFailed { .. } => {
+                "start the node again; if it fails at the same height, report it with the log"
+            }
             Self::EngineStopped => "the log says why it stopped; start the node again",
             Self::CometMissing => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",
-            Self::CometVersion { .. } => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4, or pass --cometbft PATH",
+            Self::CometVersion { .. } => {
+                "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4, or pass --cometbft PATH"
+            }
             Self::CometExited { .. } => "see cometbft.log in the data directory",
-            Self::CometRpc { .. } => "see cometbft.log in the data directory; the process may still be starting",
+            Self::CometRpc { .. } => {
+                "see cometbft.log in the data directory; the process may still be starting"
+            }
             Self::Abci { .. } => "the consensus process and this node must be of matching versions",
         }
     }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -46,7 +49,11 @@ impl EvidenceMemory {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self, key: Key, verify: impl FnOnce() -> Result<(), &'static str>) -> Result<(), &'static str> {
+    fn remembered(
+        &self,
+        key: Key,
+        verify: impl FnOnce() -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
         if let Some(answer) = self.lock().known.get(&key) {
             self.metrics.evidence(true);
             return *answer;
@@ -120,8 +127,14 @@ impl CheckProof for EvidenceMemory {
         inferences: &[Inference],
         proof: &[u8],
     ) -> Result<(), &'static str> {
-        let tensors: Vec<u8> = inferences.iter().flat_map(|inference| inference.encode()).collect();
-        let key = key("haca-node evidence settlement", &[verifying_key, context, &tensors, proof]);
+        let tensors: Vec<u8> = inferences
+            .iter()
+            .flat_map(|inference| inference.encode())
+            .collect();
+        let key = key(
+            "haca-node evidence settlement",
+            &[verifying_key, context, &tensors, proof],
+        );
         self.remembered(key, || {
             self.checker.settlement(verifying_key, context, inferences, proof)
         })

@@ -84,7 +84,10 @@ impl Genesis {
     /// Checks a document.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, NodeError> {
         if bytes.len() > MAX_GENESIS_BYTES {
-            return Err(bad("size", format!("{} bytes, at most {MAX_GENESIS_BYTES}", bytes.len())));
+            return Err(bad(
+                "size",
+                format!("{} bytes, at most {MAX_GENESIS_BYTES}", bytes.len()),
+            ));
         }
         let document: Document = serde_json::from_slice(&bytes).map_err(|e| bad("JSON", e))?;
         if document.initial_height != "1" {
@@ -132,7 +135,8 @@ pub fn document(
 ) -> Result<Vec<u8>, NodeError> {
     let mut validators = Vec::with_capacity(validator_keys.len());
     for (index, key) in validator_keys.iter().enumerate() {
-        let key = tendermint::PublicKey::from_raw_ed25519(key).ok_or(crate::consensus::ValidatorSetError::Key)?;
+        let key =
+            tendermint::PublicKey::from_raw_ed25519(key).ok_or(crate::consensus::ValidatorSetError::Key)?;
         validators.push(serde_json::json!({
             "address": hex::encode_upper(tendermint::account::Id::from(key).as_bytes()),
             "pub_key": key,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use haca_ledger::{
-    BlockContext, BlockOutcome, CheckMode, CheckProof, LedgerError, ReadError, StateReader, TxOutcome, check_proposal,
-    check_tx, execute_block, init_genesis, select_proposal,
+    BlockContext, BlockOutcome, CheckMode, CheckProof, LedgerError, ReadError, StateReader, TxOutcome,
+    check_proposal, check_tx, execute_block, init_genesis, select_proposal,
 };
 use haca_wire::{Address, Amount, Encode as _, Height};
 
@@ -58,7 +58,9 @@ pub struct LedgerApp {
 
 impl std::fmt::Debug for LedgerApp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LedgerApp").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("LedgerApp")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,7 +130,11 @@ pub struct TxCost {
     /// Paid to the proposer.
     pub tip: Amount,
 }
-haca_wire::codec_struct!(TxCost { base_fee, burned, tip });
+haca_wire::codec_struct!(TxCost {
+    base_fee,
+    burned,
+    tip
+});
 
 impl TxCost {
     const fn of(outcome: &TxOutcome) -> Self {
@@ -142,7 +148,10 @@ impl TxCost {
 
 impl Application for LedgerApp {
     fn info(&self) -> Result<Info, NodeError> {
-        let (height, app_hash) = self.store.tip().map_or((0, [0; 32]), |tip| (tip.height, tip.app_hash));
+        let (height, app_hash) = self
+            .store
+            .tip()
+            .map_or((0, [0; 32]), |tip| (tip.height, tip.app_hash));
         Ok(Info {
             height,
             app_hash,
@@ -200,7 +209,10 @@ impl Application for LedgerApp {
     ) -> Result<Vec<Vec<u8>>, NodeError> {
         let view = self.view()?;
         let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64, &self.evidence)?;
-        Ok(chosen.into_iter().filter_map(|position| txs.get(position).cloned()).collect())
+        Ok(chosen
+            .into_iter()
+            .filter_map(|position| txs.get(position).cloned())
+            .collect())
     }
 
     fn process_proposal(&self, _: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError> {

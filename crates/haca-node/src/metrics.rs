@@ -35,7 +35,8 @@ impl Metrics {
             *transactions.entry(tx.code()).or_default() += 1;
         }
         self.gas.fetch_add(outcome.gas_used.0, Ordering::Relaxed);
-        self.settled.fetch_add(outcome.settlements.len() as u64, Ordering::Relaxed);
+        self.settled
+            .fetch_add(outcome.settlements.len() as u64, Ordering::Relaxed);
         self.blocks.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.block_micros.fetch_add(micros, Ordering::Relaxed);
@@ -43,7 +44,11 @@ impl Metrics {
 
     /// Counts a piece of evidence that was asked for, `known` where it was remembered.
     pub fn evidence(&self, known: bool) {
-        let counter = if known { &self.evidence_known } else { &self.evidence_verified };
+        let counter = if known {
+            &self.evidence_known
+        } else {
+            &self.evidence_verified
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -51,32 +56,94 @@ impl Metrics {
     pub fn render(&self, status: &Status, base_fee: u128, supplies: &[(AssetId, Supply)]) -> String {
         let mut text = Text(String::new());
         text.one("haca_height", "gauge", "Height of the last block", status.height);
-        text.one("haca_block_time_seconds", "gauge", "Header time of the last block", status.time.unix_timestamp());
-        text.one("haca_mempool_transactions", "gauge", "Transactions that wait", status.mempool_txs);
-        text.one("haca_mempool_bytes", "gauge", "Bytes that wait", status.mempool_bytes);
-        text.one("haca_base_fee", "gauge", "OPG burned per unit of gas in the next block", base_fee);
+        text.one(
+            "haca_block_time_seconds",
+            "gauge",
+            "Header time of the last block",
+            status.time.unix_timestamp(),
+        );
+        text.one(
+            "haca_mempool_transactions",
+            "gauge",
+            "Transactions that wait",
+            status.mempool_txs,
+        );
+        text.one(
+            "haca_mempool_bytes",
+            "gauge",
+            "Bytes that wait",
+            status.mempool_bytes,
+        );
+        text.one(
+            "haca_base_fee",
+            "gauge",
+            "OPG burned per unit of gas in the next block",
+            base_fee,
+        );
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        text.one("haca_verification_gas_total", "counter", "Verification gas burned for", count(&self.gas));
-        text.one("haca_receipts_settled_total", "counter", "Receipts settled", count(&self.settled));
-        text.head("haca_evidence_total", "counter", "Evidence asked for, by whether it was remembered");
-        text.row("haca_evidence_total", "{remembered=\"yes\"}", count(&self.evidence_known));
-        text.row("haca_evidence_total", "{remembered=\"no\"}", count(&self.evidence_verified));
-        text.head("haca_transactions_total", "counter", "Executed transactions by result code, 0 is success");
+        text.one(
+            "haca_verification_gas_total",
+            "counter",
+            "Verification gas burned for",
+            count(&self.gas),
+        );
+        text.one(
+            "haca_receipts_settled_total",
+            "counter",
+            "Receipts settled",
+            count(&self.settled),
+        );
+        text.head(
+            "haca_evidence_total",
+            "counter",
+            "Evidence asked for, by whether it was remembered",
+        );
+        text.row(
+            "haca_evidence_total",
+            "{remembered=\"yes\"}",
+            count(&self.evidence_known),
+        );
+        text.row(
+            "haca_evidence_total",
+            "{remembered=\"no\"}",
+            count(&self.evidence_verified),
+        );
+        text.head(
+            "haca_transactions_total",
+            "counter",
+            "Executed transactions by result code, 0 is success",
+        );
         let transactions = self.transactions.lock().unwrap_or_else(PoisonError::into_inner);
         for (code, count) in transactions.iter() {
             text.row("haca_transactions_total", &format!("{{code=\"{code}\"}}"), count);
         }
-        text.head("haca_block_seconds", "summary", "Time from the start of execution to the end of the commit");
+        text.head(
+            "haca_block_seconds",
+            "summary",
+            "Time from the start of execution to the end of the commit",
+        );
         let seconds = count(&self.block_micros) as f64 / 1e6;
         text.row("haca_block_seconds_sum", "", format!("{seconds:.6}"));
         text.row("haca_block_seconds_count", "", count(&self.blocks));
-        text.head("haca_supply", "gauge", "Existing units by asset: issued less burned");
+        text.head(
+            "haca_supply",
+            "gauge",
+            "Existing units by asset: issued less burned",
+        );
         for (asset, supply) in supplies {
-            text.row("haca_supply", &format!("{{asset=\"{asset}\"}}"), supply.existing());
+            text.row(
+                "haca_supply",
+                &format!("{{asset=\"{asset}\"}}"),
+                supply.existing(),
+            );
         }
         text.head("haca_burned_total", "counter", "Burned units by asset");
         for (asset, supply) in supplies {
-            text.row("haca_burned_total", &format!("{{asset=\"{asset}\"}}"), supply.burned);
+            text.row(
+                "haca_burned_total",
+                &format!("{{asset=\"{asset}\"}}"),
+                supply.burned,
+            );
         }
         text.0
     }

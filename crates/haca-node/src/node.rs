@@ -10,7 +10,10 @@ use std::{
 
 use haca_ledger::CheckProof;
 use tendermint::Time;
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{oneshot, watch},
+};
 
 use crate::{
     NodeError,
@@ -87,7 +90,12 @@ impl Node {
         })?;
         let metrics = Arc::new(Metrics::default());
         let store = Store::open(&home.state(), genesis.hash(), config.keep_versions)?;
-        let app = Arc::new(LedgerApp::new(genesis.clone(), store, checker, Arc::clone(&metrics)));
+        let app = Arc::new(LedgerApp::new(
+            genesis.clone(),
+            store,
+            checker,
+            Arc::clone(&metrics),
+        ));
         let (failed, failure) = watch::channel(false);
         let driver = start_engine(config, &home, &genesis, &app, failed)?;
         let api = Api {
@@ -152,7 +160,13 @@ fn start_engine(
         }
         Engine::CometBft(comet) => {
             app.info()?;
-            Ok(Arc::new(CometBft::start(comet, home, genesis, Arc::<LedgerApp>::clone(app), failed)?))
+            Ok(Arc::new(CometBft::start(
+                comet,
+                home,
+                genesis,
+                Arc::<LedgerApp>::clone(app),
+                failed,
+            )?))
         }
     }
 }
@@ -220,25 +234,22 @@ impl NodeHandle {
         &self.driver
     }
 
-    /// Blocks until SIGINT, SIGTERM, or the end of the engine, then stops the node.
-    pub fn run_until_signal(mut self) -> Result<(), NodeError> {
+    /// Resolves when the engine has ended by itself.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut failure = self.failure.clone();
-        if let Some(runtime) = &self.runtime {
-            runtime.block_on(async {
-                let engine = async {
-                    // An engine that ends without failing was stopped through the handle.
-                    if failure.wait_for(|failed| *failed).await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                };
-                tokio::select! {
-                    () = signals() => {}
-                    () = engine => {}
-                }
-            });
+        async move {
+            // An engine that goes away without a word was stopped through the handle.
+            if failure.wait_for(|failed| *failed).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
+    }
+
+    /// Blocks until a signal or the end of the engine, then stops the node.
+    pub fn run_until(self, signals: Signals) -> Result<(), NodeError> {
+        signals.wait(self.failed());
         let failed = self.driver.failure();
-        self.halt();
+        self.shutdown();
         match failed {
             Some(reason) => Err(NodeError::EngineFailed { reason }),
             None => Ok(()),
@@ -267,14 +278,45 @@ impl Drop for NodeHandle {
     }
 }
 
-async fn signals() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, caught from the moment this is made.
+#[derive(Debug)]
+pub struct Signals {
+    runtime: tokio::runtime::Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Catches the signals of this process instead of dying of them.
+    pub fn catch() -> Result<Self, NodeError> {
+        let failed = |source| NodeError::Listen {
+            address: "signals".to_owned(),
+            source,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let (interrupt, terminate) = {
+            let _inside = runtime.enter();
+            let catch = |kind| signal(kind).map_err(failed);
+            (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?)
+        };
+        Ok(Self {
+            runtime,
+            interrupt,
+            terminate,
+        })
+    }
+
+    /// Blocks until a signal has come, or `other` has happened.
+    pub fn wait(mut self, other: impl Future<Output = ()>) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+                () = other => {}
+            }
+        });
     }
 }

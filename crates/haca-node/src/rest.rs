@@ -32,7 +32,9 @@ pub struct Api {
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").field("app", &self.app).finish_non_exhaustive()
+        f.debug_struct("Api")
+            .field("app", &self.app)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,10 +19,10 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 use sha2::Sha256;
 
 pub use record::{BlockIndex, TxLocation, decode_results, encode_results};
-pub use view::StateView;
+pub use view::{Entry, StateView};
 
 use crate::{application::AppHash, error::NodeError};
-use tree::{Put as _, NODES, PREIMAGES, STALE_NODES, STALE_VALUES, STATE, VALUES};
+use tree::{NODES, PREIMAGES, Put as _, STALE_NODES, STALE_VALUES, STATE, VALUES};
 
 /// Versions kept for proofs unless configured otherwise.
 pub const DEFAULT_KEEP_VERSIONS: u64 = 100;
@@ -134,7 +134,10 @@ impl Store {
 
     /// The committed state, or `None` before the genesis state is written.
     pub fn view(&self) -> Option<Arc<StateView>> {
-        self.view.read().unwrap_or_else(|poison| poison.into_inner()).clone()
+        self.view
+            .read()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .clone()
     }
 
     /// What is committed, or `None` before the genesis state is written.
@@ -163,7 +166,9 @@ impl Store {
     /// Computes the tree of the next block without writing. Keys must be unique and not empty.
     pub fn stage(&self, height: u64, writes: Vec<Write>) -> Result<StagedBlock, NodeError> {
         let view = self.view();
-        let expected = view.as_ref().map_or(0, |view| view.tip().height.saturating_add(1));
+        let expected = view
+            .as_ref()
+            .map_or(0, |view| view.tip().height.saturating_add(1));
         if height != expected {
             return Err(NodeError::OutOfOrder {
                 call: "stage",

@@ -2,12 +2,12 @@
 
 use tendermint_proto::v0_38::{
     abci::{
-        ExecTxResult, Request, RequestFinalizeBlock, RequestPrepareProposal, RequestProcessProposal, RequestQuery, Response,
-        ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseEcho, ResponseException,
-        ResponseFinalizeBlock, ResponseFlush, ResponseInfo, ResponseInitChain, ResponseListSnapshots,
-        ResponseLoadSnapshotChunk, ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
-        request::Value as Asked, response::Value as Answer, response_apply_snapshot_chunk, response_offer_snapshot,
-        response_process_proposal,
+        ExecTxResult, Request, RequestFinalizeBlock, RequestPrepareProposal, RequestProcessProposal,
+        RequestQuery, Response, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseEcho,
+        ResponseException, ResponseFinalizeBlock, ResponseFlush, ResponseInfo, ResponseInitChain,
+        ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot, ResponsePrepareProposal,
+        ResponseProcessProposal, ResponseQuery, request::Value as Asked, response::Value as Answer,
+        response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal,
     },
     crypto::{ProofOp, ProofOps},
 };
@@ -39,7 +39,9 @@ pub fn respond(app: &dyn Application, request: Request) -> (Response, Option<Nod
 
 fn answer(app: &dyn Application, asked: Asked) -> Result<Answer, NodeError> {
     Ok(match asked {
-        Asked::Echo(echo) => Answer::Echo(ResponseEcho { message: echo.message }),
+        Asked::Echo(echo) => Answer::Echo(ResponseEcho {
+            message: echo.message,
+        }),
         Asked::Flush(_) => Answer::Flush(ResponseFlush {}),
         Asked::Info(_) => {
             let info = app.info()?;
@@ -48,7 +50,12 @@ fn answer(app: &dyn Application, asked: Asked) -> Result<Answer, NodeError> {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 app_version: info.app_version,
                 last_block_height: signed(info.height),
-                last_block_app_hash: if info.height == 0 { Vec::new() } else { info.app_hash.to_vec() }.into(),
+                last_block_app_hash: if info.height == 0 {
+                    Vec::new()
+                } else {
+                    info.app_hash.to_vec()
+                }
+                .into(),
             })
         }
         Asked::InitChain(init) => {
@@ -138,7 +145,9 @@ fn process_proposal(app: &dyn Application, asked: RequestProcessProposal) -> Res
         true => ProposalStatus::Accept,
         false => ProposalStatus::Reject,
     };
-    Ok(Answer::ProcessProposal(ResponseProcessProposal { status: status.into() }))
+    Ok(Answer::ProcessProposal(ResponseProcessProposal {
+        status: status.into(),
+    }))
 }
 
 fn finalize_block(app: &dyn Application, asked: RequestFinalizeBlock) -> Result<Answer, NodeError> {

@@ -7,7 +7,9 @@ pub const MAX_FRAME_BYTES: u64 = 128 << 20;
 
 /// Reads one frame; `None` at the end of the stream.
 pub fn read_frame(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let Some(length) = read_length(reader)? else { return Ok(None) };
+    let Some(length) = read_length(reader)? else {
+        return Ok(None);
+    };
     if length > MAX_FRAME_BYTES {
         return Err(io::Error::new(
             ErrorKind::InvalidData,
@@ -42,5 +44,8 @@ fn read_length(reader: &mut impl BufRead) -> io::Result<Option<u64>> {
             return Ok(Some(length));
         }
     }
-    Err(io::Error::new(ErrorKind::InvalidData, "a frame length does not end"))
+    Err(io::Error::new(
+        ErrorKind::InvalidData,
+        "a frame length does not end",
+    ))
 }

@@ -16,7 +16,7 @@ use std::{
 use prost::Message as _;
 use tendermint_proto::v0_38::abci::{Request, Response};
 
-use super::{respond, read_frame};
+use super::{read_frame, respond};
 use crate::{application::Application, error::NodeError};
 
 /// Bytes of a connection's read and write buffers.
@@ -143,7 +143,9 @@ impl AbciServer {
 
     /// Closes all connections and waits for the calls in progress.
     pub fn stop(&mut self) {
-        let Some(acceptor) = self.acceptor.take() else { return };
+        let Some(acceptor) = self.acceptor.take() else {
+            return;
+        };
         self.connections.close_all();
         // Accepting blocks; one more connection wakes it.
         match &self.address {
@@ -152,7 +154,13 @@ impl AbciServer {
         }
         let _ = acceptor.join();
         self.connections.close_all();
-        let threads = std::mem::take(&mut *self.connections.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(
+            &mut *self
+                .connections
+                .threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for thread in threads {
             let _ = thread.join();
         }
@@ -201,7 +209,9 @@ fn accept(
         if connections.stopping.load(Ordering::SeqCst) {
             return;
         }
-        let Ok((stream, handle)) = accepted.and_then(|stream| Ok((stream.try_clone()?, stream))) else { continue };
+        let Ok((stream, handle)) = accepted.and_then(|stream| Ok((stream.try_clone()?, stream))) else {
+            continue;
+        };
         {
             let mut open = connections.open.lock().unwrap_or_else(PoisonError::into_inner);
             if open.len() >= MAX_CONNECTIONS {
@@ -211,20 +221,22 @@ fn accept(
             open.push((number, handle));
         }
         let (app, failed, shared) = (Arc::clone(app), Arc::clone(failed), Arc::clone(connections));
-        let thread = std::thread::Builder::new().name(format!("abci-{number}")).spawn(move || {
-            if let Err(error) = serve(stream, app.as_ref())
-                && !shared.stopping.load(Ordering::SeqCst)
-            {
-                failed(error);
-            }
-            let mut open = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.retain(|(other, stream)| {
-                if *other == number {
-                    stream.close();
+        let thread = std::thread::Builder::new()
+            .name(format!("abci-{number}"))
+            .spawn(move || {
+                if let Err(error) = serve(stream, app.as_ref())
+                    && !shared.stopping.load(Ordering::SeqCst)
+                {
+                    failed(error);
                 }
-                *other != number
+                let mut open = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+                open.retain(|(other, stream)| {
+                    if *other == number {
+                        stream.close();
+                    }
+                    *other != number
+                });
             });
-        });
         if let Ok(thread) = thread {
             let mut threads = connections.threads.lock().unwrap_or_else(PoisonError::into_inner);
             threads.retain(|thread| !thread.is_finished());

@@ -46,7 +46,10 @@ fn search() -> Option<PathBuf> {
 fn module_version(binary: &[u8]) -> Option<&str> {
     let start = binary.windows(MODULE.len()).position(|window| window == MODULE)?;
     let rest = binary.get(start + MODULE.len()..)?;
-    let end = rest.iter().take(64).position(|byte| matches!(byte, b'\t' | b'\n'))?;
+    let end = rest
+        .iter()
+        .take(64)
+        .position(|byte| matches!(byte, b'\t' | b'\n'))?;
     std::str::from_utf8(rest.get(..end)?).ok()
 }
 

@@ -30,17 +30,22 @@ impl Ports {
     pub(super) fn choose(config: &CometConfig) -> Result<Self, NodeError> {
         let probe = |port: u16| {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-            listener.and_then(|listener| Ok((listener.local_addr()?.port(), listener))).map_err(|source| {
-                let address = format!("127.0.0.1:{port}");
-                match source.kind() {
-                    io::ErrorKind::AddrInUse => NodeError::PortInUse { address },
-                    _ => NodeError::Listen { address, source },
-                }
-            })
+            listener
+                .and_then(|listener| Ok((listener.local_addr()?.port(), listener)))
+                .map_err(|source| {
+                    let address = format!("127.0.0.1:{port}");
+                    match source.kind() {
+                        io::ErrorKind::AddrInUse => NodeError::PortInUse { address },
+                        _ => NodeError::Listen { address, source },
+                    }
+                })
         };
         // Both are held until both are known, so that they differ.
         let (rpc, p2p) = (probe(config.rpc_port)?, probe(config.p2p_port)?);
-        Ok(Self { rpc: rpc.0, p2p: p2p.0 })
+        Ok(Self {
+            rpc: rpc.0,
+            p2p: p2p.0,
+        })
     }
 }
 

@@ -45,7 +45,11 @@ impl Process {
             path: log_path.clone(),
             source,
         };
-        let log = fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(unwritable)?;
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .map_err(unwritable)?;
         let errors = log.try_clone().map_err(unwritable)?;
         let child = Command::new(binary)
             .arg("start")
@@ -119,12 +123,18 @@ impl Process {
 /// the directory on its command line.
 pub(super) fn end_orphan(home: &Home) -> Result<(), NodeError> {
     let path = pid_file(home);
-    let number = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    let Some(pid) = number.and_then(Pid::from_raw) else { return Ok(()) };
+    let number = fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| text.trim().parse::<i32>().ok());
+    let Some(pid) = number.and_then(Pid::from_raw) else {
+        return Ok(());
+    };
     let directory = home.cometbft().into_os_string().into_encoded_bytes();
     let alive = || {
         let command = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-        command.split(|byte| *byte == 0).any(|argument| argument == directory)
+        command
+            .split(|byte| *byte == 0)
+            .any(|argument| argument == directory)
     };
     let deadline = Instant::now() + GRACE;
     while alive() {

@@ -44,7 +44,8 @@ fn parse<T: DeserializeOwned>(method: &'static str, value: &mut Value, path: &st
 /// Integers are decimal strings in CometBFT's JSON.
 fn number<T: std::str::FromStr>(method: &'static str, value: &Value, path: &str) -> Result<T, NodeError> {
     let text = value.pointer(path).and_then(Value::as_str);
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| failed(method, format!("{path} is not a number")))
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| failed(method, format!("{path} is not a number")))
 }
 
 impl Rpc {
@@ -62,7 +63,11 @@ impl Rpc {
     /// Calls a method; the outer error is ours or the network's, the inner one CometBFT's.
     fn try_call(&self, method: &'static str, params: &Value) -> Result<Result<Value, String>, NodeError> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
-        let response = self.agent.post(&self.url).content_type("application/json").send(body);
+        let response = self
+            .agent
+            .post(&self.url)
+            .content_type("application/json")
+            .send(body);
         let mut response = response.map_err(|error| failed(method, error))?;
         let text = response
             .body_mut()
@@ -79,7 +84,8 @@ impl Rpc {
     }
 
     fn call(&self, method: &'static str, params: &Value) -> Result<Value, NodeError> {
-        self.try_call(method, params)?.map_err(|reason| failed(method, reason))
+        self.try_call(method, params)?
+            .map_err(|reason| failed(method, reason))
     }
 
     /// Height of CometBFT's last block.
@@ -100,13 +106,20 @@ impl Rpc {
             }
             Err(reason) => return Err(failed(method, reason)),
         };
-        let code = answer.get("code").and_then(Value::as_u64).ok_or_else(|| failed(method, "no code"))?;
+        let code = answer
+            .get("code")
+            .and_then(Value::as_u64)
+            .ok_or_else(|| failed(method, "no code"))?;
         if code == 0 {
             return Ok(());
         }
         Err(NodeError::TxRefused {
             code: u32::try_from(code).unwrap_or(u32::MAX),
-            log: answer.get("log").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            log: answer
+                .get("log")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 
@@ -114,7 +127,10 @@ impl Rpc {
     pub(super) fn mempool_size(&self) -> Result<(usize, usize), NodeError> {
         let method = "num_unconfirmed_txs";
         let answer = self.call(method, &json!({}))?;
-        Ok((number(method, &answer, "/total")?, number(method, &answer, "/total_bytes")?))
+        Ok((
+            number(method, &answer, "/total")?,
+            number(method, &answer, "/total_bytes")?,
+        ))
     }
 
     /// A block and its identity.
@@ -136,7 +152,11 @@ impl Rpc {
     }
 
     /// All validators of a height.
-    pub(super) fn validators(&self, height: u64, proposer: Option<account::Id>) -> Result<ValidatorSet, NodeError> {
+    pub(super) fn validators(
+        &self,
+        height: u64,
+        proposer: Option<account::Id>,
+    ) -> Result<ValidatorSet, NodeError> {
         let method = "validators";
         let mut members = Vec::new();
         for page in 1_usize.. {

@@ -242,7 +242,9 @@ impl ValidatorSet {
         proposer: Option<account::Id>,
     ) -> Result<Self, ValidatorSetError> {
         let first = validators.first().ok_or(ValidatorSetError::Empty)?.address;
-        let total_power = validators.iter().fold(0_i64, |sum, v| sum.saturating_add(v.power));
+        let total_power = validators
+            .iter()
+            .fold(0_i64, |sum, v| sum.saturating_add(v.power));
         Ok(Self {
             validators,
             proposer: proposer.unwrap_or(first),

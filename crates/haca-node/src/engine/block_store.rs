@@ -74,7 +74,9 @@ impl BlockStore {
     pub fn put_block(&self, height: u64, block: &Block, commit: &Commit) -> Result<(), NodeError> {
         let write = self.database.begin_write()?;
         let commit = types::Commit::from(commit.clone()).encode_to_vec();
-        write.open_table(BLOCKS)?.insert(height, block_bytes(block).as_slice())?;
+        write
+            .open_table(BLOCKS)?
+            .insert(height, block_bytes(block).as_slice())?;
         write.open_table(COMMITS)?.insert(height, commit.as_slice())?;
         Ok(write.commit()?)
     }
@@ -106,34 +108,51 @@ impl BlockStore {
         height: u64,
     ) -> Result<Option<Vec<u8>>, NodeError> {
         let read = self.database.begin_read()?;
-        Ok(read.open_table(table)?.get(height)?.map(|row| row.value().to_vec()))
+        Ok(read
+            .open_table(table)?
+            .get(height)?
+            .map(|row| row.value().to_vec()))
     }
 
     /// A decided block.
     pub fn block(&self, height: u64) -> Result<Option<Block>, NodeError> {
-        let Some(row) = self.row(BLOCKS, height)? else { return Ok(None) };
+        let Some(row) = self.row(BLOCKS, height)? else {
+            return Ok(None);
+        };
         let raw = types::Block::decode(row.as_slice()).map_err(|_| damaged("encoding", height))?;
-        Block::try_from(raw).map(Some).map_err(|_| damaged("content", height))
+        Block::try_from(raw)
+            .map(Some)
+            .map_err(|_| damaged("content", height))
     }
 
     /// The votes for a block.
     pub fn commit(&self, height: u64) -> Result<Option<Commit>, NodeError> {
-        let Some(row) = self.row(COMMITS, height)? else { return Ok(None) };
+        let Some(row) = self.row(COMMITS, height)? else {
+            return Ok(None);
+        };
         let raw = types::Commit::decode(row.as_slice()).map_err(|_| damaged("commit", height))?;
-        Commit::try_from(raw).map(Some).map_err(|_| damaged("commit", height))
+        Commit::try_from(raw)
+            .map(Some)
+            .map_err(|_| damaged("commit", height))
     }
 
     /// The validators of a height.
     pub fn validators(&self, height: u64) -> Result<Option<ValidatorSet>, NodeError> {
-        let Some(row) = self.row(VALIDATORS, height)? else { return Ok(None) };
+        let Some(row) = self.row(VALIDATORS, height)? else {
+            return Ok(None);
+        };
         let raw = types::ValidatorSet::decode(row.as_slice()).map_err(|_| damaged("validators", height))?;
         Ok(Some(ValidatorSet::from_proto(&raw)?))
     }
 
     /// What a block led to.
     pub fn results(&self, height: u64) -> Result<Option<FinalizedBlock>, NodeError> {
-        let Some(row) = self.row(RESULTS, height)? else { return Ok(None) };
-        let (hash, results) = row.split_at_checked(32).ok_or_else(|| damaged("results", height))?;
+        let Some(row) = self.row(RESULTS, height)? else {
+            return Ok(None);
+        };
+        let (hash, results) = row
+            .split_at_checked(32)
+            .ok_or_else(|| damaged("results", height))?;
         Ok(Some(FinalizedBlock {
             app_hash: AppHash::try_from(hash).map_err(|_| damaged("results", height))?,
             results: decode_results(results)?,

@@ -13,7 +13,8 @@ use super::{BlockStore, ValidatorKey};
 use crate::{
     application::{Application, BlockPosition, FinalizedBlock, InitChain},
     consensus::{
-        ValidatorSet, block_id, commit_hash, data_hash, evidence_hash, median_time, params_hash, results_hash, vote_time,
+        ValidatorSet, block_id, commit_hash, data_hash, evidence_hash, median_time, params_hash,
+        results_hash, vote_time,
     },
     error::NodeError,
     genesis::Genesis,
@@ -69,7 +70,10 @@ impl<A: Application> Chain<A> {
         let decided = store.height()?;
         if info.height > decided {
             return Err(NodeError::StoreCorrupt {
-                what: format!("the state is at height {}, the blocks end at {decided}", info.height),
+                what: format!(
+                    "the state is at height {}, the blocks end at {decided}",
+                    info.height
+                ),
             });
         }
         store.put_validators(&[(1, &genesis.validators), (2, &genesis.validators.next())])?;
@@ -226,8 +230,12 @@ impl<A: Application> Chain<A> {
             data_hash: Some(sha(data_hash(&txs))),
             validators_hash: head.validators.hash(),
             next_validators_hash: next_validators.hash(),
-            consensus_hash: sha(params_hash(self.genesis.max_block_bytes, self.genesis.max_block_gas)),
-            app_hash: HeaderAppHash::try_from(head.finalized.app_hash.to_vec()).map_err(encoding("app hash"))?,
+            consensus_hash: sha(params_hash(
+                self.genesis.max_block_bytes,
+                self.genesis.max_block_gas,
+            )),
+            app_hash: HeaderAppHash::try_from(head.finalized.app_hash.to_vec())
+                .map_err(encoding("app hash"))?,
             last_results_hash: Some(sha(results_hash(&head.finalized.results))),
             evidence_hash: Some(sha(evidence_hash(&evidence))),
             proposer_address: head.validators.proposer(),
@@ -240,7 +248,10 @@ impl<A: Application> Chain<A> {
         let timestamp = vote_time(now, block.header.time);
         let mut signatures = Vec::with_capacity(self.head.validators.validators().len());
         for (index, validator) in self.head.validators.validators().iter().enumerate() {
-            let key = self.keys.iter().find(|key| key.address() == Some(validator.address));
+            let key = self
+                .keys
+                .iter()
+                .find(|key| key.address() == Some(validator.address));
             signatures.push(match key {
                 None => CommitSig::BlockIdFlagAbsent,
                 Some(key) => {

@@ -83,8 +83,11 @@ impl ValidatorKey {
                 file.priv_key.r#type
             )));
         }
-        let bytes = base64_decode(&file.priv_key.value).ok_or_else(|| bad("priv_key is not base64".to_owned()))?;
-        let secret = bytes.get(..32).and_then(|secret| <[u8; 32]>::try_from(secret).ok());
+        let bytes =
+            base64_decode(&file.priv_key.value).ok_or_else(|| bad("priv_key is not base64".to_owned()))?;
+        let secret = bytes
+            .get(..32)
+            .and_then(|secret| <[u8; 32]>::try_from(secret).ok());
         let key = Self::from_secret(secret.ok_or_else(|| bad("priv_key is too short".to_owned()))?);
         if bytes.get(32..) != Some(key.public.as_slice())
             || file.pub_key.ed25519().map(|k| k.as_bytes().to_vec()) != Some(key.public.to_vec())
@@ -101,7 +104,8 @@ impl ValidatorKey {
             path: path.to_owned(),
             source,
         };
-        let public = PublicKey::from_raw_ed25519(&self.public).ok_or(crate::consensus::ValidatorSetError::Key)?;
+        let public =
+            PublicKey::from_raw_ed25519(&self.public).ok_or(crate::consensus::ValidatorSetError::Key)?;
         let mut secret = self.signing.to_bytes().to_vec();
         secret.extend_from_slice(&self.public);
         let file = KeyFile {
@@ -132,7 +136,10 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(crate) fn base64_encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word = chunk
+            .iter()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..4 {
             if place <= chunk.len() {
                 let digit = (word >> (18 - 6 * place)) & 63;
@@ -168,7 +175,13 @@ mod tests {
 
     #[test]
     fn base64_agrees_with_rfc_4648() {
-        for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64_encode(plain.as_bytes()), text);
             assert_eq!(base64_decode(text).as_deref(), Some(plain.as_bytes()));
         }

@@ -91,7 +91,9 @@ impl Mempool {
     }
 
     fn check_room(&self, waiting: &Waiting, more: usize) -> Result<(), NodeError> {
-        if waiting.queue.len() >= self.limits.transactions || waiting.bytes.saturating_add(more) > self.limits.bytes {
+        if waiting.queue.len() >= self.limits.transactions
+            || waiting.bytes.saturating_add(more) > self.limits.bytes
+        {
             return Err(NodeError::MempoolFull {
                 transactions: waiting.queue.len(),
                 bytes: waiting.bytes,

@@ -2,6 +2,7 @@
 //! and now and then so that the clock of the ledger moves.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -108,11 +109,16 @@ impl<A: Application> DevEngine<A> {
         let thread = std::thread::Builder::new()
             .name("dev-engine".to_owned())
             .spawn(move || {
-                if let Err(error) = produce(chain, &worker, pace, now) {
-                    let _ = worker.failure.set(error.to_string());
-                    worker.signal().stop = true;
-                    failed();
-                }
+                // A node whose engine has died must not look alive.
+                let made = catch_unwind(AssertUnwindSafe(|| produce(chain, &worker, pace, now)));
+                let reason = match made {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "the block producer panicked".to_owned(),
+                };
+                let _ = worker.failure.set(reason);
+                worker.signal().stop = true;
+                failed();
             })
             .map_err(|error| NodeError::Encoding {
                 what: "engine thread",
@@ -133,7 +139,9 @@ fn produce<A: Application>(
 ) -> Result<(), NodeError> {
     // The header that proves a block's effect is the next one.
     let mut unproven = chain.height() == 0;
-    let mut last = Instant::now().checked_sub(pace.between_blocks).unwrap_or_else(Instant::now);
+    let mut last = Instant::now()
+        .checked_sub(pace.between_blocks)
+        .unwrap_or_else(Instant::now);
     loop {
         if !unproven {
             let (stop, _) = shared.wait(true, last + pace.idle);
@@ -184,9 +192,11 @@ impl<A: Application> Driver for DevEngine<A> {
 
     fn block(&self, height: u64) -> Result<Option<DecidedBlock>, NodeError> {
         let blocks = &self.shared.blocks;
-        let (Some(block), Some(commit), Some(validators)) =
-            (blocks.block(height)?, blocks.commit(height)?, blocks.validators(height)?)
-        else {
+        let (Some(block), Some(commit), Some(validators)) = (
+            blocks.block(height)?,
+            blocks.commit(height)?,
+            blocks.validators(height)?,
+        ) else {
             return Ok(None);
         };
         Ok(Some(DecidedBlock {
@@ -198,7 +208,9 @@ impl<A: Application> Driver for DevEngine<A> {
     }
 
     fn light_block(&self, height: u64) -> Result<Option<LightBlock>, NodeError> {
-        let Some(decided) = self.block(height)? else { return Ok(None) };
+        let Some(decided) = self.block(height)? else {
+            return Ok(None);
+        };
         let next = match self.shared.blocks.validators(height + 1)? {
             Some(next) => next,
             None => decided.validators.next(),
@@ -220,7 +232,10 @@ impl<A: Application> Driver for DevEngine<A> {
         Ok(Status {
             engine: "dev",
             height,
-            block_hash: block.as_ref().map(|b| b.header.hash().as_bytes().to_vec()).unwrap_or_default(),
+            block_hash: block
+                .as_ref()
+                .map(|b| b.header.hash().as_bytes().to_vec())
+                .unwrap_or_default(),
             time: block.map_or(self.shared.genesis_time, |b| b.header.time),
             mempool_txs,
             mempool_bytes,

@@ -70,7 +70,13 @@ impl From<NodeError> for Problem {
         if let NodeError::TxRefused { log, .. } = &error
             && let Ok(Value::Object(refusal)) = serde_json::from_str(log)
         {
-            let text = |name: &str| refusal.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |name: &str| {
+                refusal
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             return Self {
                 status,
                 code: text("code"),
@@ -115,5 +121,8 @@ pub(super) fn hex0x(bytes: impl AsRef<[u8]>) -> String {
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Problem {
-    Problem::not_found(format!("no such path: {}", uri.path()), "see docs/reference/node-api.md")
+    Problem::not_found(
+        format!("no such path: {}", uri.path()),
+        "see docs/reference/node-api.md",
+    )
 }

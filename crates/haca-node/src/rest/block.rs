@@ -20,12 +20,18 @@ fn parse(text: &str) -> Result<u64, Problem> {
 }
 
 fn no_block(height: u64) -> Problem {
-    Problem::not_found(format!("there is no block {height} yet"), "GET /v1/status says how high the chain is")
+    Problem::not_found(
+        format!("there is no block {height} yet"),
+        "GET /v1/status says how high the chain is",
+    )
 }
 
 /// Header, transactions, votes and validators, with everything needed to recompute the header hash and to check
 /// the votes.
-pub(super) async fn block(State(api): State<Arc<Api>>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn block(
+    State(api): State<Arc<Api>>,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let height = parse(&text)?;
     let json = blocking(api, move |api| {
         let decided = api.driver.block(height)?.ok_or_else(|| no_block(height))?;
@@ -102,7 +108,10 @@ fn block_json(decided: &DecidedBlock, index: Option<&BlockIndex>) -> Value {
 
 /// A point in time as protobuf carries it.
 fn timestamp(time: Option<&tendermint_proto::google::protobuf::Timestamp>) -> Value {
-    time.map_or(Value::Null, |time| json!({ "seconds": time.seconds, "nanos": time.nanos }))
+    time.map_or(
+        Value::Null,
+        |time| json!({ "seconds": time.seconds, "nanos": time.nanos }),
+    )
 }
 
 fn id_json(id: Option<&types::BlockId>) -> Value {

@@ -57,8 +57,13 @@ pub(super) async fn metrics(State(api): Handler) -> Result<Response, Problem> {
         let view = view(api)?;
         let state = Committed(&view);
         let clock = query::clock(&state)?;
-        let supplies: Vec<_> = query::assets(&state)?.into_iter().map(|(id, _, supply)| (id, supply)).collect();
-        Ok(api.metrics.render(&api.driver.status()?, clock.base_fee.0, &supplies))
+        let supplies: Vec<_> = query::assets(&state)?
+            .into_iter()
+            .map(|(id, _, supply)| (id, supply))
+            .collect();
+        Ok(api
+            .metrics
+            .render(&api.driver.status()?, clock.base_fee.0, &supplies))
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
@@ -92,7 +97,11 @@ pub(super) async fn status(State(api): Handler) -> Result<Json<Value>, Problem> 
 
 /// The exact bytes of the genesis document.
 pub(super) async fn genesis(State(api): Handler) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], api.genesis.bytes.clone()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        api.genesis.bytes.clone(),
+    )
+        .into_response()
 }
 
 #[derive(Deserialize)]
@@ -108,7 +117,10 @@ pub(super) async fn entry(
 ) -> Result<Json<Value>, Problem> {
     let key = hex::decode(text.trim_start_matches("0x")).map_err(|e| Problem::malformed("key", e))?;
     if key.is_empty() || key.len() > KEY_BYTES {
-        return Err(Problem::malformed("key", format!("{} bytes, expected 1 to {KEY_BYTES}", key.len())));
+        return Err(Problem::malformed(
+            "key",
+            format!("{} bytes, expected 1 to {KEY_BYTES}", key.len()),
+        ));
     }
     let json = blocking(api, move |api| {
         let view = view(api)?;
@@ -160,7 +172,10 @@ async fn record(api: Arc<Api>, key: Vec<u8>, what: String) -> Result<Json<Value>
     let json = blocking(api, move |api| {
         let view = view(api)?;
         let Some(value) = view.get(&key)? else {
-            return Err(Problem::not_found(what, "check the identifier, and that its transaction is in a block"));
+            return Err(Problem::not_found(
+                what,
+                "check the identifier, and that its transaction is in a block",
+            ));
         };
         decode(&key, &value)
     })
@@ -254,7 +269,11 @@ pub(super) async fn export(State(api): Handler) -> Result<Response, Problem> {
 /// The state as one JSON object with everything needed to recompute the supply.
 pub(crate) fn export_json(genesis: &crate::Genesis, view: &StateView) -> Result<Value, NodeError> {
     let entries = view.scan(b"", EXPORT_ENTRIES)?;
-    let state = haca_ledger::export(entries.iter().map(|(key, value)| (key.as_slice(), value.as_slice())));
+    let state = haca_ledger::export(
+        entries
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_slice())),
+    );
     let state = state.map_err(|error| NodeError::StoreCorrupt {
         what: error.to_string(),
     })?;

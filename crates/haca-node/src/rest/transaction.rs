@@ -28,7 +28,11 @@ pub(super) async fn submit(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let body = body.map_err(|rejection| {
         let status = rejection.status();
-        let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "tx.too_large" } else { "request.malformed" };
+        let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
+            "tx.too_large"
+        } else {
+            "request.malformed"
+        };
         let message = format!("{} (at most {} bytes)", rejection.body_text(), limit::TX_BYTES);
         Problem::new(status, code, message, "send one encoded transaction as the body")
     })?;
@@ -46,7 +50,8 @@ pub(super) async fn submit(
 }
 
 fn parse(text: &str) -> Result<TxHash, Problem> {
-    text.parse().map_err(|e| Problem::malformed("transaction hash", e))
+    text.parse()
+        .map_err(|e| Problem::malformed("transaction hash", e))
 }
 
 fn proven(api: &Api, height: u64) -> bool {
@@ -55,16 +60,21 @@ fn proven(api: &Api, height: u64) -> bool {
 
 fn locate(api: &Api, hash: TxHash) -> Result<TxLocation, Problem> {
     let location = api.app.store().tx_location(&hash.0)?;
-    location.filter(|location| proven(api, location.height)).ok_or_else(|| {
-        Problem::not_found(
-            format!("transaction {hash} is in no block"),
-            "it may still wait for one; ask again shortly, or send it again",
-        )
-    })
+    location
+        .filter(|location| proven(api, location.height))
+        .ok_or_else(|| {
+            Problem::not_found(
+                format!("transaction {hash} is in no block"),
+                "it may still wait for one; ask again shortly, or send it again",
+            )
+        })
 }
 
 /// What became of a transaction.
-pub(super) async fn outcome(State(api): State<Arc<Api>>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn outcome(
+    State(api): State<Arc<Api>>,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let hash = parse(&text)?;
     let json = blocking(api, move |api| {
         let location = locate(api, hash)?;
@@ -87,7 +97,10 @@ pub(super) async fn outcome(State(api): State<Arc<Api>>, Path(text): Path<String
 }
 
 /// The exact bytes of an included transaction.
-pub(super) async fn bytes(State(api): State<Arc<Api>>, Path(text): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn bytes(
+    State(api): State<Arc<Api>>,
+    Path(text): Path<String>,
+) -> Result<Response, Problem> {
     let hash = parse(&text)?;
     let bytes = blocking(api, move |api| {
         let location = locate(api, hash)?;
@@ -102,11 +115,16 @@ pub(super) async fn bytes(State(api): State<Arc<Api>>, Path(text): Path<String>)
 }
 
 /// A settled receipt with its path to the receipt root of its block.
-pub(super) async fn receipt(State(api): State<Arc<Api>>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn receipt(
+    State(api): State<Arc<Api>>,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let hash: ReceiptHash = text.parse().map_err(|e| Problem::malformed("receipt hash", e))?;
     let json = blocking(api, move |api| {
         let store = api.app.store();
-        let location = store.receipt_location(&hash.0)?.filter(|(height, _)| proven(api, *height));
+        let location = store
+            .receipt_location(&hash.0)?
+            .filter(|(height, _)| proven(api, *height));
         let Some((height, index)) = location else {
             return Err(Problem::not_found(
                 format!("receipt {hash} is not settled"),

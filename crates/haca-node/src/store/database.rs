@@ -1,6 +1,13 @@
 //! Opening a redb file with errors a person can act on.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{
+    cell::Cell,
+    fs,
+    io::ErrorKind,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    sync::Once,
+};
 
 use redb::{Database, DatabaseError, StorageError};
 
@@ -8,6 +15,9 @@ use crate::error::NodeError;
 
 /// Bytes of page cache per database.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// Bytes of a database's first page.
+const FIRST_PAGE_BYTES: u64 = 4096;
 
 /// Creates the directory of a node, and proves that it can be written.
 pub fn prepare_directory(path: &Path) -> Result<(), NodeError> {
@@ -21,42 +31,82 @@ pub fn prepare_directory(path: &Path) -> Result<(), NodeError> {
     fs::remove_file(&probe).map_err(unwritable)
 }
 
-/// Opens or creates a database file.
+/// Opens or creates a database file, and checks every page of an existing one.
 pub fn open(path: &Path) -> Result<Database, NodeError> {
     // A file cut below its first page would be taken for a new database.
     if let Ok(metadata) = fs::metadata(path)
-        && metadata.len() < 4096
+        && metadata.is_file()
+        && metadata.len() < FIRST_PAGE_BYTES
     {
         return Err(NodeError::StoreCorrupt {
             what: format!("{} is only {} bytes long", path.display(), metadata.len()),
         });
     }
-    let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-    opened.map_err(|error| match error {
+    let opened = quietly(|| {
+        let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        let intact = database.check_integrity()?;
+        Ok::<_, DatabaseError>((database, intact))
+    });
+    match opened {
+        Some(Ok((database, true))) => Ok(database),
+        Some(Ok((_, false))) => Err(NodeError::StoreCorrupt {
+            what: format!("pages of {} fail their checksums", path.display()),
+        }),
+        Some(Err(error)) => Err(describe(path, error)),
+        // redb trusts some lengths before it has checked them.
+        None => Err(NodeError::StoreCorrupt {
+            what: format!("{} cannot be read", path.display()),
+        }),
+    }
+}
+
+fn describe(path: &Path, error: DatabaseError) -> NodeError {
+    match error {
         DatabaseError::DatabaseAlreadyOpen => NodeError::StoreLocked {
             path: path.to_owned(),
         },
-        DatabaseError::Storage(StorageError::Io(source))
-            if matches!(
-                source.kind(),
-                ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::InvalidInput
-            ) =>
-        {
-            NodeError::StoreCorrupt {
-                what: format!("{} is not a database", path.display()),
+        DatabaseError::Storage(StorageError::Io(source)) => match source.kind() {
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::InvalidInput => {
+                NodeError::StoreCorrupt {
+                    what: format!("{} is not a database", path.display()),
+                }
             }
-        }
-        DatabaseError::Storage(StorageError::Io(source)) => NodeError::DataDirectory {
-            path: path.to_owned(),
-            source,
+            _ => NodeError::DataDirectory {
+                path: path.to_owned(),
+                source,
+            },
         },
         DatabaseError::Storage(StorageError::Corrupted(what)) => NodeError::StoreCorrupt {
             what: format!("{}: {what}", path.display()),
         },
-        DatabaseError::UpgradeRequired(found) => NodeError::StoreFormat {
-            found: found.into(),
-            expected: 3,
+        DatabaseError::RepairAborted => NodeError::StoreCorrupt {
+            what: format!("{} cannot be repaired", path.display()),
+        },
+        // The version byte stands in the first page, with nothing to vouch for it.
+        DatabaseError::UpgradeRequired(found) => NodeError::StoreCorrupt {
+            what: format!("{} claims file format {found}", path.display()),
         },
         other => NodeError::from(other),
-    })
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`; `None` if it panics. The panic is not printed: it is reported as damage.
+fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                print(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    done.ok()
 }

@@ -12,7 +12,8 @@ const BLOCKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::ne
 /// Transaction hash to height and position (big-endian).
 const TXS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("tx_index");
 /// Receipt hash to height and position (big-endian).
-const RECEIPTS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("receipt_index");
+const RECEIPTS: TableDefinition<'static, &'static [u8], &'static [u8]> =
+    TableDefinition::new("receipt_index");
 
 /// Where a transaction was executed, and with what result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +121,12 @@ pub(super) fn insert(write: &WriteTransaction, height: u64, index: &BlockIndex) 
     for (position, (hash, _)) in index.settled.iter().enumerate() {
         receipts.insert(hash.as_slice(), location(height, position).as_slice())?;
     }
-    let (hashes, records) = index.settled.iter().cloned().map(|(h, r)| (h.to_vec(), r)).unzip();
+    let (hashes, records) = index
+        .settled
+        .iter()
+        .cloned()
+        .map(|(h, r)| (h.to_vec(), r))
+        .unzip();
     let encoded = BlockIndexProto {
         txs: index.txs.iter().map(|hash| hash.to_vec()).collect(),
         results: encode_results(&index.results),
@@ -158,7 +164,9 @@ pub(super) fn tx_location(read: &ReadTransaction, hash: &[u8; 32]) -> Result<Opt
         .open_table(TXS)?
         .get(hash.as_slice())?
         .and_then(|row| parse_location(row.value()));
-    let Some((height, index)) = row else { return Ok(None) };
+    let Some((height, index)) = row else {
+        return Ok(None);
+    };
     let block = block_index(read, height)?;
     let result = block.and_then(|block| block.results.into_iter().nth(index as usize));
     Ok(result.map(|result| TxLocation {
@@ -168,7 +176,10 @@ pub(super) fn tx_location(read: &ReadTransaction, hash: &[u8; 32]) -> Result<Opt
     }))
 }
 
-pub(super) fn receipt_location(read: &ReadTransaction, hash: &[u8; 32]) -> Result<Option<(u64, u32)>, NodeError> {
+pub(super) fn receipt_location(
+    read: &ReadTransaction,
+    hash: &[u8; 32],
+) -> Result<Option<(u64, u32)>, NodeError> {
     let row = read.open_table(RECEIPTS)?.get(hash.as_slice())?;
     Ok(row.and_then(|row| parse_location(row.value())))
 }

@@ -90,7 +90,10 @@ impl TreeReader for Tables {
 
     fn get_value_option(&self, max: Version, key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
         let (first, last) = (value_key(&key, 0), value_key(&key, max));
-        let newest = self.values.range::<&[u8]>(first.as_slice()..=last.as_slice())?.next_back();
+        let newest = self
+            .values
+            .range::<&[u8]>(first.as_slice()..=last.as_slice())?
+            .next_back();
         let Some(row) = newest else { return Ok(None) };
         Ok(match row?.1.value().split_first() {
             Some((1, value)) => Some(value.to_vec()),
@@ -105,7 +108,10 @@ impl TreeReader for Tables {
 
 impl HasPreimage for Tables {
     fn preimage(&self, key: KeyHash) -> anyhow::Result<Option<Vec<u8>>> {
-        Ok(self.preimages.get(key.0.as_slice())?.map(|key| key.value().to_vec()))
+        Ok(self
+            .preimages
+            .get(key.0.as_slice())?
+            .map(|key| key.value().to_vec()))
     }
 }
 
@@ -207,22 +213,25 @@ pub(super) fn prune(write: &WriteTransaction, horizon: Version) -> Result<(), No
     }
     let mut values = write.open_table(VALUES)?;
     let mut preimages = write.open_table(PREIMAGES)?;
-    let state = write.open_table(STATE)?;
     let mut stale_values = write.open_table(STALE_VALUES)?;
     for row in stale_values.extract_from_if::<&[u8], _>(..end.as_slice(), |_, ()| true)? {
         let row = row?;
         let key = row.0.value().get(8..).unwrap_or_default();
-        let Some(value) = values.remove(key)?.map(|value| value.value().to_vec()) else {
+        if values.remove(key)?.is_none() {
             continue;
-        };
-        // A removal leaves the key's preimage without use, unless the key has come back.
-        if value == [0] {
-            let hash = key.get(..32).unwrap_or_default();
-            let preimage = preimages.get(hash)?.map(|key| key.value().to_vec());
-            if let Some(preimage) = preimage
-                && state.get(preimage.as_slice())?.is_none()
-            {
-                preimages.remove(hash)?;
+        }
+        // Kept versions may still hold a leaf of a key that is gone now: its preimage leaves with its last value.
+        if let Some(hash) = key.first_chunk::<32>() {
+            let (first, last) = (
+                value_key(&KeyHash(*hash), 0),
+                value_key(&KeyHash(*hash), Version::MAX),
+            );
+            let unused = values
+                .range::<&[u8]>(first.as_slice()..=last.as_slice())?
+                .next()
+                .is_none();
+            if unused {
+                preimages.remove(hash.as_slice())?;
             }
         }
     }

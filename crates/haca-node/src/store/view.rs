@@ -14,6 +14,9 @@ use crate::{
     error::NodeError,
 };
 
+/// A key of the state with its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// The state as it was committed, unaffected by later blocks.
 #[derive(Debug)]
 pub struct StateView {
@@ -42,7 +45,7 @@ impl StateView {
     }
 
     /// Current keys and values under a prefix, in key order, at most `limit` of them.
-    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, NodeError> {
+    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, NodeError> {
         let mut found = Vec::new();
         for row in self.tables.state.range::<&[u8]>(prefix..)? {
             let (key, value) = row?;
@@ -56,7 +59,9 @@ impl StateView {
 
     /// Oldest height that proofs can be made for.
     pub const fn oldest(&self) -> u64 {
-        self.tip.height.saturating_sub(self.keep_versions.saturating_sub(1))
+        self.tip
+            .height
+            .saturating_sub(self.keep_versions.saturating_sub(1))
     }
 
     /// Value or absence of a key at a kept height, with its ICS-23 proof.
@@ -86,7 +91,10 @@ impl StateView {
 
     /// Root of the tree at a height.
     pub(super) fn root(&self, height: u64) -> Result<AppHash, NodeError> {
-        let root = self.tree().get_root_hash(height).map_err(|error| damaged(&error))?;
+        let root = self
+            .tree()
+            .get_root_hash(height)
+            .map_err(|error| damaged(&error))?;
         Ok(root.0)
     }
 

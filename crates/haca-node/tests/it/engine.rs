@@ -22,7 +22,9 @@ use super::kv::Kv;
 const START: i64 = 1_790_000_000;
 
 pub(crate) fn network(validators: u8) -> (Genesis, Vec<ValidatorKey>) {
-    let keys: Vec<ValidatorKey> = (1..=validators).map(|i| ValidatorKey::from_secret([i; 32])).collect();
+    let keys: Vec<ValidatorKey> = (1..=validators)
+        .map(|i| ValidatorKey::from_secret([i; 32]))
+        .collect();
     let public: Vec<[u8; 32]> = keys.iter().map(ValidatorKey::public).collect();
     let bytes = document("haca-test-1", time(0), &public, &serde_json::json!({})).unwrap();
     (Genesis::parse(bytes).unwrap(), keys)
@@ -53,7 +55,9 @@ fn verifier_block(block: LightBlock) -> VerifierBlock {
 fn light_blocks(chain: Chain<Kv>, app: Arc<Kv>, genesis: &Genesis) -> Vec<VerifierBlock> {
     let height = chain.height();
     let engine = start(chain, app, genesis);
-    let blocks = (1..=height).map(|h| verifier_block(engine.light_block(h).unwrap().unwrap())).collect();
+    let blocks = (1..=height)
+        .map(|h| verifier_block(engine.light_block(h).unwrap().unwrap()))
+        .collect();
     engine.stop();
     blocks
 }
@@ -63,20 +67,44 @@ fn start(chain: Chain<Kv>, app: Arc<Kv>, genesis: &Genesis) -> DevEngine<Kv> {
         between_blocks: Duration::ZERO,
         idle: Duration::from_secs(3600),
     };
-    DevEngine::start(chain, app, genesis, MempoolLimits::default(), pace, || time(7), || ()).unwrap()
+    DevEngine::start(
+        chain,
+        app,
+        genesis,
+        MempoolLimits::default(),
+        pace,
+        || time(7),
+        || (),
+    )
+    .unwrap()
+}
+
+/// Every header follows from the one before, and the last from the first.
+pub(crate) fn assert_light_client_accepts(blocks: Vec<LightBlock>) {
+    let blocks: Vec<VerifierBlock> = blocks.into_iter().map(verifier_block).collect();
+    for pair in blocks.windows(2) {
+        assert_eq!(verdict(&pair[1], &pair[0]), Verdict::Success);
+    }
+    assert_eq!(verdict(&blocks[blocks.len() - 1], &blocks[0]), Verdict::Success);
 }
 
 fn verdict(untrusted: &VerifierBlock, trusted: &VerifierBlock) -> Verdict {
+    // Blocks of a real network carry the time of the test's run.
+    let newest = untrusted
+        .signed_header
+        .header
+        .time
+        .max(trusted.signed_header.header.time);
     let options = Options {
         trust_threshold: TrustThreshold::ONE_THIRD,
-        trusting_period: Duration::from_secs(86_400),
+        trusting_period: Duration::from_secs(10 * 365 * 86_400),
         clock_drift: Duration::from_secs(5),
     };
     ProdVerifier::default().verify_update_header(
         untrusted.as_untrusted_state(),
         trusted.as_trusted_state(),
         &options,
-        time(3600),
+        (newest + Duration::from_secs(1)).unwrap(),
     )
 }
 
@@ -152,12 +180,18 @@ fn restart_continues_at_the_same_height_and_hash() {
     let directory = tempfile::tempdir().unwrap();
     let (mut chain, app, _) = open(directory.path(), 4);
     chain.make_block(vec![b"a=1".to_vec()], time(1)).unwrap();
-    chain.make_block(vec![b"b=2".to_vec(), b"fail=".to_vec()], time(2)).unwrap();
+    chain
+        .make_block(vec![b"b=2".to_vec(), b"fail=".to_vec()], time(2))
+        .unwrap();
     let (height, hash) = (chain.height(), chain.app_hash());
     drop((chain, app));
     let (mut chain, app, _) = open(directory.path(), 4);
     assert_eq!((chain.height(), chain.app_hash()), (height, hash));
-    assert_eq!(app.executed.load(Ordering::SeqCst), 0, "nothing is executed twice");
+    assert_eq!(
+        app.executed.load(Ordering::SeqCst),
+        0,
+        "nothing is executed twice"
+    );
     chain.make_block(vec![], time(3)).unwrap();
     let header = chain.store().block(3).unwrap().unwrap().header;
     assert_eq!(header.app_hash.as_bytes(), hash);
@@ -168,7 +202,9 @@ fn lost_state_store_is_rebuilt_from_the_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let (mut chain, app, _) = open(directory.path(), 4);
     for second in 1..6 {
-        chain.make_block(vec![format!("k{second}=v").into_bytes()], time(second)).unwrap();
+        chain
+            .make_block(vec![format!("k{second}=v").into_bytes()], time(second))
+            .unwrap();
     }
     let (height, hash) = (chain.height(), chain.app_hash());
     drop((chain, app));
@@ -198,7 +234,10 @@ fn each_transaction_is_followed_by_a_block_that_proves_it() {
     let (chain, app, genesis) = open(directory.path(), 4);
     let engine = start(chain, Arc::clone(&app), &genesis);
     let hash = engine.submit_tx(b"key=value".to_vec()).unwrap();
-    assert!(matches!(engine.submit_tx(b"bad".to_vec()), Err(NodeError::TxRefused { code: 1, .. })));
+    assert!(matches!(
+        engine.submit_tx(b"bad".to_vec()),
+        Err(NodeError::TxRefused { code: 1, .. })
+    ));
     let location = wait(|| app.store.tx_location(&hash.0).unwrap());
     let proving = wait(|| engine.block(location.height + 1).unwrap());
     engine.stop();
@@ -211,10 +250,18 @@ fn each_transaction_is_followed_by_a_block_that_proves_it() {
     let proof = prost_ics23::Message::decode(proven.proof.as_slice()).unwrap();
     let value = proven.value.unwrap();
     assert!(ics23::verify_membership::<ics23::HostFunctionsManager>(
-        &proof, &jmt::ics23_spec(), &root, b"key", &value
+        &proof,
+        &jmt::ics23_spec(),
+        &root,
+        b"key",
+        &value
     ));
     assert!(!ics23::verify_membership::<ics23::HostFunctionsManager>(
-        &proof, &jmt::ics23_spec(), &root, b"key", b"other"
+        &proof,
+        &jmt::ics23_spec(),
+        &root,
+        b"key",
+        b"other"
     ));
 }
 
@@ -225,7 +272,10 @@ pub(crate) fn wait<T>(mut poll: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = poll() {
             return found;
         }
-        assert!(std::time::Instant::now() < deadline, "nothing happened within a minute");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "nothing happened within a minute"
+        );
         std::thread::yield_now();
     }
 }

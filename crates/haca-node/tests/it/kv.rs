@@ -43,7 +43,10 @@ impl Kv {
 
 impl Application for Kv {
     fn info(&self) -> Result<Info, NodeError> {
-        let (height, app_hash) = self.store.tip().map_or((0, [0; 32]), |tip| (tip.height, tip.app_hash));
+        let (height, app_hash) = self
+            .store
+            .tip()
+            .map_or((0, [0; 32]), |tip| (tip.height, tip.app_hash));
         Ok(Info {
             height,
             app_hash,
@@ -55,7 +58,9 @@ impl Application for Kv {
         if let Some(tip) = self.store.tip() {
             return Ok(tip.app_hash);
         }
-        let staged = self.store.stage(0, vec![(b"genesis".to_vec(), Some(b"kv".to_vec()))])?;
+        let staged = self
+            .store
+            .stage(0, vec![(b"genesis".to_vec(), Some(b"kv".to_vec()))])?;
         Ok(self.store.commit(staged, &BlockIndex::default())?.app_hash)
     }
 
@@ -68,7 +73,12 @@ impl Application for Kv {
         })
     }
 
-    fn prepare_proposal(&self, _: BlockPosition, txs: Vec<Vec<u8>>, _: usize) -> Result<Vec<Vec<u8>>, NodeError> {
+    fn prepare_proposal(
+        &self,
+        _: BlockPosition,
+        txs: Vec<Vec<u8>>,
+        _: usize,
+    ) -> Result<Vec<Vec<u8>>, NodeError> {
         Ok(txs)
     }
 

@@ -1,6 +1,12 @@
 //! Integration tests of the full node.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod abci;
+mod cometbft;
+mod crash;
 mod engine;
 mod kv;
+mod ledger;
+mod rest;
+mod store;
 mod vectors;

@@ -6,7 +6,8 @@ use haca_node::{
     Genesis,
     application::TxResult,
     consensus::{
-        ValidatorSet, block_bytes, block_id, commit_hash, data_hash, evidence_hash, median_time, params_hash, results_hash,
+        ValidatorSet, block_bytes, block_id, commit_hash, data_hash, evidence_hash, median_time, params_hash,
+        results_hash,
     },
 };
 use serde_json::Value;
@@ -30,13 +31,17 @@ fn genesis() -> Genesis {
 }
 
 fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
+    value
+        .as_u64()
+        .unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
 fn vectors() -> Vec<Vector> {
     let mut found = Vec::new();
     for height in 1.. {
-        let Ok(text) = fs::read(directory().join(format!("block-{height:02}.json"))) else { break };
+        let Ok(text) = fs::read(directory().join(format!("block-{height:02}.json"))) else {
+            break;
+        };
         let json: Value = serde_json::from_slice(&text).unwrap();
         let results = json["results"].as_array().unwrap().iter().map(|result| TxResult {
             code: u32::try_from(number(&result["code"])).unwrap(),
@@ -61,7 +66,10 @@ fn vectors() -> Vec<Vector> {
 #[test]
 fn vectors_cover_empty_single_many_and_multipart_blocks() {
     let sizes: Vec<usize> = vectors().iter().map(|v| v.block.data.len()).collect();
-    assert!(sizes.contains(&0) && sizes.contains(&1) && sizes.iter().any(|n| *n > 3), "{sizes:?}");
+    assert!(
+        sizes.contains(&0) && sizes.contains(&1) && sizes.iter().any(|n| *n > 3),
+        "{sizes:?}"
+    );
     assert!(vectors().iter().any(|v| v.id.part_set_header.total > 1));
 }
 
@@ -73,7 +81,8 @@ fn header_and_part_set_hashes_equal_cometbft() {
         assert_eq!(block_id(&vector.block).unwrap(), vector.id, "height {height}");
         assert_eq!(vector.commit.block_id, vector.id, "height {height}");
         let bytes = block_bytes(&vector.block);
-        let again = <Block as tendermint_proto::Protobuf<tendermint_proto::v0_38::types::Block>>::decode(&bytes[..]);
+        let again =
+            <Block as tendermint_proto::Protobuf<tendermint_proto::v0_38::types::Block>>::decode(&bytes[..]);
         assert_eq!(again.unwrap(), vector.block, "height {height}");
     }
 }
@@ -87,7 +96,10 @@ fn content_hashes_equal_cometbft() {
         let sha = |bytes| Some(Hash::Sha256(bytes));
         assert_eq!(sha(data_hash(&vector.block.data)), header.data_hash);
         assert_eq!(sha(results_hash(&last_results)), header.last_results_hash);
-        assert_eq!(sha(commit_hash(vector.block.last_commit.as_ref())), header.last_commit_hash);
+        assert_eq!(
+            sha(commit_hash(vector.block.last_commit.as_ref())),
+            header.last_commit_hash
+        );
         assert_eq!(sha(evidence_hash(&vector.block.evidence)), header.evidence_hash);
         assert_eq!(
             Hash::Sha256(params_hash(genesis.max_block_bytes, genesis.max_block_gas)),
@@ -102,16 +114,24 @@ fn validators_rotate_as_in_cometbft() {
     let mut set: ValidatorSet = genesis().validators;
     let mut proposers = std::collections::BTreeSet::new();
     for vector in vectors() {
-        let theirs: Vec<(String, u64, i64)> = vector.validators.as_array().unwrap().iter().map(|v| {
-            (
-                v["address"].as_str().unwrap().to_owned(),
-                number(&v["voting_power"]),
-                v["proposer_priority"].as_str().unwrap().parse().unwrap(),
-            )
-        }).collect();
-        let ours: Vec<(String, u64, i64)> = set.validators().iter().map(|v| {
-            (v.address.to_string(), u64::try_from(v.power).unwrap(), v.priority)
-        }).collect();
+        let theirs: Vec<(String, u64, i64)> = vector
+            .validators
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| {
+                (
+                    v["address"].as_str().unwrap().to_owned(),
+                    number(&v["voting_power"]),
+                    v["proposer_priority"].as_str().unwrap().parse().unwrap(),
+                )
+            })
+            .collect();
+        let ours: Vec<(String, u64, i64)> = set
+            .validators()
+            .iter()
+            .map(|v| (v.address.to_string(), u64::try_from(v.power).unwrap(), v.priority))
+            .collect();
         assert_eq!(ours, theirs, "height {}", vector.header.height);
         assert_eq!(set.hash(), vector.header.validators_hash);
         assert_eq!(set.next().hash(), vector.header.next_validators_hash);

@@ -1,0 +1,231 @@
+//! The HTTP API of a node in this process.
+
+use std::time::Duration;
+
+use haca_node::{
+    NodeError,
+    engine::Pace,
+    node::{Node, NodeConfig, NodeHandle},
+};
+use serde_json::Value;
+
+use super::{
+    engine::wait,
+    ledger::{NoEvidence, holder, network, transfer},
+};
+
+struct Running {
+    _directory: tempfile::TempDir,
+    genesis: haca_node::Genesis,
+    node: NodeHandle,
+}
+
+fn config(home: &std::path::Path) -> NodeConfig {
+    NodeConfig {
+        listen: "127.0.0.1:0".to_owned(),
+        pace: Pace {
+            between_blocks: Duration::ZERO,
+            idle: Duration::from_secs(3600),
+        },
+        ..NodeConfig::new(home)
+    }
+}
+
+fn start() -> Running {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = network(directory.path(), 4);
+    let node = Node::start(&config(directory.path()), Box::new(NoEvidence)).unwrap();
+    let running = Running {
+        _directory: directory,
+        genesis,
+        node,
+    };
+    wait(|| (running.get("/health").0 == 200).then_some(()));
+    running
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into()
+}
+
+impl Running {
+    fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
+        let mut answer = agent().get(format!("{}{path}", self.node.url())).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_vec().unwrap())
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        let (status, body) = self.bytes(path);
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    fn submit(&self, body: &[u8]) -> (u16, Value) {
+        let mut answer = agent()
+            .post(format!("{}/v1/tx", self.node.url()))
+            .send(body)
+            .unwrap();
+        let body = answer.body_mut().read_to_vec().unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(&body).unwrap())
+    }
+}
+
+fn error_code(answer: &(u16, Value)) -> (u16, &str) {
+    let error = &answer.1["error"];
+    for part in ["message", "hint"] {
+        assert!(!error[part].as_str().unwrap().is_empty(), "{answer:?}");
+    }
+    (answer.0, error["code"].as_str().unwrap())
+}
+
+#[test]
+fn a_transfer_goes_in_and_is_found_proven_exported_and_counted() {
+    let running = start();
+    let tx = transfer(&running.genesis, 1, 5, 100);
+    let (status, answer) = running.submit(&tx);
+    assert_eq!(status, 202, "{answer}");
+    let hash = answer["tx_hash"].as_str().unwrap().to_owned();
+    let found = wait(|| Some(running.get(&format!("/v1/tx/{hash}"))).filter(|(status, _)| *status == 200)).1;
+    assert_eq!(found["code"], 0, "{found}");
+    let burned: u128 = found["burned"].as_str().unwrap().parse().unwrap();
+    assert!(burned > 0);
+
+    assert_eq!(running.bytes(&format!("/v1/tx/{hash}/bytes")).1, tx);
+    assert_eq!(running.submit(&tx).0, 200, "sending it again is harmless");
+    let receiver = running
+        .get("/v1/accounts/0x0909090909090909090909090909090909090909")
+        .1;
+    assert_eq!(receiver["balances"][0]["amount"], "5");
+    let supply = running.get("/v1/supply").1;
+    assert_eq!(supply["assets"][0]["burned"], burned.to_string());
+
+    let height = found["height"].as_u64().unwrap();
+    let key = hex::encode(haca_wire::state::key::supply(haca_wire::AssetId::OPG));
+    let proven = running.get(&format!("/v1/state/{key}?height={height}")).1;
+    let header = running.get(&format!("/v1/block/{}", height + 1)).1;
+    let root = hex::decode(header["header"]["app_hash"].as_str().unwrap()).unwrap();
+    let proof = hex::decode(proven["proof"].as_str().unwrap()).unwrap();
+    let proof: ics23::CommitmentProof = prost_ics23::Message::decode(proof.as_slice()).unwrap();
+    let value = hex::decode(proven["value"].as_str().unwrap()).unwrap();
+    let key = hex::decode(key).unwrap();
+    let spec = jmt::ics23_spec();
+    assert!(ics23::verify_membership::<ics23::HostFunctionsManager>(
+        &proof, &spec, &root, &key, &value
+    ));
+
+    let export = running.get("/v1/export").1;
+    assert_eq!(export["genesis_hash"], running.genesis.hash().to_string());
+    assert_eq!(export["state"]["supplies"][0]["burned"], burned.to_string());
+    let metrics = String::from_utf8(running.bytes("/metrics").1).unwrap();
+    assert!(
+        metrics.contains("haca_transactions_total{code=\"0\"} 1\n"),
+        "{metrics}"
+    );
+    assert!(metrics.contains(&format!("haca_burned_total{{asset=\"0\"}} {burned}\n")));
+    assert_eq!(running.bytes("/v1/genesis").1, running.genesis.bytes);
+    let light = running.get(&format!("/v1/light_block/{height}")).1;
+    assert!(light["signed_header"].as_str().unwrap().len() > 400);
+}
+
+#[test]
+fn bad_requests_get_a_code_and_a_hint() {
+    let running = start();
+    let get = |path: &str| running.get(path);
+    assert_eq!(error_code(&get("/v1/tx/zz")), (400, "request.malformed"));
+    assert_eq!(
+        error_code(&get(&format!("/v1/tx/{}", "00".repeat(32)))),
+        (404, "request.not_found")
+    );
+    assert_eq!(
+        error_code(&get(&format!("/v1/receipts/{}", "00".repeat(32)))),
+        (404, "request.not_found")
+    );
+    assert_eq!(error_code(&get("/v1/block/0")), (404, "request.not_found"));
+    assert_eq!(error_code(&get("/v1/block/99")), (404, "request.not_found"));
+    assert_eq!(error_code(&get("/v1/block/x")), (400, "request.malformed"));
+    assert_eq!(error_code(&get("/v1/state/xyz")), (400, "request.malformed"));
+    assert_eq!(
+        error_code(&get(&format!("/v1/state/{}", "00".repeat(300)))),
+        (400, "request.malformed")
+    );
+    assert_eq!(
+        error_code(&get("/v1/state/00?height=99")),
+        (404, "node.height_unavailable")
+    );
+    assert_eq!(error_code(&get("/v1/models/0x12")), (400, "request.malformed"));
+    assert_eq!(
+        error_code(&get("/v1/nodes/0x1111111111111111111111111111111111111111")),
+        (404, "request.not_found")
+    );
+    assert_eq!(error_code(&get("/no/such/path")), (404, "request.not_found"));
+}
+
+#[test]
+fn bad_transactions_are_refused_and_lose_nothing() {
+    let running = start();
+    let before = running.get(&format!("/v1/accounts/{}", holder().address())).1["balances"].clone();
+    assert_eq!(error_code(&running.submit(b"")), (422, "ledger.malformed"));
+    assert_eq!(
+        error_code(&running.submit(&vec![0; (1 << 20) + 2])),
+        (413, "tx.too_large")
+    );
+    let good = transfer(&running.genesis, 1, 5, 100);
+    // Every byte of a signed transaction matters: no flipped one is admitted under the same account.
+    for at in (0..good.len()).step_by(7) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        let answer = running.submit(&bad);
+        assert_eq!(answer.0, 422, "byte {at}: {answer:?}");
+        error_code(&answer);
+    }
+    let too_much = transfer(&running.genesis, 2, u128::MAX, 100);
+    assert_eq!(running.submit(&too_much).0, 422);
+    let expired = transfer(&running.genesis, 3, 1, 0);
+    assert_eq!(running.submit(&expired).0, 422);
+    let after = running.get(&format!("/v1/accounts/{}", holder().address())).1["balances"].clone();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn restart_keeps_height_and_transactions() {
+    let running = start();
+    let tx = transfer(&running.genesis, 1, 5, 100);
+    let hash = running.submit(&tx).1["tx_hash"].as_str().unwrap().to_owned();
+    wait(|| (running.get(&format!("/v1/tx/{hash}")).0 == 200).then_some(()));
+    let status = running.get("/v1/status").1;
+    let Running {
+        _directory: directory,
+        genesis,
+        node,
+    } = running;
+    node.shutdown();
+    let node = Node::start(&config(directory.path()), Box::new(NoEvidence)).unwrap();
+    let running = Running {
+        _directory: directory,
+        genesis,
+        node,
+    };
+    let again = running.get("/v1/status").1;
+    for field in ["height", "block_hash", "app_hash"] {
+        assert_eq!(status[field], again[field], "{field}");
+    }
+    assert_eq!(running.get(&format!("/v1/tx/{hash}")).0, 200);
+}
+
+#[test]
+fn start_errors_name_their_cause() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = Node::start(&config(directory.path()), Box::new(NoEvidence)).unwrap_err();
+    assert!(matches!(missing, NodeError::Read { .. }));
+    network(directory.path(), 4);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = config(directory.path());
+    config.listen = taken.local_addr().unwrap().to_string();
+    let port = Node::start(&config, Box::new(NoEvidence)).unwrap_err();
+    assert!(matches!(port, NodeError::PortInUse { .. }), "{port}");
+    config.listen = "not an address".to_owned();
+    let listen = Node::start(&config, Box::new(NoEvidence)).unwrap_err();
+    assert!(matches!(listen, NodeError::Listen { .. }), "{listen}");
+}

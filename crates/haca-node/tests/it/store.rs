@@ -1,0 +1,214 @@
+//! The store against a plain map: values, proofs of presence and absence, pruning, damage.
+
+use std::{collections::BTreeMap, path::Path};
+
+use haca_node::{
+    NodeError,
+    store::{BlockIndex, Store, Write},
+};
+use haca_wire::GenesisHash;
+use proptest::prelude::*;
+
+const GENESIS: GenesisHash = GenesisHash([3; 32]);
+
+fn open(directory: &Path, keep: u64) -> Result<Store, NodeError> {
+    Store::open(&directory.join("state.redb"), GENESIS, keep)
+}
+
+fn commit(store: &Store, height: u64, writes: Vec<Write>) -> [u8; 32] {
+    let staged = store.stage(height, writes).unwrap();
+    store.commit(staged, &BlockIndex::default()).unwrap().app_hash
+}
+
+fn set(key: &[u8], value: &[u8]) -> Write {
+    (key.to_vec(), Some(value.to_vec()))
+}
+
+fn proves(root: &[u8; 32], store: &Store, key: &[u8], height: u64, expected: Option<&Vec<u8>>) -> bool {
+    let proven = store.view().unwrap().prove(key, height).unwrap();
+    let proof: ics23::CommitmentProof = prost_ics23::Message::decode(proven.proof.as_slice()).unwrap();
+    let (spec, root) = (jmt::ics23_spec(), root.to_vec());
+    if proven.value.as_ref() != expected {
+        return false;
+    }
+    match expected {
+        Some(value) => {
+            ics23::verify_membership::<ics23::HostFunctionsManager>(&proof, &spec, &root, key, value)
+        }
+        None => ics23::verify_non_membership::<ics23::HostFunctionsManager>(&proof, &spec, &root, key),
+    }
+}
+
+fn blocks() -> impl Strategy<Value = Vec<BTreeMap<u8, Option<u8>>>> {
+    let writes =
+        proptest::collection::btree_map(0..24_u8, proptest::option::weighted(0.7, any::<u8>()), 0..8);
+    proptest::collection::vec(writes, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_kept_version_is_proven_and_pruning_leaves_no_waste(blocks in blocks(), keep in 1..6_u64) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path(), keep).unwrap();
+        let mut state: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::from([(b"genesis".to_vec(), vec![1])]);
+        let mut history = vec![(commit(&store, 0, vec![set(b"genesis", &[1])]), state.clone())];
+        for (height, block) in (1_u64..).zip(blocks) {
+            let mut writes = Vec::new();
+            for (key, value) in block {
+                let (key, value) = (format!("key/{key}").into_bytes(), value.map(|v| vec![v]));
+                match &value {
+                    Some(value) => state.insert(key.clone(), value.clone()),
+                    None => state.remove(&key),
+                };
+                writes.push((key, value));
+            }
+            history.push((commit(&store, height, writes), state.clone()));
+        }
+        let tip = history.len() as u64 - 1;
+        let oldest = tip.saturating_sub(keep - 1);
+        for (height, (root, state)) in (0_u64..).zip(&history) {
+            if height < oldest {
+                let refused = store.view().unwrap().prove(b"genesis", height);
+                let out_of_range = matches!(refused, Err(NodeError::HeightUnavailable { .. }));
+                prop_assert!(out_of_range);
+                continue;
+            }
+            for key in 0..24_u8 {
+                let key = format!("key/{key}").into_bytes();
+                prop_assert!(proves(root, &store, &key, height, state.get(&key)), "height {height}");
+            }
+        }
+        // Empty blocks push every superseded version over the horizon; what is left is one version of the state.
+        for height in tip + 1..=tip + keep + 1 {
+            commit(&store, height, Vec::new());
+        }
+        let view = store.view().unwrap();
+        let current: BTreeMap<_, _> = view.scan(b"", 1000).unwrap().into_iter().collect();
+        prop_assert_eq!(&current, &state);
+        let [_, values, preimages, entries, _, stale_values] = store.row_counts().unwrap();
+        prop_assert_eq!((values, preimages, entries), (state.len() as u64, state.len() as u64, state.len() as u64));
+        prop_assert_eq!(stale_values, 0);
+        // A fresh tree of the same entries has the same root, and no more nodes than the pruned one keeps per version.
+        drop(store);
+        let other = tempfile::tempdir().unwrap();
+        let fresh = open(other.path(), keep).unwrap();
+        let root = commit(&fresh, 0, state.iter().map(|(k, v)| set(k, v)).collect());
+        prop_assert_eq!(root, history[tip as usize].0);
+    }
+}
+
+#[test]
+fn a_thousand_blocks_on_the_same_keys_keep_the_store_small() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 10).unwrap();
+    commit(&store, 0, (0..50_u8).map(|k| set(&[b'k', k], &[0])).collect());
+    let mut sizes = Vec::new();
+    for height in 1..=300_u64 {
+        commit(
+            &store,
+            height,
+            (0..50_u8)
+                .map(|k| set(&[b'k', k], &height.to_be_bytes()))
+                .collect(),
+        );
+        if height == 100 || height == 300 {
+            sizes.push(store.row_counts().unwrap());
+        }
+    }
+    assert_eq!(sizes[0], sizes[1], "rows after 100 and after 300 blocks");
+    let [nodes, values, ..] = sizes[1];
+    assert!(
+        values <= 11 * 50 && nodes <= 11 * 50 * 4,
+        "{nodes} nodes, {values} values"
+    );
+}
+
+#[test]
+fn a_key_removed_twice_is_proven_as_long_as_its_versions_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 4).unwrap();
+    let remove = || vec![(b"key".to_vec(), None)];
+    commit(&store, 0, vec![set(b"genesis", b"1")]);
+    commit(&store, 1, remove());
+    let root = commit(&store, 2, vec![set(b"key", b"2")]);
+    for height in 3..5 {
+        commit(&store, height, Vec::new());
+    }
+    commit(&store, 5, remove());
+    assert!(proves(&root, &store, b"key", 2, Some(&b"2".to_vec())));
+    assert!(proves(&root, &store, b"other", 2, None));
+}
+
+#[test]
+fn only_the_next_height_can_be_staged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 10).unwrap();
+    assert!(matches!(
+        store.stage(1, Vec::new()),
+        Err(NodeError::OutOfOrder { expected: 0, .. })
+    ));
+    commit(&store, 0, vec![set(b"a", b"1")]);
+    assert!(matches!(
+        store.stage(0, Vec::new()),
+        Err(NodeError::OutOfOrder { expected: 1, .. })
+    ));
+    assert!(matches!(
+        store.stage(2, Vec::new()),
+        Err(NodeError::OutOfOrder { expected: 1, .. })
+    ));
+}
+
+#[test]
+fn staging_changes_nothing_until_it_is_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 10).unwrap();
+    let root = commit(&store, 0, vec![set(b"a", b"1")]);
+    drop(store.stage(1, vec![set(b"a", b"2")]).unwrap());
+    assert_eq!(store.tip().unwrap().app_hash, root);
+    drop(store);
+    let store = open(directory.path(), 10).unwrap();
+    assert_eq!(store.view().unwrap().get(b"a").unwrap(), Some(b"1".to_vec()));
+}
+
+#[test]
+fn store_of_another_genesis_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), 10).unwrap());
+    let other = Store::open(&directory.path().join("state.redb"), GenesisHash([4; 32]), 10);
+    assert!(matches!(other, Err(NodeError::OtherGenesis { .. })));
+}
+
+#[test]
+fn open_store_is_refused_to_a_second_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let _store = open(directory.path(), 10).unwrap();
+    assert!(matches!(
+        open(directory.path(), 10),
+        Err(NodeError::StoreLocked { .. })
+    ));
+}
+
+#[test]
+fn truncated_and_foreign_files_are_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let store = open(directory.path(), 10).unwrap();
+    commit(&store, 0, (0..100_u8).map(|k| set(&[k], &[k; 500])).collect());
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    let foreign = vec![b'x'; 10_000];
+    for bytes in [&whole[..1000], &whole[..whole.len() / 2], &foreign[..], &[]] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = open(directory.path(), 10).expect_err("damage");
+        assert!(
+            matches!(
+                error,
+                NodeError::StoreCorrupt { .. } | NodeError::Store(_) | NodeError::StoreFormat { .. }
+            ),
+            "{} bytes: {error:?}",
+            bytes.len()
+        );
+    }
+}
