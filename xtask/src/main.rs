@@ -3,6 +3,7 @@
 mod cometbft;
 mod docs;
 mod layers;
+mod network;
 mod python;
 mod source;
 mod step;
@@ -25,11 +26,13 @@ Project tasks
 Usage: cargo xtask COMMAND
 
   test [--fast]    Format, lints, walls, documentation, all tests, WebAssembly, Python; ends with the counts.
-                   --fast leaves out what builds more than the tests: binary wall, WebAssembly, Python
+                   --fast leaves out what builds more than the tests: binary wall, WebAssembly,
+                   Python, a running network
   layers [--source]
                    Check the walls between crates: dependencies, sources, and the symbols of `haca-node`.
                    --source leaves the binary out
   wasm [--release] Build the verifier for WebAssembly and verify a proof with it in Node.js
+  network          Run a network, order inferences, verify them in WebAssembly, audit the chain in Python
   docs [--write]   Check that docs/reference/errors.md lists every error code of the sources; --write renews it
   cometbft         Print the path of the pinned CometBFT, after installing it where it is missing
 ";
@@ -53,9 +56,15 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["test", "--fast"] => suite::run(&Workspace::find()?, true),
         ["layers"] => layers::check(&Workspace::find()?, true).map(done),
         ["layers", "--source"] => layers::check(&Workspace::find()?, false).map(done),
-        ["wasm"] => wasm::check(&Workspace::find()?, wasm::Profile::Dev).map(|_| ExitCode::SUCCESS),
-        ["wasm", "--release"] => {
-            wasm::check(&Workspace::find()?, wasm::Profile::Release).map(|_| ExitCode::SUCCESS)
+        ["wasm"] => wasm(wasm::Profile::Dev),
+        ["wasm", "--release"] => wasm(wasm::Profile::Release),
+        ["network"] => {
+            let workspace = Workspace::find()?;
+            let onlookers = network::Onlookers {
+                python: python::environment(&workspace)?,
+                module: wasm::build(&workspace, wasm::Profile::Dev)?,
+            };
+            Ok(counted(network::check(&workspace, &onlookers)?))
         }
         ["docs"] => docs::check(&Workspace::find()?).map(done),
         ["docs", "--write"] => docs::write(&Workspace::find()?).map(done),
@@ -68,5 +77,20 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         other => bail!("unknown command `{}`\n\n{USAGE}", other.join(" ")),
+    }
+}
+
+fn wasm(profile: wasm::Profile) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let module = wasm::build(&workspace, profile)?;
+    Ok(counted(wasm::check(&workspace, &module)?))
+}
+
+fn counted(count: suite::Count) -> ExitCode {
+    step::print(&format!("{count}\n"));
+    if count.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }

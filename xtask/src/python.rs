@@ -1,6 +1,6 @@
 //! The checks in `spec/` that share no code with the crates.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 /// Runs every `spec/check_*.py` in a virtual environment of `spec/requirements.txt`.
 ///
 /// A check takes no arguments, ends with the line `N passed, M failed`, and fails with a non-zero exit code.
-pub(crate) fn check(workspace: &Workspace) -> Result<Count> {
+pub(crate) fn check(workspace: &Workspace, python: &Path) -> Result<Count> {
     let spec = workspace.root.join("spec");
     let mut scripts: Vec<_> = std::fs::read_dir(&spec)?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -22,7 +22,6 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Count> {
         })
         .collect();
     scripts.sort();
-    let python = environment(workspace, &spec.join("requirements.txt"))?;
     let mut total = Count::default();
     for script in scripts {
         let name = script
@@ -31,7 +30,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Count> {
             .display()
             .to_string();
         let (status, lines) = run_lines(
-            Command::new(&python)
+            Command::new(python)
                 .arg("-B")
                 .arg(&script)
                 .current_dir(&workspace.root),
@@ -48,12 +47,13 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Count> {
     Ok(total)
 }
 
-/// Makes the virtual environment, once for each content of the requirements file.
-fn environment(workspace: &Workspace, requirements: &Path) -> Result<std::path::PathBuf> {
+/// Makes the virtual environment, once for each content of the requirements file, and returns its interpreter.
+pub(crate) fn environment(workspace: &Workspace) -> Result<PathBuf> {
+    let requirements = workspace.root.join("spec").join("requirements.txt");
     let venv = workspace.target.join("venv");
     let python = venv.join("bin").join("python");
     let stamp = venv.join("requirements.txt");
-    let wanted = std::fs::read(requirements)?;
+    let wanted = std::fs::read(&requirements)?;
     if python.is_file() && std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
@@ -67,7 +67,7 @@ fn environment(workspace: &Workspace, requirements: &Path) -> Result<std::path::
             "--disable-pip-version-check",
             "--requirement",
         ])
-        .arg(requirements))?;
+        .arg(&requirements))?;
     std::fs::write(&stamp, wanted)?;
     Ok(python)
 }

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::network::{self, Onlookers};
 use crate::step::{self, print, run_lines, say, step};
 use crate::workspace::{Workspace, cargo};
 use crate::{cometbft, docs, layers, python, symbols, wasm};
@@ -113,22 +114,39 @@ pub(crate) fn run(workspace: &Workspace, fast: bool) -> Result<ExitCode> {
     });
     if !fast {
         tally.hold("binary wall", || binary_wall(workspace));
-        tally.count("WebAssembly", || {
-            Ok(vec![(
-                "WebAssembly in Node.js".to_owned(),
-                wasm::check(workspace, wasm::Profile::Dev)?,
-            )])
-        });
-        tally.count("Python", || {
-            Ok(vec![("spec/check_*.py".to_owned(), python::check(workspace)?)])
-        });
+        outside(workspace, &mut tally);
     }
     Ok(close(&tally))
+}
+
+/// What looks at the project from outside: Node.js, Python, and both at a running network.
+fn outside(workspace: &Workspace, tally: &mut Tally) {
+    let named = |name: &str, count: Count| Ok(vec![(name.to_owned(), count)]);
+    let mut module = None;
+    tally.count("WebAssembly", || {
+        let built = module.insert(wasm::build(workspace, wasm::Profile::Dev)?);
+        named("WebAssembly in Node.js", wasm::check(workspace, built)?)
+    });
+    let mut python = None;
+    tally.count("Python", || {
+        let python = python.insert(python::environment(workspace)?);
+        named("spec/check_*.py", python::check(workspace, python)?)
+    });
+    tally.count("network", || {
+        let (Some(module), Some(python)) = (module, python) else {
+            bail!("WebAssembly and Python are needed to look at a network");
+        };
+        named(
+            "a network from outside",
+            network::check(workspace, &Onlookers { python, module })?,
+        )
+    });
 }
 
 /// `haca-node` holds no prover code, and the search would find it where it is.
 fn binary_wall(workspace: &Workspace) -> Result<()> {
     layers::check(workspace, true)?;
+    workspace.build_binaries()?;
     symbols::check_control(&workspace.target.join("debug").join("haca"))
 }
 

@@ -13,7 +13,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Everything that is promised to work in a browser.
 const PACKAGES: &[&str] = &["haca-wire", "haca-graph", "haca-zk", "haca-verify", "haca-wasm"];
 /// Debian's toolchain, which carries the standard library's sources: the way where rustup can't fetch the target.
-const DEBIAN_CARGO: &str = "/usr/share/cargo/bin/cargo";
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library";
 const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld"];
@@ -27,13 +27,8 @@ pub(crate) enum Profile {
     Release,
 }
 
-/// Builds the module, makes a proof, and has Node.js verify it, and refuse what is altered.
-pub(crate) fn check(workspace: &Workspace, profile: Profile) -> Result<Count> {
-    let module = step("build for WebAssembly", || build(workspace, profile))?;
-    let size = std::fs::metadata(&module)
-        .with_context(|| module.display().to_string())?
-        .len();
-    say(&format!("{}: {} KB", module.display(), size.div_ceil(1000)));
+/// Makes a proof and has Node.js verify it with the module, and refuse what is altered.
+pub(crate) fn check(workspace: &Workspace, module: &Path) -> Result<Count> {
     let fixture = workspace.target.join("wasm-fixture");
     step("make a proof to verify", || {
         let mut example = Command::new(cargo());
@@ -51,7 +46,7 @@ pub(crate) fn check(workspace: &Workspace, profile: Profile) -> Result<Count> {
     })?;
     step("verify it in Node.js", || {
         let script = workspace.root.join("crates").join("haca-wasm").join("verify.mjs");
-        let (status, lines) = run_lines(Command::new("node").arg(script).arg(&module).arg(&fixture))
+        let (status, lines) = run_lines(Command::new("node").arg(script).arg(module).arg(&fixture))
             .context("Node.js 20 or later is needed")?;
         let count = lines.iter().rev().find_map(|line| Count::from_line(line));
         let count = count.with_context(|| format!("node ended with {status} and printed no counts"))?;
@@ -60,7 +55,8 @@ pub(crate) fn check(workspace: &Workspace, profile: Profile) -> Result<Count> {
     })
 }
 
-fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
+/// Builds all that is promised to work in a browser, and returns the module.
+pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let mut command = if has_rustup_target()? {
         let mut command = Command::new(cargo());
         command.arg("build").arg("--target-dir").arg(&workspace.target);
@@ -84,8 +80,15 @@ fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
         .skip_while(|word| *word != "--target-dir")
         .nth(1);
     let target = PathBuf::from(target.context("the command names its target directory")?);
-    run(command.current_dir(&workspace.root))?;
-    Ok(target.join(TARGET).join(directory).join("haca_wasm.wasm"))
+    step("build for WebAssembly", || {
+        run(command.current_dir(&workspace.root))
+    })?;
+    let module = target.join(TARGET).join(directory).join("haca_wasm.wasm");
+    let size = std::fs::metadata(&module)
+        .with_context(|| module.display().to_string())?
+        .len();
+    say(&format!("{}: {} KB", module.display(), size.div_ceil(1000)));
+    Ok(module)
 }
 
 /// Whether the toolchain in use has the target, or rustup can bring it.

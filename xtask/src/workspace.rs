@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use crate::step::{run, step};
+
 /// Packages, their edges, and where things lie.
 pub(crate) struct Workspace {
     /// The repository's root.
@@ -135,6 +137,14 @@ impl Workspace {
         }
         found.remove(name);
         found
+    }
+
+    /// Builds the binaries with the features that the tests are built with.
+    pub(crate) fn build_binaries(&self) -> Result<()> {
+        step("build the binaries", || {
+            let arguments = ["build", "--locked", "--workspace", "--bins"];
+            run(Command::new(cargo()).args(arguments).current_dir(&self.root))
+        })
     }
 
     fn id(&self, name: &str) -> Option<&str> {
