@@ -93,7 +93,7 @@ const WALLS: &[Wall] = &[
     wall(
         "haca-node",
         &["haca-wire", "haca-verify", "haca-ledger"],
-        &["haca-exec", "haca-onnx", "haca-prover", "rayon"],
+        &["haca-exec", "haca-onnx", "haca-prover"],
     ),
     Wall {
         unsafe_code: true,
