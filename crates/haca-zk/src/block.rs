@@ -70,5 +70,6 @@ pub fn place(sizes: &[usize]) -> (Vec<Block>, usize) {
 
 /// The smallest `v` with `2^v >= value`.
 pub fn log2_ceil(value: usize) -> usize {
-    value.max(1).next_power_of_two().trailing_zeros() as usize
+    let power = value.max(1).checked_next_power_of_two();
+    power.map_or(usize::BITS, usize::trailing_zeros) as usize
 }

@@ -1,0 +1,11 @@
+//! Closed forms against sums over the hypercube, and keys made of arbitrary numbers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod closed_form;
+mod parameters;

@@ -1,0 +1,235 @@
+//! Keys made of arbitrary numbers are refused or usable, and never make anything panic.
+
+use haca_graph::{Graph, Manifest, Op, ParamId, ParamSpec, ValueId};
+use haca_wire::{DType, Decode, Encode, Name, Scale, Shape, Tensor, TensorSpec};
+use haca_zk::field::extension;
+use haca_zk::schedule::Schedule;
+use haca_zk::witness::{BatchParameters, WitnessParameters};
+use haca_zk::{Inference, Layouts, ProtocolParameters, Statement, VerifyingKey, verify, verify_registration};
+use proptest::prelude::*;
+
+/// A chain of layers 6-5-5-..., each requantised with one of `clamps`.
+pub(crate) fn manifest(clamps: &[(i8, i8)]) -> Manifest {
+    let spec = |name: &str, dtype, size| TensorSpec {
+        name: Name::new(name).unwrap(),
+        dtype,
+        shape: Shape::new(vec![size]).unwrap(),
+        scale: Scale::ONE,
+    };
+    let (mut params, mut nodes) = (Vec::new(), Vec::new());
+    let mut value = ValueId(0);
+    for (layer, (low, high)) in clamps.iter().enumerate() {
+        let k = if layer == 0 { 6 } else { 5 };
+        let shape = Shape::new(vec![5, k]).unwrap();
+        params.push(ParamSpec {
+            dtype: DType::I8,
+            shape,
+            low: -127,
+            high: 127,
+        });
+        let shape = Shape::new(vec![5]).unwrap();
+        params.push(ParamSpec {
+            dtype: DType::I32,
+            shape,
+            low: -1000,
+            high: 1000,
+        });
+        let (weight, bias) = (ParamId(2 * layer as u32), ParamId(2 * layer as u32 + 1));
+        nodes.push(Op::Linear {
+            input: value,
+            weight,
+            bias,
+        });
+        value = ValueId(nodes.len() as u32);
+        nodes.push(Op::Requantise {
+            input: value,
+            multipliers: vec![61],
+            shift: 9,
+            low: *low,
+            high: *high,
+        });
+        value = ValueId(nodes.len() as u32);
+    }
+    let inputs = vec![spec("x", DType::I8, 6)];
+    let outputs = vec![(value, spec("y", DType::I8, 5))];
+    let graph = Graph::new(inputs, params, nodes, outputs).unwrap();
+    Manifest {
+        name: Name::new("test").unwrap(),
+        graph,
+        render: 1,
+        tokenizer: [0; 32],
+    }
+}
+
+fn schedule(folds: &[u8], rates: &[u8]) -> Schedule {
+    Schedule {
+        folds: folds.to_vec(),
+        log_inverse_rates: rates.to_vec(),
+        grinding_bits: 0,
+    }
+}
+
+/// Parameters that fit [`manifest`].
+pub(crate) fn parameters(manifest: &Manifest) -> ProtocolParameters {
+    let fitting = |variables: usize| match variables {
+        ..=10 => schedule(&[4], &[5]),
+        11 | 12 => schedule(&[4, 2], &[5, 6]),
+        _ => schedule(&[4, 4], &[5, 7]),
+    };
+    let circuit = haca_zk::circuit::Circuit::new(&manifest.graph).unwrap();
+    let candidates = (5..15).flat_map(|high_bits| [7, 8, 9].map(|window_bits| (high_bits, window_bits)));
+    let mut witnesses = candidates.flat_map(|(high_bits, window_bits)| {
+        (6..=14).map(move |variables| WitnessParameters {
+            limb_bits: 5,
+            limbs: 2,
+            window_bits,
+            high_bits,
+            schedule: fitting(variables),
+        })
+    });
+    let fits = |w: &WitnessParameters| haca_zk::witness::WitnessLayout::new(&circuit, 0, w).is_ok();
+    let witness = witnesses.find(fits);
+    let weights = (5..=14).map(fitting);
+    let mut weights = weights.filter(|w| haca_zk::weight::WeightLayout::new(&circuit, w).is_ok());
+    let weights = weights.next().unwrap();
+    let layout = haca_zk::weight::WeightLayout::new(&circuit, &weights).unwrap();
+    let mut registrations = (5..=14).map(fitting);
+    let registration = registrations
+        .find(|r| haca_zk::registration::RegistrationLayout::new(&layout, r).is_ok())
+        .unwrap();
+    ProtocolParameters {
+        weights,
+        registration,
+        batches: vec![BatchParameters { witness }],
+    }
+}
+
+fn key(manifest: &Manifest, parameters: ProtocolParameters) -> Option<VerifyingKey> {
+    let tables = Layouts::new(manifest, &parameters).ok()?.weights.tables().len();
+    VerifyingKey::new(manifest.clone(), parameters, [3; 32], vec![extension(1); tables]).ok()
+}
+
+#[test]
+fn fitting_parameters_make_a_key_of_full_security() {
+    let manifest = manifest(&[(0, 127), (-128, 127)]);
+    let key = key(&manifest, parameters(&manifest)).unwrap();
+    assert!(key.security(1).round_by_round_bits >= 128.0);
+    assert!(key.security(1).union_bits >= 124.0);
+    assert_eq!(VerifyingKey::decode_all(&key.encode()).unwrap(), key);
+}
+
+#[test]
+fn a_window_or_shift_that_leaves_inputs_without_proof_is_refused() {
+    let manifest = manifest(&[(-128, 127)]);
+    let good = parameters(&manifest);
+    let witness = good.batches[0].witness.clone().unwrap();
+    type Change = fn(&mut WitnessParameters);
+    let changes: [Change; 7] = [
+        |w| w.window_bits = 7,
+        |w| w.high_bits -= 1,
+        |w| w.limbs = 1,
+        |w| w.limbs = 0,
+        |w| w.limbs = 13,
+        |w| w.limb_bits = 3,
+        |w| {
+            w.limb_bits = 16;
+            w.limbs = 4;
+        },
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut witness = witness.clone();
+        change(&mut witness);
+        let batches = vec![BatchParameters {
+            witness: Some(witness),
+        }];
+        assert!(
+            key(
+                &manifest,
+                ProtocolParameters {
+                    batches,
+                    ..good.clone()
+                }
+            )
+            .is_none(),
+            "{index}"
+        );
+    }
+    let batches = vec![BatchParameters { witness: None }];
+    assert!(
+        key(
+            &manifest,
+            ProtocolParameters {
+                batches,
+                ..good.clone()
+            }
+        )
+        .is_none()
+    );
+    assert!(
+        key(
+            &manifest,
+            ProtocolParameters {
+                batches: vec![],
+                ..good
+            }
+        )
+        .is_none()
+    );
+}
+
+fn any_schedule() -> impl Strategy<Value = Schedule> {
+    let list = |low: u8, high: u8| prop::collection::vec(low..=high, 0..4);
+    (list(0, 9), list(0, 13), 0u8..24).prop_map(|(folds, mut rates, grinding_bits)| {
+        if !rates.is_empty() {
+            rates.resize(folds.len(), rates[0]);
+        }
+        Schedule {
+            folds,
+            log_inverse_rates: rates,
+            grinding_bits,
+        }
+    })
+}
+
+prop_compose! {
+    fn any_witness()(
+        limb_bits in 0u8..18,
+        limbs in 0u8..14,
+        window_bits in 0u8..18,
+        high_bits in 0u8..18,
+        schedule in any_schedule(),
+    ) -> WitnessParameters {
+        WitnessParameters { limb_bits, limbs, window_bits, high_bits, schedule }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_numbers_never_panic(
+        weights in any_schedule(),
+        registration in any_schedule(),
+        witness in any_witness(),
+        replace in 1u8..8,
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let manifest = manifest(&[(0, 127), (-128, 127)]);
+        let mut parameters = parameters(&manifest);
+        if replace & 1 != 0 { parameters.weights = weights; }
+        if replace & 2 != 0 { parameters.registration = registration; }
+        if replace & 4 != 0 { parameters.batches[0].witness = Some(witness); }
+        if let Some(key) = key(&manifest, parameters) {
+            let _ = (key.security(1), key.registration_security(), key.verification_gas(1), key.registration_gas());
+            let tensor = |dtype, n| Tensor::new(dtype, Shape::new(vec![n]).unwrap(), vec![0; n as usize]).unwrap();
+            let inference = Inference { inputs: vec![tensor(DType::I8, 6)], outputs: vec![tensor(DType::I8, 5)] };
+            let inferences = [inference];
+            let statement = Statement { context: [0; 32], inferences: &inferences };
+            prop_assert!(verify(&key, &statement, &bytes).is_err());
+            let zeros = vec![0; key.proof_bytes_bound(1).min(1 << 20)];
+            prop_assert!(verify(&key, &statement, &zeros).is_err());
+            prop_assert!(verify_registration(&key, &zeros).is_err());
+            prop_assert_eq!(VerifyingKey::decode_all(&key.encode()).unwrap(), key);
+        }
+    }
+}
