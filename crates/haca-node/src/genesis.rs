@@ -164,5 +164,8 @@ pub fn document(
     Ok(bytes)
 }
 
-/// Block size limit of new networks in bytes.
-pub const MAX_BLOCK_BYTES: usize = 4 << 20;
+/// Room for header, evidence, commit and framing in a block, in bytes.
+pub const BLOCK_OVERHEAD_BYTES: usize = 512 << 10;
+
+/// Block size limit of new networks in bytes: the ledger's standard limit and the room around it.
+pub const MAX_BLOCK_BYTES: usize = (8 << 20) + BLOCK_OVERHEAD_BYTES;

@@ -13,6 +13,7 @@ use crate::{
     engine::ValidatorKey,
     error::NodeError,
     genesis::{Genesis, document},
+    ledger_app::genesis_state,
     store::database::prepare_directory,
 };
 
@@ -113,7 +114,7 @@ pub fn init(
     let public: Vec<[u8; 32]> = keys.iter().map(ValidatorKey::public).collect();
     let bytes = document(chain_id, time, &public, &app_state(&addresses))?;
     let genesis = Genesis::parse(bytes)?;
-    haca_ledger::init_genesis(&genesis.app_state, genesis.hash())?;
+    genesis_state(&genesis)?;
     // Written under another name first: a genesis document is whole or absent.
     let partial = home.path().join("genesis.json.partial");
     let unwritable = |source| NodeError::DataDirectory {

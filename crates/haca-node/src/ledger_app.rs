@@ -7,10 +7,13 @@ use std::{
 };
 
 use haca_ledger::{
-    BlockContext, BlockOutcome, CheckMode, CheckProof, LedgerError, ReadError, StateReader, TxOutcome,
-    check_proposal, check_tx, execute_block, init_genesis, select_proposal,
+    BlockContext, BlockOutcome, CheckMode, CheckProof, GenesisOutcome, LedgerError, ReadError, StateReader,
+    TxOutcome, check_proposal, check_tx, execute_block, init_genesis, select_proposal,
 };
-use haca_wire::{Address, Amount, Encode as _, Height};
+use haca_wire::{
+    Address, Amount, Decode as _, Encode as _, Height, SignedTransaction,
+    state::{Params, key},
+};
 
 use crate::{
     application::{
@@ -19,13 +22,16 @@ use crate::{
     consensus::hash::tx_hash,
     error::NodeError,
     evidence_memory::EvidenceMemory,
-    genesis::Genesis,
+    genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
     metrics::Metrics,
     store::{BlockIndex, StagedBlock, StateView, Store},
 };
 
 /// Version of the state machine, as block headers carry it.
 pub const APP_VERSION: u64 = 1;
+
+/// Bytes around a transaction in an encoded block: a tag and a length below 2^28.
+const TX_FRAME_BYTES: usize = 5;
 
 /// The state as the ledger reads it.
 #[derive(Debug)]
@@ -35,6 +41,30 @@ impl StateReader for Committed<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         self.0.get(key).map_err(|error| Box::new(error) as ReadError)
     }
+}
+
+/// The ledger's first state. The ledger's blocks must fit into those of consensus: a block that consensus closes while
+/// the ledger sees room left would let somebody keep settlements out while the clock runs.
+pub fn genesis_state(genesis: &Genesis) -> Result<GenesisOutcome, NodeError> {
+    let outcome = init_genesis(&genesis.app_state, genesis.hash())?;
+    let params = outcome
+        .writes
+        .get(key::PARAMS)
+        .and_then(Option::as_deref)
+        .unwrap_or_default();
+    let params = Params::decode_all(params).map_err(|error| NodeError::Genesis {
+        what: "app_state.params",
+        reason: error.to_string(),
+    })?;
+    let consensus = u64::try_from(genesis.max_block_bytes).unwrap_or(0);
+    let needed = params.block_bytes.saturating_add(BLOCK_OVERHEAD_BYTES as u64);
+    if consensus < needed {
+        return Err(NodeError::Genesis {
+            what: "consensus_params.block.max_bytes",
+            reason: format!("found {consensus}, expected at least {needed} for the ledger's blocks"),
+        });
+    }
+    Ok(outcome)
 }
 
 /// A block that is executed and not committed.
@@ -99,7 +129,6 @@ impl LedgerApp {
     fn verify_ahead(&self, view: &StateView, txs: &[Vec<u8>]) -> Result<(), NodeError> {
         let mut jobs = Vec::new();
         for tx in txs {
-            use haca_wire::{Decode as _, SignedTransaction};
             // Bytes that do not decode are refused by the ledger itself.
             if let Ok(tx) = SignedTransaction::decode_all(tx) {
                 jobs.extend(haca_ledger::evidence_jobs(&Committed(view), &tx)?);
@@ -169,7 +198,7 @@ impl Application for LedgerApp {
         if let Some(tip) = self.store.tip() {
             return Ok(tip.app_hash);
         }
-        let outcome = init_genesis(&self.genesis.app_state, self.genesis.hash())?;
+        let outcome = genesis_state(&self.genesis)?;
         let staged = self.store.stage(0, outcome.writes.into_iter().collect())?;
         Ok(self.store.commit(staged, &BlockIndex::default())?.app_hash)
     }
@@ -209,10 +238,17 @@ impl Application for LedgerApp {
     ) -> Result<Vec<Vec<u8>>, NodeError> {
         let view = self.view()?;
         let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64, &self.evidence)?;
-        Ok(chosen
-            .into_iter()
-            .filter_map(|position| txs.get(position).cloned())
-            .collect())
+        let mut room = max_bytes;
+        let mut block = Vec::with_capacity(chosen.len());
+        for tx in chosen.into_iter().filter_map(|position| txs.get(position)) {
+            // CometBFT counts the framing of each transaction, the ledger does not.
+            let Some(left) = room.checked_sub(tx.len().saturating_add(TX_FRAME_BYTES)) else {
+                break;
+            };
+            room = left;
+            block.push(tx.clone());
+        }
+        Ok(block)
     }
 
     fn process_proposal(&self, _: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError> {

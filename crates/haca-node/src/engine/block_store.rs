@@ -81,12 +81,19 @@ impl BlockStore {
         Ok(write.commit()?)
     }
 
-    /// Writes what a block led to, durably.
-    pub fn put_results(&self, height: u64, finalized: &FinalizedBlock) -> Result<(), NodeError> {
+    /// Writes what a block led to and the validators of the second height after it, durably.
+    pub fn put_results(
+        &self,
+        height: u64,
+        finalized: &FinalizedBlock,
+        validators: &ValidatorSet,
+    ) -> Result<(), NodeError> {
         let mut row = finalized.app_hash.to_vec();
         row.extend(encode_results(&finalized.results));
+        let set = validators.to_proto().encode_to_vec();
         let write = self.database.begin_write()?;
         write.open_table(RESULTS)?.insert(height, row.as_slice())?;
+        write.open_table(VALIDATORS)?.insert(height + 2, set.as_slice())?;
         Ok(write.commit()?)
     }
 

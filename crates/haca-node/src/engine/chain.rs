@@ -17,13 +17,11 @@ use crate::{
         results_hash, vote_time,
     },
     error::NodeError,
-    genesis::Genesis,
+    genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
 };
 
 /// The block protocol version of CometBFT v0.38 to v0.40.
 const BLOCK_VERSION: u64 = 11;
-/// Room for header, commit and encoding in a block, in bytes.
-const BLOCK_OVERHEAD_BYTES: usize = 64 << 10;
 
 /// What the next block builds on.
 #[derive(Debug)]
@@ -290,8 +288,7 @@ impl<A: Application> Chain<A> {
         let finalized = self.app.finalize_block(position, &block.data)?;
         let next = self.head.validators.next();
         // Before the application commits: a node killed in between finds results for every executed block.
-        self.store.put_results(height, &finalized)?;
-        self.store.put_validators(&[(height + 2, &next.next())])?;
+        self.store.put_results(height, &finalized, &next.next())?;
         self.app.commit()?;
         self.head = Head {
             height,

@@ -7,6 +7,8 @@ mod crash;
 mod engine;
 mod kv;
 mod ledger;
+mod mempool;
 mod rest;
+mod settlement;
 mod store;
 mod vectors;

@@ -14,9 +14,9 @@ use super::{
     ledger::{NoEvidence, holder, network, transfer},
 };
 
-struct Running {
+pub(crate) struct Running {
     _directory: tempfile::TempDir,
-    genesis: haca_node::Genesis,
+    pub(crate) genesis: haca_node::Genesis,
     node: NodeHandle,
 }
 
@@ -32,9 +32,13 @@ fn config(home: &std::path::Path) -> NodeConfig {
 }
 
 fn start() -> Running {
+    start_with(Box::new(NoEvidence))
+}
+
+pub(crate) fn start_with(checker: Box<dyn haca_ledger::CheckProof + Send>) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let genesis = network(directory.path(), 4);
-    let node = Node::start(&config(directory.path()), Box::new(NoEvidence)).unwrap();
+    let node = Node::start(&config(directory.path()), checker).unwrap();
     let running = Running {
         _directory: directory,
         genesis,
@@ -52,17 +56,17 @@ fn agent() -> ureq::Agent {
 }
 
 impl Running {
-    fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
+    pub(crate) fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
         let mut answer = agent().get(format!("{}{path}", self.node.url())).call().unwrap();
         (answer.status().as_u16(), answer.body_mut().read_to_vec().unwrap())
     }
 
-    fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
         let (status, body) = self.bytes(path);
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    fn submit(&self, body: &[u8]) -> (u16, Value) {
+    pub(crate) fn submit(&self, body: &[u8]) -> (u16, Value) {
         let mut answer = agent()
             .post(format!("{}/v1/tx", self.node.url()))
             .send(body)
