@@ -21,6 +21,7 @@ use crate::{
     application::Application,
     consensus::hash::tx_hash,
     driver::{DecidedBlock, Driver, LightBlock, Status},
+    engine::check_quorum,
     error::NodeError,
     genesis::Genesis,
     home::Home,
@@ -79,6 +80,7 @@ impl CometBft {
         app: Arc<dyn Application>,
         failed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, NodeError> {
+        check_quorum(&genesis.validators, home.keys()?.get(..1).unwrap_or_default())?;
         let binary = find_binary(config.binary.as_deref())?;
         let ports = layout::Ports::choose(config)?;
         let socket = layout::socket_path(home);

@@ -70,6 +70,16 @@ pub enum NodeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The validator keys at hand can't decide a block.
+    #[error(
+        "the validator keys at hand have {found} of {total} voting power, more than two thirds are needed"
+    )]
+    NoQuorum {
+        /// Power of the keys at hand.
+        found: i64,
+        /// Power of all validators.
+        total: i64,
+    },
     /// The genesis validators are not a set.
     #[error(transparent)]
     Validators(#[from] ValidatorSetError),
@@ -223,6 +233,7 @@ impl NodeError {
             Self::Genesis { .. } => "node.genesis",
             Self::OtherGenesis { .. } => "node.other_genesis",
             Self::Key { .. } => "node.key",
+            Self::NoQuorum { .. } => "node.no_quorum",
             Self::Validators(_) => "node.validators",
             Self::StoreLocked { .. } => "node.store_locked",
             Self::StoreFormat { .. } => "node.store_format",
@@ -270,6 +281,9 @@ impl NodeError {
             }
             Self::Key { .. } => {
                 "restore the key file from a backup; it has CometBFT's priv_validator_key.json format"
+            }
+            Self::NoQuorum { .. } => {
+                "put the missing keys into the validators directory; a CometBFT node holds one key and has no peers yet, so its network has one validator"
             }
             Self::Validators(_) => "correct the validators in the genesis document",
             Self::StoreLocked { .. } => "stop the other node that uses this --home",

@@ -110,8 +110,9 @@ impl Genesis {
             chain_id: document
                 .chain_id
                 .parse()
-                .map_err(|e: tendermint::Error| bad("chain_id", e))?,
-            time: Time::parse_from_rfc3339(&document.genesis_time).map_err(|e| bad("genesis_time", e))?,
+                .map_err(|e: tendermint::Error| bad("chain_id", e.detail()))?,
+            time: Time::parse_from_rfc3339(&document.genesis_time)
+                .map_err(|e| bad("genesis_time", e.detail()))?,
             max_block_bytes: block.max_bytes.parse().map_err(|e| bad("max_bytes", e))?,
             max_block_gas: block.max_gas.parse().map_err(|e| bad("max_gas", e))?,
             validators: ValidatorSet::genesis(&members)?,

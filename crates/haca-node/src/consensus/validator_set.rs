@@ -183,6 +183,17 @@ impl ValidatorSet {
         self.total_power
     }
 
+    /// The power of those members that `holds` picks, where it is more than two thirds; else what it is.
+    pub fn quorum(&self, holds: impl Fn(&account::Id) -> bool) -> Result<i64, i64> {
+        let found = self.validators.iter().filter(|v| holds(&v.address));
+        let found: i64 = found.map(|v| v.power).sum();
+        if i128::from(found) * 3 > i128::from(self.total_power) * 2 {
+            Ok(found)
+        } else {
+            Err(found)
+        }
+    }
+
     /// `validators_hash` of a header.
     pub fn hash(&self) -> tendermint::Hash {
         let members = self

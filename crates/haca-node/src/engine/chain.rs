@@ -56,6 +56,7 @@ impl<A: Application> Chain<A> {
         store: Arc<BlockStore>,
         app: Arc<A>,
     ) -> Result<Self, NodeError> {
+        check_quorum(&genesis.validators, &keys)?;
         let mut info = app.info()?;
         let genesis_hash = if info.height == 0 {
             app.init_chain(&InitChain {
@@ -306,6 +307,18 @@ impl<A: Application> Chain<A> {
     pub const fn time(&self) -> Time {
         self.head.time
     }
+}
+
+/// Whether these keys can decide blocks alone.
+pub(crate) fn check_quorum(validators: &ValidatorSet, keys: &[ValidatorKey]) -> Result<(), NodeError> {
+    let holds = |address: &account::Id| keys.iter().any(|key| key.address() == Some(*address));
+    validators
+        .quorum(holds)
+        .map(|_| ())
+        .map_err(|found| NodeError::NoQuorum {
+            found,
+            total: validators.total_power(),
+        })
 }
 
 fn encoding<E: ToString>(what: &'static str) -> impl Fn(E) -> NodeError {
