@@ -1,10 +1,11 @@
-//! The table of error codes, kept equal to the sources.
+//! The table of error codes, kept equal to the sources, and links that lead somewhere.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use proc_macro2::{Delimiter, TokenTree};
 
+use crate::links;
 use crate::step::say;
 use crate::tokens::{self, is_ident, is_punct};
 use crate::workspace::Workspace;
@@ -22,8 +23,9 @@ struct Entry {
     meaning: String,
 }
 
-/// Fails when the page and the sources differ.
+/// Fails when the page and the sources differ, or a page links to what is not there.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    links::check(&workspace.root)?;
     let (before, table, _) = page(workspace)?;
     let wanted = render(&collect(workspace)?);
     if table == wanted {

@@ -3,6 +3,7 @@
 mod cometbft;
 mod docs;
 mod layers;
+mod links;
 mod network;
 mod python;
 mod source;
@@ -33,7 +34,7 @@ Usage: cargo xtask COMMAND
                    --source leaves the binary out
   wasm [--release] Build the verifier for WebAssembly and verify a proof with it in Node.js
   network          Run a network, order inferences, verify them in WebAssembly, audit the chain in Python
-  docs [--write]   Check that docs/reference/errors.md lists every error code of the sources; --write renews it
+  docs [--write]   Check links, and that docs/reference/errors.md lists every error code; --write renews the list
   cometbft         Print the path of the pinned CometBFT, after installing it where it is missing
 ";
 
