@@ -400,7 +400,10 @@ proptest! {
     #[test]
     fn nothing_but_json_is_read(text in "[-+.eE0-9 ]{1,8}") {
         if one(&text).is_ok() {
-            prop_assert!(serde_json::from_str::<serde_json::Value>(&format!("[{text}]")).is_ok(), "{text}");
+            let json = serde_json::from_str::<serde_json::Value>(&format!("[{text}]"));
+            // JSON bounds no exponent; a reader into floats does.
+            let beyond_floats = |error: &serde_json::Error| error.to_string().starts_with("number out of range");
+            prop_assert!(json.as_ref().err().is_none_or(beyond_floats), "{text}: {json:?}");
         }
     }
 
