@@ -95,6 +95,9 @@ struct Proven {
 
 const OURS: usize = 1;
 
+/// A change of our network's receipt before it is signed.
+type Alteration = fn(&mut Network);
+
 impl Proven {
     fn new(seed: u64) -> Self {
         let registration = ProvingKey::register(model_file(seed)).unwrap();
@@ -102,7 +105,7 @@ impl Proven {
     }
 
     /// `alter` changes our receipt before it is signed.
-    fn of(model: ProvingKey, registration: Vec<u8>, alter: fn(&mut Network)) -> Self {
+    fn of(model: ProvingKey, registration: Vec<u8>, alter: Alteration) -> Self {
         let answered: Vec<(Network, Execution)> = (0..3).map(|n| answer(&model, n)).collect();
         let (mut networks, executions): (Vec<Network>, Vec<Execution>) = answered.into_iter().unzip();
         alter(&mut networks[OURS]);
@@ -274,7 +277,7 @@ fn rejects_a_response_that_the_outputs_do_not_render_to() {
 
 #[test]
 fn rejects_roots_of_other_tensors() {
-    let alterations: [(fn(&mut Network), &str); 2] = [
+    let alterations: [(Alteration, &str); 2] = [
         (
             |network| network.receipt.input_root.0[0] ^= 1,
             check_id::RENDER_INPUTS,
