@@ -9,14 +9,16 @@ use p3_multilinear_util::point::Point;
 use p3_sumcheck::layout::{Layout, PrefixProver, Table};
 use p3_sumcheck::{OpeningProtocol, PrescribedPointPcs};
 use p3_whir::pcs::prover::WhirProver;
-use p3_whir::{WhirConfig, WhirProof, WhirProverData, WhirRoundProof};
+use p3_whir::{PcsProof, WhirConfig, WhirProof, WhirProverData, WhirRoundProof};
 
 use crate::ProverError;
+use crate::integer_layout::{Cells, IntegerLayout};
 use crate::shared_tree::SharedMmcs;
 
 type Tree = SharedMmcs<Mmcs>;
 type Prefix = PrefixProver<Base, Extension>;
 type Pcs = WhirProver<Extension, Base, Dft, Tree, Challenger, Prefix>;
+type IntegerPcs = WhirProver<Extension, Base, Dft, Tree, Challenger, IntegerLayout>;
 type Config = WhirConfig<Extension, Base, Challenger>;
 
 /// A committer for one layout.
@@ -78,6 +80,105 @@ impl Committer {
             .pcs
             .open_at(commitment.data, protocol, &points, transcript.challenger())
             .map_err(|_| ProverError::Backend)?;
+        Ok(unshare(proof.whir))
+    }
+}
+
+/// Weights at least this large, in variables, are folded as integers; below, field arithmetic is as fast.
+const INTEGER_VARIABLES: usize = 14;
+
+/// The weight commitment of a model, opened in every proof.
+pub(crate) enum WeightCommitment {
+    /// Small: the backend's own layout.
+    Field(Box<(Committer, Commitment)>),
+    /// Large: folded as integers.
+    Integer(Box<IntegerWeights>),
+}
+
+/// A large weight commitment.
+pub(crate) struct IntegerWeights {
+    pcs: IntegerPcs,
+    first_fold: usize,
+    tables: Vec<Cells>,
+    commitment: [u8; 32],
+    tree: <Tree as p3_commit::Mmcs<Base>>::ProverData<p3_matrix::dense::DenseMatrix<Base>>,
+}
+
+impl WeightCommitment {
+    /// Commits to the tables. `cells` are the same tables in a compact form; without them, the tables are opened as
+    /// field elements, whatever they hold.
+    pub(crate) fn new(
+        config: &Config,
+        tables: Vec<Columns>,
+        cells: Option<Vec<Cells>>,
+    ) -> Result<Self, ProverError> {
+        let committer = Committer::new(config);
+        let commitment = committer.commit(tables)?;
+        match cells.filter(|_| config.num_variables() >= INTEGER_VARIABLES) {
+            None => Ok(Self::Field(Box::new((committer, commitment)))),
+            Some(tables) => {
+                let dft = Dft::new(1 << config.max_fft_size());
+                Ok(Self::Integer(Box::new(IntegerWeights {
+                    pcs: IntegerPcs::new(config.clone(), dft, SharedMmcs(mmcs())),
+                    first_fold: committer.first_fold,
+                    tables,
+                    commitment: commitment.root,
+                    tree: commitment.data.merkle_data,
+                })))
+            }
+        }
+    }
+
+    /// The Merkle root.
+    pub(crate) const fn root(&self) -> [u8; 32] {
+        match self {
+            Self::Field(field) => field.1.root,
+            Self::Integer(weights) => weights.commitment,
+        }
+    }
+
+    /// Opens the commitment at `points`, in the order of `protocol`.
+    pub(crate) fn open(
+        &self,
+        protocol: &OpeningProtocol,
+        points: &[Vec<Extension>],
+        transcript: &mut Transcript<Committed>,
+    ) -> Result<OpeningProof, ProverError> {
+        match self {
+            Self::Field(field) => {
+                let (committer, commitment) = &**field;
+                committer.open(commitment.clone(), protocol, points, transcript, "weight")
+            }
+            Self::Integer(weights) => weights.open(protocol, points, transcript),
+        }
+    }
+}
+
+impl IntegerWeights {
+    /// What the backend's `open_at` does, with our layout.
+    fn open(
+        &self,
+        protocol: &OpeningProtocol,
+        points: &[Vec<Extension>],
+        transcript: &mut Transcript<Committed>,
+    ) -> Result<OpeningProof, ProverError> {
+        transcript.step("weight");
+        let challenger = transcript.challenger();
+        let mut layout = IntegerLayout::new(self.tables.clone(), self.first_fold);
+        let samples = self.pcs.commitment_ood_samples();
+        let answers = (0..samples)
+            .map(|_| layout.add_virtual_eval(challenger))
+            .collect();
+        let mut evals = Vec::new();
+        for ((table, batch), point) in protocol.iter_openings().zip(points) {
+            evals.push(layout.eval_at(table, batch, &Point::new(point.clone()), challenger));
+        }
+        let tree = self.tree.clone();
+        let whir = self
+            .pcs
+            .prove(answers, challenger, layout, tree, protocol.num_openings())
+            .map_err(|_| ProverError::Backend)?;
+        let proof: PcsProof<Base, Extension, Tree> = PcsProof { whir, evals };
         Ok(unshare(proof.whir))
     }
 }

@@ -6,6 +6,7 @@ mod portable;
 
 use haca_zk::field::{Base, Extension};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
+use rayon::prelude::*;
 
 /// Digits that one challenge is cut into: five of 13 bits for each of three coefficients.
 pub(crate) const DIGITS: usize = 15;
@@ -48,11 +49,42 @@ pub(crate) fn fold_rows(matrix: &[i8], width: usize, coefficients: &[Extension])
 
 /// `out[t] = sum_x coefficients[x] * matrix[t * width + x]`.
 pub(crate) fn fold_columns(matrix: &[i8], width: usize, coefficients: &[Extension]) -> Vec<Extension> {
-    let digits: Vec<[i16; DIGITS]> = coefficients.iter().map(|c| split(*c)).collect();
-    matrix
-        .chunks_exact(width)
-        .map(|row| portable::weighted_sum(row, &digits))
-        .collect()
+    let planes: Vec<Planes> = coefficients.chunks(CHUNK).map(planes).collect();
+    let row = |row: &[i8]| {
+        let mut sums = [0i64; DIGITS];
+        for (row, planes) in row.chunks(CHUNK).zip(&planes) {
+            add_weighted(row, planes, &mut sums);
+        }
+        join(&sums)
+    };
+    if matrix.len() > 1 << 15 {
+        matrix.par_chunks_exact(width).map(row).collect()
+    } else {
+        matrix.chunks_exact(width).map(row).collect()
+    }
+}
+
+/// The digits of up to [`CHUNK`] challenges, one plane for each digit.
+type Planes = Vec<[i16; CHUNK]>;
+
+fn planes(coefficients: &[Extension]) -> Planes {
+    let mut planes = vec![[0i16; CHUNK]; DIGITS];
+    for (x, coefficient) in coefficients.iter().enumerate() {
+        for (plane, digit) in planes.iter_mut().zip(split(*coefficient)) {
+            plane[x] = digit;
+        }
+    }
+    planes
+}
+
+/// Adds the digit products of one chunk of a row.
+fn add_weighted(row: &[i8], planes: &Planes, sums: &mut [i64; DIGITS]) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2() {
+        avx2::add_weighted(row, planes, sums);
+        return;
+    }
+    portable::add_weighted(row, planes, sums);
 }
 
 /// Cuts a challenge into digits below `2^13`.

@@ -27,6 +27,7 @@ mod error;
 mod execution;
 mod fraction;
 mod inference;
+mod integer_layout;
 mod kernel;
 mod lane;
 mod model;

@@ -10,6 +10,7 @@ use haca_zk::weight::WeightLayout;
 use p3_field::PrimeCharacteristicRing;
 
 use crate::commitment::Columns;
+use crate::integer_layout::Cells;
 
 /// Weights and biases.
 #[derive(Clone, Debug)]
@@ -60,6 +61,23 @@ impl Weights {
         }
         tables.push(biases);
         tables
+    }
+}
+
+impl Weights {
+    /// The tables of the weight commitment in compact form.
+    pub(crate) fn cells(&self, layout: &WeightLayout, tables: &[Vec<Base>]) -> Vec<Cells> {
+        let matrix = |(matrix, table): (&Arc<Vec<i8>>, &haca_zk::weight::WeightTable)| {
+            if matrix.len() == 1 << table.variables {
+                return Cells::Int8(Arc::clone(matrix));
+            }
+            let mut cells = matrix.to_vec();
+            cells.resize(1 << table.variables, 0);
+            Cells::Int8(Arc::new(cells))
+        };
+        let mut cells: Vec<Cells> = self.matrices.iter().zip(&layout.weights).map(matrix).collect();
+        cells.extend(tables.last().map(|biases| Cells::Field(Arc::new(biases.clone()))));
+        cells
     }
 }
 

@@ -13,7 +13,7 @@ use p3_sumcheck::OpeningProtocol;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::adversary::{Honest, Row, Tamper};
-use crate::commitment::{Commitment, Committer};
+use crate::commitment::{Committer, WeightCommitment};
 use crate::model::{Weights, columns};
 use crate::{Execution, ProverError, Stages, inference, parameters, registration, witness};
 
@@ -21,8 +21,7 @@ use crate::{Execution, ProverError, Stages, inference, parameters, registration,
 pub struct ProvingKey {
     verifying_key: VerifyingKey,
     weights: Weights,
-    committer: Committer,
-    commitment: Commitment,
+    commitment: WeightCommitment,
     batches: Vec<OnceLock<Committer>>,
     tables: Vec<OnceLock<Arc<[Vec<Row>; 3]>>>,
     pool: Arc<ThreadPool>,
@@ -46,7 +45,7 @@ impl ProvingKey {
     ///
     /// When no parameters of the proof system fit the graph.
     pub fn register(model: ModelFile) -> Result<Registration, ProverError> {
-        Self::register_tampered(model, &mut Honest)
+        Self::register_with(model, &mut Honest, true)
     }
 
     /// [`ProvingKey::register`] with a lying prover.
@@ -54,12 +53,19 @@ impl ProvingKey {
         model: ModelFile,
         tamper: &mut (dyn Tamper + Send),
     ) -> Result<Registration, ProverError> {
+        Self::register_with(model, tamper, false)
+    }
+
+    fn register_with(
+        model: ModelFile,
+        tamper: &mut (dyn Tamper + Send),
+        is_honest: bool,
+    ) -> Result<Registration, ProverError> {
         let pool = pool()?;
         let shared = Arc::clone(&pool);
         pool.install(|| {
-            let (key, tables) = Self::build(&model, shared, tamper)?;
-            let weights = (&key.committer, key.commitment.clone());
-            let proof = registration::prove(&key.verifying_key, &tables, weights, tamper)?;
+            let (key, tables) = Self::build(&model, shared, tamper, is_honest)?;
+            let proof = registration::prove(&key.verifying_key, &tables, &key.commitment, tamper)?;
             Ok(Registration {
                 verifying_key: key.verifying_key.clone(),
                 proving_key: key,
@@ -72,13 +78,14 @@ impl ProvingKey {
     pub fn load(model: &ModelFile) -> Result<Self, ProverError> {
         let pool = pool()?;
         let shared = Arc::clone(&pool);
-        pool.install(|| Ok(Self::build(model, shared, &mut Honest)?.0))
+        pool.install(|| Ok(Self::build(model, shared, &mut Honest, true)?.0))
     }
 
     fn build(
         model: &ModelFile,
         pool: Arc<ThreadPool>,
         tamper: &mut dyn Tamper,
+        is_honest: bool,
     ) -> Result<(Self, Vec<Vec<haca_zk::field::Base>>), ProverError> {
         let manifest = model.manifest.clone();
         let parameters = parameters::choose(&manifest)?;
@@ -86,22 +93,22 @@ impl ProvingKey {
         let weights = Weights::new(&layouts.circuit, &model.parameters);
         let mut tables = weights.tables(&layouts.weights);
         tamper.weights(&mut tables);
-        let committer = Committer::new(layouts.weights.configuration());
-        let commitment = committer.commit(columns(tables.clone()))?;
+        let cells = is_honest.then(|| weights.cells(&layouts.weights, &tables));
+        let config = layouts.weights.configuration();
+        let commitment = WeightCommitment::new(config, columns(tables.clone()), cells)?;
         let variables = layouts.weights.tables();
-        let points = out_of_domain_points(&manifest, &parameters, &commitment.root, &variables);
+        let points = out_of_domain_points(&manifest, &parameters, &commitment.root(), &variables);
         let mut answers: Vec<Extension> = tables
             .iter()
             .zip(&points)
             .map(|(cells, point)| evaluate(cells, point))
             .collect();
         tamper.answers(&mut answers);
-        let verifying_key = VerifyingKey::new(manifest, parameters, commitment.root, answers)?;
+        let verifying_key = VerifyingKey::new(manifest, parameters, commitment.root(), answers)?;
         let classes = verifying_key.parameters().batches.len();
         let key = Self {
             verifying_key,
             weights,
-            committer,
             commitment,
             batches: (0..classes).map(|_| OnceLock::new()).collect(),
             tables: (0..classes).map(|_| OnceLock::new()).collect(),
@@ -208,8 +215,7 @@ impl ProvingKey {
         points: &[Vec<Extension>],
         transcript: &mut Transcript<Committed>,
     ) -> Result<OpeningProof, ProverError> {
-        self.committer
-            .open(self.commitment.clone(), protocol, points, transcript, "weight")
+        self.commitment.open(protocol, points, transcript)
     }
 }
 

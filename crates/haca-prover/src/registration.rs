@@ -10,7 +10,7 @@ use p3_field::{PrimeCharacteristicRing, PrimeField64};
 
 use crate::ProverError;
 use crate::adversary::{RegistrationWitness, Tamper};
-use crate::commitment::{Columns, Commitment, Committer};
+use crate::commitment::{Columns, Committer, WeightCommitment};
 use crate::fraction;
 
 /// Distances of each committed cell to both ends of its range, in the order of the lookup blocks.
@@ -74,7 +74,7 @@ fn fill(key: &VerifyingKey, tables: &[Vec<Base>], distances: &[Vec<Base>]) -> Re
 pub(crate) fn prove(
     key: &VerifyingKey,
     tables: &[Vec<Base>],
-    weights: (&Committer, Commitment),
+    weights: &WeightCommitment,
     tamper: &mut dyn Tamper,
 ) -> Result<Vec<u8>, ProverError> {
     let layout = key.registration();
@@ -147,8 +147,7 @@ pub(crate) fn prove(
         .flat_map(|(p, v)| [p.clone(), suffix(*v)]);
     let points: Vec<Vec<Extension>> = points.collect();
     let protocol = key.weights().protocol(&vec![2; tables.len()]);
-    let (weight_committer, weight_commitment) = weights;
-    let weights = weight_committer.open(weight_commitment, &protocol, &points, &mut transcript, "weight")?;
+    let weights = weights.open(&protocol, &points, &mut transcript)?;
     let proof = RegistrationProof {
         root,
         lookups,

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use haca_zk::field::Extension;
 use rayon::prelude::*;
 
-use super::{CHUNK, DIGITS, join, portable};
+use super::{CHUNK, DIGITS, Planes, join, portable};
 
 /// Columns of one block of work.
 const BLOCK: usize = 256;
@@ -129,4 +129,15 @@ fn fold_sixteen(
     for (out, total) in out.iter_mut().zip(&totals) {
         *out = join(total);
     }
+}
+
+pub(super) fn add_weighted(row: &[i8], planes: &Planes, sums: &mut [i64; DIGITS]) {
+    // SAFETY: the caller has checked that the processor has AVX2.
+    unsafe { add_weighted_wide(row, planes, sums) }
+}
+
+/// The portable loop, compiled for wider registers.
+#[target_feature(enable = "avx2")]
+fn add_weighted_wide(row: &[i8], planes: &Planes, sums: &mut [i64; DIGITS]) {
+    portable::add_weighted(row, planes, sums);
 }

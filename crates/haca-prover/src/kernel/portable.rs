@@ -3,7 +3,7 @@
 use haca_zk::field::Extension;
 use rayon::prelude::*;
 
-use super::{CHUNK, DIGITS, join};
+use super::{CHUNK, DIGITS, Planes, join};
 
 pub(super) fn dot(a: &[i8], b: &[i8]) -> i32 {
     let products = a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y));
@@ -28,19 +28,18 @@ pub(super) fn fold_rows(matrix: &[i8], width: usize, digits: &[[i16; DIGITS]], o
     }
 }
 
-/// `sum_x digits[x] * row[x]`, put together.
-pub(super) fn weighted_sum(row: &[i8], digits: &[[i16; DIGITS]]) -> Extension {
-    let mut sums = [0i64; DIGITS];
-    for (row, digits) in row.chunks(CHUNK).zip(digits.chunks(CHUNK)) {
-        let mut partial = [0i32; DIGITS];
-        for (value, digits) in row.iter().zip(digits) {
-            for (sum, digit) in partial.iter_mut().zip(digits) {
-                *sum += i32::from(*value) * i32::from(*digit);
-            }
-        }
-        for (sum, partial) in sums.iter_mut().zip(partial) {
-            *sum += i64::from(partial);
-        }
+/// Adds `sum_x planes[q][x] * row[x]` to `sums[q]`, for a row of at most a chunk.
+#[inline]
+pub(super) fn add_weighted(row: &[i8], planes: &Planes, sums: &mut [i64; DIGITS]) {
+    let mut wide = [0i16; CHUNK];
+    wide.iter_mut()
+        .zip(row)
+        .for_each(|(wide, value)| *wide = i16::from(*value));
+    for (sum, plane) in sums.iter_mut().zip(planes) {
+        let products = plane
+            .iter()
+            .zip(&wide)
+            .map(|(digit, value)| i32::from(*digit) * i32::from(*value));
+        *sum += i64::from(products.sum::<i32>());
     }
-    join(&sums)
 }

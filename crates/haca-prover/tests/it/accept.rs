@@ -143,6 +143,19 @@ fn extreme_weights_and_inputs_have_a_proof() {
 }
 
 #[test]
+fn wide_layers_fold_their_weights_as_integers() {
+    // Above 2^14 cells the prover opens weights without field elements; several claims on one table included.
+    round_trip(&Build::new(10, &[130, 120, 10]), 1);
+    let build = Build {
+        per_channel: true,
+        requantised_output: true,
+        ..Build::new(10, &[70, 200, 64, 3])
+    };
+    let (registration, ..) = round_trip(&build, 3);
+    assert!(registration.verifying_key.weights().variables >= 15);
+}
+
+#[test]
 fn registration_is_deterministic_and_the_key_has_one_encoding() {
     let model = mlp(&Build {
         per_channel: true,
