@@ -9,6 +9,7 @@
 
 mod answer;
 mod chain;
+mod cometbft;
 mod forgery;
 mod light_client;
 mod mutation;
