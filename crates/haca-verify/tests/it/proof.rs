@@ -12,12 +12,13 @@ use haca_wire::{
 
 use crate::mutation::{Random, mutate};
 use crate::network::{NOW_S, Network, assert_rejected, assert_verified};
+use crate::spec::spec;
 
 fn shape(dims: &[u32]) -> Shape {
     Shape::new(dims.to_vec()).unwrap()
 }
 
-fn spec(name: &str, dtype: DType, dims: &[u32]) -> TensorSpec {
+fn tensor_spec(name: &str, dtype: DType, dims: &[u32]) -> TensorSpec {
     TensorSpec {
         name: Name::new(name).unwrap(),
         dtype,
@@ -59,8 +60,8 @@ fn model_file(seed: u64) -> ModelFile {
         Op::ArgMax { input: ValueId(3) },
     ];
     let outputs = vec![
-        (ValueId(3), spec("logits", DType::I32, &[4])),
-        (ValueId(4), spec("class", DType::I32, &[])),
+        (ValueId(3), tensor_spec("logits", DType::I32, &[4])),
+        (ValueId(4), tensor_spec("class", DType::I32, &[])),
     ];
     let mut random = Random(seed);
     let tensors = params
@@ -72,7 +73,7 @@ fn model_file(seed: u64) -> ModelFile {
             Tensor::new(param.dtype, param.shape.clone(), values).unwrap()
         })
         .collect();
-    let graph = Graph::new(vec![spec("x", DType::I8, &[16])], params, nodes, outputs).unwrap();
+    let graph = Graph::new(vec![tensor_spec("x", DType::I8, &[16])], params, nodes, outputs).unwrap();
     let parameters = Parameters::new(&graph, tensors).unwrap();
     let manifest = Manifest {
         name: Name::new("two-layers").unwrap(),
@@ -196,6 +197,19 @@ fn a_proven_inference_verifies_without_model_and_network() {
     let security = report.check(check_id::EVIDENCE_SECURITY).unwrap();
     assert!(security.found.as_ref().unwrap().contains("bits"));
     assert_eq!(report.verified().unwrap().get().response, proven.network.response);
+}
+
+/// A bundle with a proof as it was made once: what verifies today verifies with every later version of this format.
+#[test]
+fn the_committed_bundle_with_a_proof_verifies() {
+    let path = spec("vectors/verify/proven.bundle.hex");
+    if std::env::var_os("HACA_WRITE_VECTORS").is_some() {
+        let bytes = Proven::new(1).bundle().encode();
+        std::fs::write(&path, format!("{}\n", hex::encode(bytes))).unwrap();
+    }
+    let bytes = hex::decode(std::fs::read_to_string(&path).unwrap().trim()).unwrap();
+    let report = verify_bundle(&bytes, Network::new().trust(), NOW_S, &Policy::default());
+    assert_verified(&report);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::network::{NOW_S, Network, signed};
 
-fn spec(path: &str) -> PathBuf {
+pub(crate) fn spec(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../spec")
         .join(path)
