@@ -5,7 +5,7 @@ use haca_wire::Gas;
 use crate::VerifyingKey;
 use crate::registration::RANGE_BITS;
 use crate::schedule::{Config, query_phases};
-use crate::verification::{channel_blocks, product_blocks};
+use crate::uses::{channel_blocks, product_blocks};
 
 /// Decoding, the transcript's start and fixed costs.
 const BASE: u64 = 40_000;

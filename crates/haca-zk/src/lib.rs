@@ -35,6 +35,7 @@ pub mod schedule;
 pub mod sumcheck;
 pub mod table;
 pub mod transcript;
+pub mod uses;
 pub mod verification;
 pub mod weight;
 pub mod witness;

@@ -84,8 +84,8 @@ pub struct RegistrationProof {
 /// The number of rounds of the sumchecks of a circuit: matrix product, channels.
 pub(crate) fn rounds(circuit: &Circuit) -> (usize, usize) {
     (
-        crate::verification::product_blocks(circuit).1,
-        crate::verification::channel_blocks(circuit).1,
+        crate::uses::product_blocks(circuit).1,
+        crate::uses::channel_blocks(circuit).1,
     )
 }
 

@@ -8,7 +8,7 @@ use crate::block::log2_ceil;
 use crate::field::{Base, Challenger, Dft, Extension, Mmcs, mmcs};
 use crate::registration::RANGE_BITS;
 use crate::schedule::Config;
-use crate::verification::{channel_blocks, product_blocks};
+use crate::uses::{channel_blocks, product_blocks};
 use crate::witness::WitnessLayout;
 use crate::{ProofRejection, VerifyingKey};
 
