@@ -168,6 +168,62 @@ fn an_altered_statement_is_refused() {
     .unwrap_err();
 }
 
+/// Which helper of the sumchecks is altered, and at which use and cell.
+struct BadHelper(&'static str, usize, usize);
+
+impl Tamper for BadHelper {
+    fn biases(&mut self, biases: &mut [Extension]) {
+        if self.0 == "biases" {
+            biases[self.1] += Extension::ONE;
+        }
+    }
+
+    fn folded_weights(&mut self, folded: &mut [Vec<Extension>]) {
+        if self.0 == "weights" {
+            folded[self.1][self.2] += Extension::ONE;
+        }
+    }
+
+    fn folded_inputs(&mut self, folded: &mut [Vec<Extension>]) {
+        if self.0 == "inputs" {
+            folded[self.1][self.2] += Extension::ONE;
+        }
+    }
+}
+
+#[test]
+fn folded_weights_inputs_and_biases_are_those_of_the_commitments() {
+    let model = mlp(&build());
+    let registration = ProvingKey::register(model.clone()).unwrap();
+    let mut random = Random::new(23);
+    let execution = registration
+        .proving_key
+        .infer(&inputs(&model, &mut random))
+        .unwrap();
+    let inferences = [execution.inference.clone()];
+    let statement = Statement {
+        context: [1; 32],
+        inferences: &inferences,
+    };
+    let outcome = |helper, of, cell| {
+        let mut liar = BadHelper(helper, of, cell);
+        let key = &registration.proving_key;
+        let (proof, _) = key
+            .prove_tampered([1; 32], &[execution.clone()], &mut liar)
+            .unwrap();
+        verify(&registration.verifying_key, &statement, &proof)
+    };
+    outcome("nothing", 0, 0).unwrap();
+    // Two uses with multipliers per channel, then the public accumulators.
+    for of in 0..3 {
+        outcome("biases", of, 0).unwrap_err();
+        for cell in [0, 3] {
+            outcome("weights", of, cell).unwrap_err();
+            outcome("inputs", of, cell).unwrap_err();
+        }
+    }
+}
+
 /// Alters a registration.
 #[derive(Default)]
 struct BadRegistration {
