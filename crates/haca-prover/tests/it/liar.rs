@@ -209,7 +209,7 @@ fn folded_weights_inputs_and_biases_are_those_of_the_commitments() {
         let mut liar = BadHelper(helper, of, cell);
         let key = &registration.proving_key;
         let (proof, _) = key
-            .prove_tampered([1; 32], &[execution.clone()], &mut liar)
+            .prove_tampered([1; 32], std::slice::from_ref(&execution), &mut liar)
             .unwrap();
         verify(&registration.verifying_key, &statement, &proof)
     };
