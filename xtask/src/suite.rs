@@ -161,28 +161,24 @@ fn cargo_tests(command: &mut Command) -> Result<Vec<(String, Count)>> {
     Ok(suites)
 }
 
+/// Cargo runs the unit tests of a package before its integration tests, whose binaries all have the same name.
 fn read_suites(lines: &[String]) -> Vec<(String, Count)> {
-    let mut name = String::new();
+    let (mut package, mut name) = (String::new(), String::new());
     let mut suites = Vec::new();
     for line in lines {
         let line = line.trim();
-        if let Some(rest) = line
-            .strip_prefix("Running ")
-            .or_else(|| line.strip_prefix("Doc-tests "))
-        {
-            // `unittests src/lib.rs (target/debug/deps/haca_wire-0123)`: the file's name tells the crate.
-            name = match rest.rsplit_once('/') {
-                Some((_, file)) if rest.ends_with(')') => {
-                    let binary = file.rsplit_once('-').map_or(file, |(binary, _)| binary);
-                    let target = rest
-                        .split(" (")
-                        .next()
-                        .unwrap_or_default()
-                        .trim_start_matches("unittests ");
-                    format!("{binary} {target}")
-                }
-                _ => format!("{rest} documentation"),
-            };
+        if let Some(rest) = line.strip_prefix("Running unittests ") {
+            // `src/lib.rs (target/debug/deps/haca_wire-0123)`
+            let binary = rest.rsplit('/').next().unwrap_or_default();
+            package = binary
+                .rsplit_once('-')
+                .map_or(binary, |(package, _)| package)
+                .to_owned();
+            name = format!("{package} {}", rest.split(" (").next().unwrap_or_default());
+        } else if let Some(rest) = line.strip_prefix("Running ") {
+            name = format!("{package} {}", rest.split(" (").next().unwrap_or_default());
+        } else if let Some(rest) = line.strip_prefix("Doc-tests ") {
+            name = format!("{rest} documentation");
         } else if line.starts_with("test result: ") {
             suites.extend(Count::from_line(line).map(|count| (name.clone(), count)));
         }
