@@ -252,7 +252,7 @@ mod tests {
             names,
             [
                 "haca_wire src/lib.rs",
-                "it tests/it/main.rs",
+                "haca_wire tests/it/main.rs",
                 "haca_wire documentation"
             ]
         );
