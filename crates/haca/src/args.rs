@@ -78,7 +78,12 @@ pub(crate) struct Up {
     #[arg(long, default_value = "dev", value_parser = ["dev", "cometbft"])]
     pub(crate) engine: String,
     /// Address of the full node's API
-    #[arg(long, value_name = "ADDR", env = "HACA_LISTEN", default_value = "127.0.0.1:7410")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HACA_LISTEN",
+        default_value = "127.0.0.1:7410"
+    )]
     pub(crate) listen: String,
     /// Address of the inference node's API
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7411")]
@@ -121,12 +126,12 @@ pub(crate) struct Verify {
     /// A full node, for a check online
     #[arg(long, value_name = "URL", env = "HACA_URL")]
     pub(crate) node: Option<String>,
-    /// The inference node that gave the receipt, for a check online
-    #[arg(long, value_name = "URL")]
-    pub(crate) inference_node: Option<String>,
-    /// Directory with request, response, order and receipt, for a check online
+    /// Directory with request.json and response.json, for a check online
     #[arg(long, value_name = "DIR")]
     pub(crate) files: Option<PathBuf>,
+    /// How long to wait for a receipt that is not settled yet, for a check online
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) wait_s: u64,
     /// A header you trust beyond the trusting period, as HEIGHT:HASH
     #[arg(long, value_name = "HEIGHT:HASH")]
     pub(crate) checkpoint: Option<String>,
@@ -265,7 +270,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "URL", env = "HACA_URL")]
     pub(crate) node: String,
     /// Address of the API
-    #[arg(long, value_name = "ADDR", env = "HACA_LISTEN", default_value = "127.0.0.1:7411")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HACA_LISTEN",
+        default_value = "127.0.0.1:7411"
+    )]
     pub(crate) listen: String,
     /// The genesis hash of the network; the node's own word when absent
     #[arg(long, value_name = "HASH", env = "HACA_TRUST")]

@@ -47,7 +47,11 @@ pub(crate) fn run(demo: &Demo, screen: &Screen) -> Result<u8, Failure> {
     if let Some(picture) = sample.picture(screen) {
         screen.say(picture.trim_end());
     }
-    let session = Session::open(&network.user(), &network.file.node_url, &network.file.inference_url)?;
+    let session = Session::open(
+        &network.user(),
+        &network.file.node_url,
+        &network.file.inference_url,
+    )?;
     let terms = Terms::of(&session.model(None)?, "zk")?;
     let story = tell(&session, &terms, &sample, &network, screen)?;
     let verified = story["verification"]["outcome"] == "verified";
@@ -86,9 +90,18 @@ fn tell(
     screen: &Screen,
 ) -> Result<Value, Failure> {
     let exchange = infer::exchange(session, terms, sample, screen)?;
-    let channel = session.node.channel(exchange.order.value.channel).map_err(client)?.ok_or_else(|| {
-        Failure::new(Exit::Failure, "cli.channel_gone", "the channel is not on chain", "try again")
-    })?;
+    let channel = session
+        .node
+        .channel(exchange.order.value.channel)
+        .map_err(client)?
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Failure,
+                "cli.channel_gone",
+                "the channel is not on chain",
+                "try again",
+            )
+        })?;
     let genesis_supply = opg(session)?.issued;
     let answer = verify::class_of(&exchange.answered.response);
     say_answer(&exchange, answer, sample, session, screen);
@@ -128,16 +141,12 @@ fn tell(
     }))
 }
 
-fn say_answer(
-    exchange: &Exchange,
-    answer: Option<i64>,
-    sample: &Sample,
-    session: &Session,
-    screen: &Screen,
-) {
+fn say_answer(exchange: &Exchange, answer: Option<i64>, sample: &Sample, session: &Session, screen: &Screen) {
     let domain = &session.domain;
     let answer = answer.map_or("?".to_owned(), |answer| answer.to_string());
-    let label = sample.label.map_or("unknown".to_owned(), |label| label.to_string());
+    let label = sample
+        .label
+        .map_or("unknown".to_owned(), |label| label.to_string());
     screen.say("");
     screen.say(format!(
         "{}  {} (the label says {label}), after {:.1} ms",
@@ -147,10 +156,16 @@ fn say_answer(
     ));
     let order = &exchange.order.value;
     screen.say(format!("  order     {}", order.hash(domain)));
-    screen.say(format!("            sequence {}, at most {} for it, signed by the payer", order.sequence, order.max_fee));
+    screen.say(format!(
+        "            sequence {}, at most {} for it, signed by the payer",
+        order.sequence, order.max_fee
+    ));
     let receipt = &exchange.answered.receipt.value;
     screen.say(format!("  receipt   {}", receipt.hash(domain)));
-    screen.say(format!("            fee {}, signed by {}", receipt.fee, receipt.signer));
+    screen.say(format!(
+        "            fee {}, signed by {}",
+        receipt.fee, receipt.signer
+    ));
 }
 
 /// What the ledger says before and after the block that settled the receipt.
@@ -175,7 +190,11 @@ impl Ledgered {
     }
 
     fn burned(&self) -> Amount {
-        self.after.opg.burned.checked_sub(self.before.opg.burned).unwrap_or_default()
+        self.after
+            .opg
+            .burned
+            .checked_sub(self.before.opg.burned)
+            .unwrap_or_default()
     }
 
     fn base_fee(&self) -> u128 {
@@ -198,15 +217,24 @@ impl Ledgered {
     fn say(&self, screen: &Screen) {
         let fee = Amount(self.after.payout.0.saturating_sub(self.before.payout.0));
         screen.say(screen.ink(Ink::Bold, "Settlement"));
-        screen.say(format!("  fee       {} DUSD, whole, to the inference node", decimal(fee.0, 6)));
+        screen.say(format!(
+            "  fee       {} DUSD, whole, to the inference node",
+            decimal(fee.0, 6)
+        ));
         screen.say(format!(
             "  burned    {} OPG = {} gas x {} base fee",
             decimal(self.burned().0, 9),
             self.gas,
             self.base_fee()
         ));
-        screen.say(format!("  supply    {} OPG before", decimal(self.before.opg.existing().0, 9)));
-        screen.say(format!("            {} OPG after", decimal(self.after.opg.existing().0, 9)));
+        screen.say(format!(
+            "  supply    {} OPG before",
+            decimal(self.before.opg.existing().0, 9)
+        ));
+        screen.say(format!(
+            "            {} OPG after",
+            decimal(self.after.opg.existing().0, 9)
+        ));
     }
 }
 
@@ -221,31 +249,43 @@ impl Books {
         let supply = haca_wire::state::key::supply(AssetId::OPG);
         let payout = session.node.record_at(&balance, height).map_err(client)?;
         let opg: Option<Supply> = session.node.record_at(&supply, height).map_err(client)?;
-        Ok(Self { payout: payout.unwrap_or_default(), opg: opg.unwrap_or_default() })
+        Ok(Self {
+            payout: payout.unwrap_or_default(),
+            opg: opg.unwrap_or_default(),
+        })
     }
 }
 
 fn opg(session: &Session) -> Result<Supply, Failure> {
-    Ok(session.node.supply(AssetId::OPG).map_err(client)?.unwrap_or_default())
+    Ok(session
+        .node
+        .supply(AssetId::OPG)
+        .map_err(client)?
+        .unwrap_or_default())
 }
 
 /// Times the verification of the proof in the bundle, as a full node does it.
 fn measure(session: &Session, exchange: &Exchange, bundle: &Path) -> Result<ProofFigures, Failure> {
     let bytes = std::fs::read(bundle).map_err(|error| Failure::file(bundle, "read", &error))?;
-    let unreadable = |reason: &str| {
-        Failure::new(Exit::Failure, "cli.bundle", reason, "this is a defect: report it")
-    };
+    let unreadable =
+        |reason: &str| Failure::new(Exit::Failure, "cli.bundle", reason, "this is a defect: report it");
     let bundle = Bundle::decode_all(&bytes).map_err(|error| unreadable(&error.to_string()))?;
     let model: ModelId = exchange.order.value.model;
-    let record = session.node.model(model).map_err(client)?.ok_or_else(|| unreadable("no such model"))?;
-    let key = VerifyingKey::decode_all(&record.verifying_key)
-        .map_err(|error| unreadable(&error.to_string()))?;
+    let record = session
+        .node
+        .model(model)
+        .map_err(client)?
+        .ok_or_else(|| unreadable("no such model"))?;
+    let key =
+        VerifyingKey::decode_all(&record.verifying_key).map_err(|error| unreadable(&error.to_string()))?;
     let Evidence::Zk { inferences, proof } = &bundle.evidence else {
         return Err(unreadable("the evidence is not a proof"));
     };
     let context = proof_context(&session.domain, &bundle.group);
     let start = Instant::now();
-    ZkChecker.settlement(&record.verifying_key, &context, inferences, proof).map_err(unreadable)?;
+    ZkChecker
+        .settlement(&record.verifying_key, &context, inferences, proof)
+        .map_err(unreadable)?;
     let verify_ms = start.elapsed().as_secs_f64() * 1e3;
     let budget = key.security(inferences.len());
     let order = exchange.order.value.hash(&session.domain);
@@ -276,10 +316,17 @@ fn say_proof(proof: &ProofFigures, screen: &Screen) {
 /// command, an empty environment and, where the system lets it, a network namespace without any interface.
 fn verify_apart(bundle: &Path, trust: &str, screen: &Screen) -> Result<Value, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(Exit::Failure, "cli.spawn", error, "check limits on processes and memory")
+        Failure::new(
+            Exit::Failure,
+            "cli.spawn",
+            error,
+            "check limits on processes and memory",
+        )
     };
     let program = std::env::current_exe().map_err(failed)?;
-    let isolate = Command::new("unshare").args(["--map-root-user", "--net", "true"]).output();
+    let isolate = Command::new("unshare")
+        .args(["--map-root-user", "--net", "true"])
+        .output();
     let isolated = isolate.is_ok_and(|output| output.status.success());
     let mut command = if isolated {
         let mut command = Command::new("unshare");
@@ -289,14 +336,27 @@ fn verify_apart(bundle: &Path, trust: &str, screen: &Screen) -> Result<Value, Fa
         Command::new(&program)
     };
     let place = if isolated { "without network" } else { "of its own" };
-    screen.say(screen.ink(Ink::Bold, format!("Verification, in a process {place}, from the genesis hash and the bundle")));
-    command.arg("verify").arg(bundle).args(["--trust", trust]).env_remove("HACA_URL");
+    screen.say(screen.ink(
+        Ink::Bold,
+        format!("Verification, in a process {place}, from the genesis hash and the bundle"),
+    ));
+    command
+        .arg("verify")
+        .arg(bundle)
+        .args(["--trust", trust])
+        .env_remove("HACA_URL");
     if !screen.is_json() {
         command.status().map_err(failed)?;
     }
     let output = command.args(["--json", "--quiet"]).output().map_err(failed)?;
-    serde_json::from_slice(&output.stdout)
-        .map_err(|error| Failure::new(Exit::Failure, "cli.verify_output", error, "this is a defect: report it"))
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            "cli.verify_output",
+            error,
+            "this is a defect: report it",
+        )
+    })
 }
 
 fn next_steps(network: &Network, demo: &Demo, verified: bool, screen: &Screen) {
@@ -308,9 +368,16 @@ fn next_steps(network: &Network, demo: &Demo, verified: bool, screen: &Screen) {
     match &demo.data {
         Some(dir) if demo.keep => {
             let dir = dir.display();
-            screen.say(format!("  haca infer --data {dir} --row 3     another digit on this network"));
-            screen.say(format!("  haca supply --data {dir}            where every coin is"));
-            screen.say(format!("  the network runs on; its full node is {}", network.file.node_url));
+            screen.say(format!(
+                "  haca infer --data {dir} --row 3     another digit on this network"
+            ));
+            screen.say(format!(
+                "  haca supply --data {dir}            where every coin is"
+            ));
+            screen.say(format!(
+                "  the network runs on; its full node is {}",
+                network.file.node_url
+            ));
         }
         _ => {
             screen.say("  haca demo --data DIR --keep     keep the files and the network");
@@ -340,7 +407,10 @@ impl Scratch {
                 "name another directory; `haca up --data` continues a network",
             ));
         }
-        Ok(Self { dir: dir.clone(), temporary: false })
+        Ok(Self {
+            dir: dir.clone(),
+            temporary: false,
+        })
     }
 }
 

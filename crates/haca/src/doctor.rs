@@ -46,7 +46,11 @@ pub(crate) fn run(doctor: &Doctor, screen: &Screen) -> Result<u8, Failure> {
             screen.say(format!("         hint: {}", finding.hint));
         }
     }
-    Ok(if findings.iter().any(|f| f.state == State::Bad) { Exit::Failure as u8 } else { 0 })
+    Ok(if findings.iter().any(|f| f.state == State::Bad) {
+        Exit::Failure as u8
+    } else {
+        0
+    })
 }
 
 impl State {
@@ -61,8 +65,14 @@ impl State {
 
 fn processor() -> Finding {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("unknown");
+    let flags = info
+        .lines()
+        .find(|line| line.starts_with("flags"))
+        .unwrap_or_default();
     let vector: Vec<_> = ["avx2", "avx512f", "avx512_vnni", "amx_int8"]
         .into_iter()
         .filter(|flag| flags.split_whitespace().any(|have| have == *flag))
@@ -71,7 +81,11 @@ fn processor() -> Finding {
     Finding {
         id: "processor",
         state: if fast { State::Good } else { State::Warning },
-        found: format!("{} ({})", name.trim_start_matches([' ', '\t', ':']), vector.join(", ")),
+        found: format!(
+            "{} ({})",
+            name.trim_start_matches([' ', '\t', ':']),
+            vector.join(", ")
+        ),
         hint: "without AVX2 the prover uses its portable path, which is slower",
     }
 }
@@ -89,7 +103,9 @@ fn cores() -> Finding {
 fn memory() -> Finding {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = available.and_then(|text| text.trim().split(' ').next()).and_then(|text| text.parse().ok());
+    let kib = available
+        .and_then(|text| text.trim().split(' ').next())
+        .and_then(|text| text.parse().ok());
     let mib = kib.unwrap_or(0u64) / 1024;
     Finding {
         id: "memory",
@@ -110,15 +126,23 @@ fn cometbft() -> Finding {
     });
     Finding {
         id: "cometbft",
-        state: if version.is_some() { State::Good } else { State::Warning },
+        state: if version.is_some() {
+            State::Good
+        } else {
+            State::Warning
+        },
         found: version.unwrap_or_else(|| "not found".into()),
         hint: "needed only for real networks: go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",
     }
 }
 
 fn writable(dir: &Path) -> Finding {
-    let existing = dir.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
-    let existing = existing.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let existing = dir
+        .ancestors()
+        .find(|path| path.as_os_str().is_empty() || path.exists());
+    let existing = existing
+        .filter(|path| !path.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let probe = existing.join(format!(".haca-probe-{}", std::process::id()));
     let attempt = std::fs::write(&probe, b"probe");
     let _ = std::fs::remove_file(&probe);
@@ -143,7 +167,9 @@ fn network(dir: &Path) -> Vec<Finding> {
         }];
     };
     let status = NodeClient::new(&network.file.node_url).status();
-    let matches = status.as_ref().is_ok_and(|s| s.genesis.to_string() == network.file.trust);
+    let matches = status
+        .as_ref()
+        .is_ok_and(|s| s.genesis.to_string() == network.file.trust);
     let state = match &status {
         Ok(_) if matches => State::Good,
         Ok(_) => State::Bad,

@@ -43,7 +43,12 @@ impl Failure {
         message: impl fmt::Display,
         hint: impl Into<String>,
     ) -> Self {
-        Self { exit, code: code.into(), message: message.to_string(), hint: hint.into() }
+        Self {
+            exit,
+            code: code.into(),
+            message: message.to_string(),
+            hint: hint.into(),
+        }
     }
 
     /// A wrong command line or input file.

@@ -33,15 +33,24 @@ pub(crate) struct Terms {
 impl Terms {
     /// Reads the terms for one kind of evidence out of what a node offers.
     pub(crate) fn of(model: &OfferedModel, evidence: &str) -> Result<Self, Failure> {
-        let unreadable =
-            || Failure::usage("cli.models", "the node's offer is unreadable", "check the node's version");
-        let offer = model.offers.iter().find(|offer| offer.evidence == evidence).ok_or_else(|| {
+        let unreadable = || {
             Failure::usage(
-                "cli.evidence_not_offered",
-                format!("{} is not offered with {evidence} evidence", model.name),
-                "see /v1/models of the node",
+                "cli.models",
+                "the node's offer is unreadable",
+                "check the node's version",
             )
-        })?;
+        };
+        let offer = model
+            .offers
+            .iter()
+            .find(|offer| offer.evidence == evidence)
+            .ok_or_else(|| {
+                Failure::usage(
+                    "cli.evidence_not_offered",
+                    format!("{} is not offered with {evidence} evidence", model.name),
+                    "see /v1/models of the node",
+                )
+            })?;
         let input = model.inputs.first().and_then(|input| Name::new(&input.name));
         Ok(Self {
             model: model.id.parse().map_err(|_| unreadable())?,
@@ -71,13 +80,18 @@ pub(crate) fn exchange(
 ) -> Result<Exchange, Failure> {
     let step = screen.step("payment channel");
     let reserve = terms.times(WARRANTY_FEES * WARRANTIES);
-    let (channel, opened) =
-        session.channel(terms.asset, terms.fee, terms.times(DEPOSIT_FEES), reserve)?;
+    let (channel, opened) = session.channel(terms.asset, terms.fee, terms.times(DEPOSIT_FEES), reserve)?;
     step.done(&format!("{} {channel}", if opened { "opened" } else { "reused" }));
     let step = screen.step("order and answer");
     let request = request_bytes(terms.model, &terms.input, &sample.values);
-    let order =
-        session.order(channel, terms.model, terms.evidence, terms.fee, terms.warranty(), &request)?;
+    let order = session.order(
+        channel,
+        terms.model,
+        terms.evidence,
+        terms.fee,
+        terms.warranty(),
+        &request,
+    )?;
     let exchange = session.infer(request, order)?;
     verify::answer(session, &exchange)?;
     step.done(&format!("{:.1} ms", exchange.answered.latency_ms));
@@ -87,11 +101,15 @@ pub(crate) fn exchange(
 /// Runs the command.
 pub(crate) fn run(infer: &Infer, screen: &Screen) -> Result<u8, Failure> {
     let network = Network::load(&infer.data)?;
-    let session = Session::open(&network.user(), &network.file.node_url, &network.file.inference_url)?;
+    let session = Session::open(
+        &network.user(),
+        &network.file.node_url,
+        &network.file.inference_url,
+    )?;
     let model = session.model(infer.model.as_deref())?;
     let terms = Terms::of(&model, &infer.evidence)?;
     let sample = match &infer.input {
-        Some(path) => sample::read(path, infer.row)?,
+        Some(path) => sample::read(path, infer.row, &model.input_specs())?,
         None => sample::digit(infer.row)?,
     };
     if let Some(picture) = sample.picture(screen) {
@@ -109,18 +127,37 @@ pub(crate) fn run(infer: &Infer, screen: &Screen) -> Result<u8, Failure> {
         "receipt": verify::receipt_json(&exchange.answered.receipt, &session.domain),
         "files": { "dir": exchange.dir },
     });
-    screen.say(format!("answer   {}", screen.ink(Ink::Bold, answer.map_or("see the response".into(), |a| a.to_string()))));
-    screen.say(format!("receipt  {}", exchange.answered.receipt.value.hash(&session.domain)));
+    screen.say(format!(
+        "answer   {}",
+        screen.ink(
+            Ink::Bold,
+            answer.map_or("see the response".into(), |a| a.to_string())
+        )
+    ));
+    screen.say(format!(
+        "receipt  {}",
+        exchange.answered.receipt.value.hash(&session.domain)
+    ));
     screen.say(format!("files    {}", exchange.dir.display()));
     if !infer.no_wait {
         let settled = settle(&session, &exchange, screen)?;
         result["settlement"] = verify::settlement_json(&settled);
-        let path = infer.bundle.clone().unwrap_or_else(|| exchange.dir.join("bundle.haca"));
+        let path = infer
+            .bundle
+            .clone()
+            .unwrap_or_else(|| exchange.dir.join("bundle.haca"));
         bundle(&session, &exchange, &settled, &path, screen)?;
         result["files"]["bundle"] = json!(path);
-        screen.say(format!("settled  at height {} by {}", settled.height, settled.settlement.tx));
+        screen.say(format!(
+            "settled  at height {} by {}",
+            settled.height, settled.settlement.tx
+        ));
         screen.say(format!("bundle   {}", path.display()));
-        screen.say(format!("check it with: haca verify {} --trust {}", path.display(), network.file.trust));
+        screen.say(format!(
+            "check it with: haca verify {} --trust {}",
+            path.display(),
+            network.file.trust
+        ));
     }
     screen.object(&result);
     Ok(0)

@@ -13,8 +13,11 @@ mod model;
 mod network;
 mod picture;
 mod proof;
+mod sample;
 mod screen;
 mod serve;
+mod session;
+mod setup;
 mod state;
 mod up;
 mod verify;
@@ -32,6 +35,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Command::Node(node) = &args.command {
+        return serve::node(node);
+    }
     let screen = Screen::new(args.json, args.quiet);
     match run(&args, &screen) {
         Ok(code) => ExitCode::from(code),
@@ -61,7 +67,8 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Doctor(doctor) => doctor::run(doctor, screen),
         Command::Bench(bench) => bench::run(bench, screen),
         Command::Serve(serve) => serve::run(serve, screen),
-        Command::Node(node) => serve::node(node),
+        // Handled before: a full node has exit codes and output of its own.
+        Command::Node(_) => Ok(0),
         Command::Completions { shell } => {
             args::completions(*shell);
             Ok(0)

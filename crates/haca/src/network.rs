@@ -53,7 +53,10 @@ impl Network {
                 "`haca up` writes it anew",
             )
         })?;
-        Ok(Self { dir: dir.to_owned(), file })
+        Ok(Self {
+            dir: dir.to_owned(),
+            file,
+        })
     }
 
     /// Writes `network.json`.
@@ -87,7 +90,12 @@ impl Network {
         let mut process = Process::start(
             "full node",
             &self.dir.join("logs/node.log"),
-            &["node".as_ref(), "start".as_ref(), "--home".as_ref(), self.node_home().as_os_str()],
+            &[
+                "node".as_ref(),
+                "start".as_ref(),
+                "--home".as_ref(),
+                self.node_home().as_os_str(),
+            ],
             &["--engine", &self.file.engine, "--listen", listen],
             detach,
         )?;
@@ -101,8 +109,19 @@ impl Network {
         let mut process = Process::start(
             "inference node",
             &self.dir.join("logs/inference.log"),
-            &["serve".as_ref(), "--home".as_ref(), self.inference_home().as_os_str()],
-            &["--node", &self.file.node_url, "--trust", &self.file.trust, "--listen", listen],
+            &[
+                "serve".as_ref(),
+                "--home".as_ref(),
+                self.inference_home().as_os_str(),
+            ],
+            &[
+                "--node",
+                &self.file.node_url,
+                "--trust",
+                &self.file.trust,
+                "--listen",
+                listen,
+            ],
             detach,
         )?;
         let client = InferenceClient::new(&self.file.inference_url);
@@ -116,7 +135,12 @@ pub(crate) fn free_address() -> Result<String, Failure> {
     let socket = std::net::TcpListener::bind("127.0.0.1:0");
     let address = socket.and_then(|socket| socket.local_addr());
     address.map(|address| address.to_string()).map_err(|error| {
-        Failure::new(Exit::Failure, "cli.no_port", error, "check that the loopback interface is up")
+        Failure::new(
+            Exit::Failure,
+            "cli.no_port",
+            error,
+            "check that the loopback interface is up",
+        )
     })
 }
 
@@ -156,19 +180,24 @@ impl Process {
         let errors = file.try_clone().map_err(failed)?;
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
-        command.args(paths).args(arguments).stdin(Stdio::null()).stdout(file).stderr(errors);
+        command
+            .args(paths)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors);
         #[cfg(unix)]
         if detach {
             // A group of its own, so that the terminal's interrupt does not reach it.
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
         }
         let child = command.spawn().map_err(failed)?;
-        Ok(Self { name, child, log: log.to_owned(), detached: false })
-    }
-
-    /// The process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        Ok(Self {
+            name,
+            child,
+            log: log.to_owned(),
+            detached: false,
+        })
     }
 
     /// Lets the process live on when this value goes.
@@ -184,11 +213,19 @@ impl Process {
     /// What a process that ended by itself is reported as.
     pub(crate) fn death(&self) -> Failure {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let error = text.lines().rev().find(|line| line.starts_with("error")).or(text.lines().last());
+        let error = text
+            .lines()
+            .rev()
+            .find(|line| line.starts_with("error"))
+            .or(text.lines().last());
         Failure::new(
             Exit::Failure,
             "cli.process_ended",
-            format!("the {} ended: {}", self.name, error.unwrap_or("no word in its log")),
+            format!(
+                "the {} ended: {}",
+                self.name,
+                error.unwrap_or("no word in its log")
+            ),
             format!("its log is {}", self.log.display()),
         )
     }
@@ -215,7 +252,10 @@ impl Process {
     /// Asks the process to end, and ends it when it does not.
     pub(crate) fn stop(&mut self) {
         #[cfg(unix)]
-        let _ = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(5) {
             if self.ended().is_some() {

@@ -10,7 +10,10 @@ pub(crate) fn draw(pixels: &[f64], width: usize, colour: bool) -> String {
         for y in (0..height).step_by(2) {
             out.push_str("    ");
             for x in 0..width {
-                let (top, bottom) = (grey(at(x, y)), grey(if y + 1 < height { at(x, y + 1) } else { 0.0 }));
+                let (top, bottom) = (
+                    grey(at(x, y)),
+                    grey(if y + 1 < height { at(x, y + 1) } else { 0.0 }),
+                );
                 out.push_str(&format!("\u{1b}[38;5;{top};48;5;{bottom}m▀▀"));
             }
             out.push_str("\u{1b}[0m\n");

@@ -32,7 +32,18 @@ impl Screen {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let err = std::io::stderr().is_terminal();
-        Self { json, quiet, colour_out: std::io::stdout().is_terminal() && !plain, colour_err: err && !plain, live: err }
+        Self {
+            json,
+            quiet,
+            colour_out: std::io::stdout().is_terminal() && !plain,
+            colour_err: err && !plain,
+            live: err,
+        }
+    }
+
+    /// Whether stdout shows colours.
+    pub(crate) fn has_colour(&self) -> bool {
+        self.colour_out && !self.json
     }
 
     /// Whether the result is one JSON object.
@@ -80,7 +91,12 @@ impl Screen {
             let _ = write!(std::io::stderr().lock(), "  … {name}");
             let _ = std::io::stderr().flush();
         }
-        Step { screen: self, name: name.to_owned(), started: Instant::now(), open: true }
+        Step {
+            screen: self,
+            name: name.to_owned(),
+            started: Instant::now(),
+            open: true,
+        }
     }
 }
 
@@ -92,7 +108,11 @@ fn paint(on: bool, ink: Ink, text: &str) -> String {
         Ink::Yellow => "33",
         Ink::Dim => "2",
     };
-    if on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    if on {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// One step of long work: a live line on a terminal, one plain line elsewhere.
@@ -119,7 +139,11 @@ impl Step<'_> {
         let seconds = self.started.elapsed().as_secs_f64();
         let time = paint(self.screen.colour_err, Ink::Dim, &format!("({seconds:.2} s)"));
         let colon = if detail.is_empty() { "" } else { ": " };
-        let _ = writeln!(std::io::stderr().lock(), "{clear}  {mark} {}{colon}{detail} {time}", self.name);
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "{clear}  {mark} {}{colon}{detail} {time}",
+            self.name
+        );
     }
 }
 

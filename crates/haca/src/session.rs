@@ -6,8 +6,8 @@ use std::time::Duration;
 use haca_client::{Answered, ClientError, InferenceClient, NodeClient, SettledReceipt, Wallet};
 use haca_wire::state::ChannelState;
 use haca_wire::{
-    Amount, AssetId, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence, Signed,
-    Tick, TypedData, render,
+    Amount, AssetId, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence,
+    Signed, Tick, render,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,18 @@ pub(crate) struct OfferedModel {
     pub(crate) inputs: Vec<OfferedTensor>,
 }
 
+impl OfferedModel {
+    /// What a sample file holds for each input.
+    pub(crate) fn input_specs(&self) -> Vec<haca_onnx::InputSpec> {
+        let elements = |shape: &[u32]| shape.iter().map(|dim| *dim as usize).product();
+        let spec = |input: &OfferedTensor| haca_onnx::InputSpec {
+            name: input.name.clone(),
+            elements: elements(&input.shape),
+        };
+        self.inputs.iter().map(spec).collect()
+    }
+}
+
 /// A price.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct OfferedTerms {
@@ -76,7 +88,13 @@ impl Session {
         let node = NodeClient::new(node_url);
         let wallet = Wallet::load_or_create(&dir.join("wallet.key")).map_err(client)?;
         let domain = node.chain().map_err(client)?.domain();
-        Ok(Self { node, inference: InferenceClient::new(inference_url), wallet, domain, dir: dir.to_owned() })
+        Ok(Self {
+            node,
+            inference: InferenceClient::new(inference_url),
+            wallet,
+            domain,
+            dir: dir.to_owned(),
+        })
     }
 
     /// The model with this id or name, or the first one offered.
@@ -87,15 +105,32 @@ impl Session {
         }
         let json = self.inference.models().map_err(client)?;
         let models: Models = serde_json::from_value(json).map_err(|error| {
-            Failure::new(Exit::Network, "cli.models", error, "check the inference node's version")
+            Failure::new(
+                Exit::Network,
+                "cli.models",
+                error,
+                "check the inference node's version",
+            )
         })?;
-        let names = models.data.iter().map(|model| model.name.clone()).collect::<Vec<_>>().join(", ");
+        let names = models
+            .data
+            .iter()
+            .map(|model| model.name.clone())
+            .collect::<Vec<_>>()
+            .join(", ");
         let found = match wanted {
-            Some(wanted) => models.data.into_iter().find(|model| model.id == wanted || model.name == wanted),
+            Some(wanted) => models
+                .data
+                .into_iter()
+                .find(|model| model.id == wanted || model.name == wanted),
             None => models.data.into_iter().next(),
         };
         found.ok_or_else(|| {
-            Failure::usage("cli.unknown_model", "the node offers no such model", format!("it offers: {names}"))
+            Failure::usage(
+                "cli.unknown_model",
+                "the node offers no such model",
+                format!("it offers: {names}"),
+            )
         })
     }
 
@@ -115,18 +150,26 @@ impl Session {
                 return Ok((id, false));
             }
         }
-        let quote =
-            self.inference.quote(self.wallet.address(), asset, deposit, warranty).map_err(client)?;
+        let quote = self
+            .inference
+            .quote(self.wallet.address(), asset, deposit, warranty)
+            .map_err(client)?;
         let id = quote.value.channel(&self.domain);
         self.send(Message::OpenChannel { quote })?;
-        self.write_channel(&ChannelFile { channel: id.to_string(), next_sequence: 0 })?;
+        self.write_channel(&ChannelFile {
+            channel: id.to_string(),
+            next_sequence: 0,
+        })?;
         Ok((id, true))
     }
 
     /// Signs a message as the user, submits it and waits until it is in a block.
     pub(crate) fn send(&self, message: Message) -> Result<(), Failure> {
         let head = self.node.status().map_err(client)?.height;
-        let tx = self.wallet.transaction(message, &self.domain, head, MAX_BASE_FEE).map_err(client)?;
+        let tx = self
+            .wallet
+            .transaction(message, &self.domain, head, MAX_BASE_FEE)
+            .map_err(client)?;
         self.node.submit_and_wait(&tx, INCLUSION).map_err(client)?;
         Ok(())
     }
@@ -142,13 +185,19 @@ impl Session {
         warranty: Amount,
         request: &[u8],
     ) -> Result<Signed<Order>, Failure> {
-        let mut file = self.read_channel()?.ok_or_else(|| damaged(&self.channel_path()))?;
+        let mut file = self
+            .read_channel()?
+            .ok_or_else(|| damaged(&self.channel_path()))?;
         let sequence = Sequence(file.next_sequence);
         file.next_sequence += 1;
         self.write_channel(&file)?;
         let record = self.node.channel(channel).map_err(client)?;
         let offer_version = match record {
-            Some(record) => self.node.node(record.node).map_err(client)?.map_or(0, |node| node.offer_version),
+            Some(record) => self
+                .node
+                .node(record.node)
+                .map_err(client)?
+                .map_or(0, |node| node.offer_version),
             None => 0,
         };
         let tick = self.node.clock().map_err(client)?.tick;
@@ -180,7 +229,12 @@ impl Session {
         ] {
             write(&dir.join(name), bytes)?;
         }
-        Ok(Exchange { request, order, answered, dir })
+        Ok(Exchange {
+            request,
+            order,
+            answered,
+            dir,
+        })
     }
 
     /// Waits until the receipt is settled on chain, or the node refuses it.
@@ -197,7 +251,10 @@ impl Session {
             }
             Ok(refused().map(Err))
         };
-        match self.node.poll(SETTLEMENT, &format!("the settlement of receipt {hash}"), ask) {
+        match self
+            .node
+            .poll(SETTLEMENT, &format!("the settlement of receipt {hash}"), ask)
+        {
             Ok(Ok(settled)) => Ok(settled),
             Ok(Err(reason)) => Err(Failure::new(
                 Exit::Failure,
@@ -222,7 +279,9 @@ impl Session {
     fn read_channel(&self) -> Result<Option<ChannelFile>, Failure> {
         let path = self.channel_path();
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| damaged(&path)),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|_| damaged(&path)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::file(&path, "read", &error)),
         }

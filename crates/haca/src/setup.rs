@@ -6,7 +6,7 @@ use haca_client::Wallet;
 use haca_ledger::genesis::{
     Genesis, GenesisAsset, GenesisBalance, GenesisParams, GenesisProposer, Text, standard_params,
 };
-use haca_node::engine::ValidatorKey;
+use haca_node::home::Home;
 use haca_wire::{Address, Amount, GenesisHash};
 
 use crate::failure::{Exit, Failure};
@@ -41,22 +41,27 @@ pub(crate) fn create(dir: &Path, engine: &str) -> Result<Network, Failure> {
         trust: String::new(),
         engine: engine.to_owned(),
     };
-    let mut network = Network { dir: dir.to_owned(), file };
+    let mut network = Network {
+        dir: dir.to_owned(),
+        file,
+    };
     let user = Wallet::load_or_create(&network.user().join("wallet.key")).map_err(client)?;
     let operator = Wallet::load_or_create(&network.inference_home().join("account.key")).map_err(client)?;
     let treasury = Wallet::load_or_create(&dir.join("treasury.key")).map_err(client)?;
     let models = network.inference_home().join("models");
     std::fs::create_dir_all(&models).map_err(|error| Failure::file(&models, "create", &error))?;
     write(&models.join("digits.haca"), DIGITS_MODEL)?;
-    let home = network.node_home();
     let genesis = if network.genesis().exists() {
         std::fs::read(network.genesis()).map_err(|error| Failure::file(&network.genesis(), "read", &error))?
     } else {
         let validators = if engine == "cometbft" { 1 } else { VALIDATORS };
-        let keys = (0..validators).map(|_| ValidatorKey::generate()).collect::<Result<Vec<_>, _>>();
-        let keys = keys.map_err(node)?;
-        let state = app_state(&keys, user.address(), operator.address(), treasury.address())?;
-        haca_node::home::create(&home, CHAIN_NAME, &keys, &state).map_err(node)?
+        let state = |validators: &[Address]| {
+            app_state(validators, user.address(), operator.address(), treasury.address())
+        };
+        let home = Home::new(network.node_home());
+        haca_node::home::init(&home, CHAIN_NAME, tendermint::Time::now(), validators, state)
+            .map_err(node)?
+            .bytes
     };
     network.file.trust = GenesisHash(*blake3::hash(&genesis).as_bytes()).to_string();
     Ok(network)
@@ -64,11 +69,11 @@ pub(crate) fn create(dir: &Path, engine: &str) -> Result<Network, Failure> {
 
 /// The ledger's first state: validators are paid to the treasury, which holds what nobody else does.
 fn app_state(
-    keys: &[ValidatorKey],
+    validators: &[Address],
     user: Address,
     operator: Address,
     treasury: Address,
-) -> Result<serde_json::Value, Failure> {
+) -> serde_json::Value {
     let held = [
         (user, 0, 100 * OPG),
         (user, 1, 1_000 * DUSD),
@@ -88,22 +93,22 @@ fn app_state(
         decimals,
         issued: Text(Amount(issued)),
     };
-    let proposer = |key: &ValidatorKey| {
-        let mut validator = [0; 20];
-        validator.copy_from_slice(key.address()?.as_bytes());
-        Some(GenesisProposer { validator: Text(Address(validator)), account: Text(treasury) })
+    let proposer = |validator: &Address| GenesisProposer {
+        validator: Text(*validator),
+        account: Text(treasury),
     };
-    let proposers = keys.iter().map(proposer).collect::<Option<Vec<_>>>();
     let genesis = Genesis {
         chain_id: CHAIN_ID,
-        assets: vec![asset(0, "OPG", 9, OPG_ISSUED), asset(1, "DUSD", 6, 1_000_000 * DUSD)],
+        assets: vec![
+            asset(0, "OPG", 9, OPG_ISSUED),
+            asset(1, "DUSD", 6, 1_000_000 * DUSD),
+        ],
         balances: held.map(balance).to_vec(),
         pool: Text(Amount(POOL)),
-        proposers: proposers.unwrap_or_default(),
+        proposers: validators.iter().map(proposer).collect(),
         params: GenesisParams::from(standard_params()),
     };
-    serde_json::to_value(&genesis)
-        .map_err(|error| Failure::new(Exit::Failure, "cli.genesis", error, "this is a defect: report it"))
+    serde_json::json!(genesis)
 }
 
 /// A full node's error as the command's failure.

@@ -37,18 +37,25 @@ pub(crate) fn supply(at: &At, screen: &Screen) -> Result<u8, Failure> {
     let mut assets = Vec::new();
     for index in 0.. {
         let id = AssetId(index);
-        let Some(supply) = node.supply(id).map_err(client)? else { break };
+        let Some(supply) = node.supply(id).map_err(client)? else {
+            break;
+        };
         let asset: Option<AssetRecord> = node.record(&key::asset(id)).map_err(client)?;
         assets.push((id, asset, supply));
     }
-    let balanced = assets.iter().all(|(_, _, supply)| supply.total() == Some(supply.issued));
+    let balanced = assets
+        .iter()
+        .all(|(_, _, supply)| supply.total() == Some(supply.issued));
     screen.object(&json!({
         "height": clock.height.0,
         "base_fee": clock.base_fee.to_string(),
         "balanced": balanced,
         "assets": assets.iter().map(|(id, asset, supply)| asset_json(*id, asset.as_ref(), supply)).collect::<Vec<_>>(),
     }));
-    screen.say(format!("height {}, base fee {} per gas", clock.height, clock.base_fee));
+    screen.say(format!(
+        "height {}, base fee {} per gas",
+        clock.height, clock.base_fee
+    ));
     for (_, asset, supply) in &assets {
         say_asset(screen, asset.as_ref(), supply);
     }
@@ -103,7 +110,11 @@ fn say_asset(screen: &Screen, asset: Option<&AssetRecord>, supply: &Supply) {
 pub(crate) fn decimal(amount: u128, decimals: u8) -> String {
     let digits = format!("{amount:0width$}", width = usize::from(decimals) + 1);
     let (whole, part) = digits.split_at(digits.len() - usize::from(decimals));
-    if part.is_empty() { whole.to_owned() } else { format!("{whole}.{part}") }
+    if part.is_empty() {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{part}")
+    }
 }
 
 #[cfg(test)]

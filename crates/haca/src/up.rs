@@ -19,7 +19,10 @@ pub(crate) fn run(up: &Up, screen: &Screen) -> Result<u8, Failure> {
     for process in processes.iter_mut().rev() {
         process.stop();
     }
-    screen.note(format!("stopped; `haca up --data {}` continues", up.data.display()));
+    screen.note(format!(
+        "stopped; `haca up --data {}` continues",
+        up.data.display()
+    ));
     Ok(0)
 }
 
@@ -34,7 +37,10 @@ fn start(up: &Up, screen: &Screen) -> Result<(Network, Vec<Process>), Failure> {
         Network::load(&up.data)?
     };
     if network.file.engine != up.engine && !fresh {
-        screen.note(format!("continuing with the {} engine that the network has", network.file.engine));
+        screen.note(format!(
+            "continuing with the {} engine that the network has",
+            network.file.engine
+        ));
     }
     network.file = NetworkFile {
         node_url: format!("http://{}", up.listen),
@@ -75,12 +81,20 @@ fn announce(network: &Network, screen: &Screen) {
 /// Returns when the process is asked to end; fails when a child ends by itself.
 fn wait(processes: &mut [Process]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(Exit::Failure, "cli.signals", error, "the system refuses signal handlers")
+        Failure::new(
+            Exit::Failure,
+            "cli.signals",
+            error,
+            "the system refuses signal handlers",
+        )
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .map_err(failed)?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
         loop {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => return Ok(()),

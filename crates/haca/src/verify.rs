@@ -1,16 +1,14 @@
 //! `haca verify`, and what other commands show of orders, receipts and settlements.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use haca_client::{NodeClient, SettledReceipt};
+use haca_client::{Inferred, NodeClient, SettledReceipt, fetch_bundle};
 use haca_verify::{
     Answer, Check, CheckState, Checkpoint, Outcome, Policy, Report, SettledInference, verify_answer,
     verify_bundle,
 };
-use haca_wire::{
-    Decode, Domain, EvidenceKind, GenesisHash, Item, Order, Receipt, ReceiptHash, Signed,
-};
+use haca_wire::{Domain, Encode as _, EvidenceKind, GenesisHash, Item, Order, Receipt, ReceiptHash, Signed};
 use serde_json::{Value, json};
 
 use crate::args::Verify;
@@ -21,12 +19,16 @@ use crate::session::{Exchange, Session, client};
 /// Runs the command.
 pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<u8, Failure> {
     let trust: GenesisHash = verify.trust.parse().map_err(|error| {
-        Failure::usage("cli.trust", error, "the genesis hash is 0x and 64 hexadecimal digits")
+        Failure::usage(
+            "cli.trust",
+            error,
+            "the genesis hash is 0x and 64 hexadecimal digits",
+        )
     })?;
     let policy = policy(verify)?;
     let now = verify.at.unwrap_or_else(now_unix_s);
     let bytes = match verify.subject.parse::<ReceiptHash>() {
-        Ok(receipt) => fetch(verify, trust, receipt, screen)?,
+        Ok(receipt) => fetch(verify, trust, receipt, policy.checkpoint, screen)?,
         Err(_) => read_bundle(Path::new(&verify.subject))?,
     };
     let report = verify_bundle(&bytes, trust, now, &policy);
@@ -35,14 +37,9 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<u8, Failure> {
     Ok(match report.outcome() {
         Outcome::Verified => 0,
         Outcome::Unverifiable => Exit::Unverifiable as u8,
-        Outcome::Rejected if policy_alone(&report) => Exit::Policy as u8,
+        Outcome::Rejected if report.only_policy_failed() => Exit::Policy as u8,
         Outcome::Rejected => Exit::Rejected as u8,
     })
-}
-
-/// Whether nothing failed but what the verifier's own policy asks for.
-fn policy_alone(report: &Report<SettledInference>) -> bool {
-    report.failures().all(|check| check.id.starts_with("policy."))
 }
 
 fn policy(verify: &Verify) -> Result<Policy, Failure> {
@@ -52,10 +49,17 @@ fn policy(verify: &Verify) -> Result<Policy, Failure> {
     }
     if let Some(text) = &verify.checkpoint {
         let parsed = text.split_once(':').and_then(|(height, hash)| {
-            Some(Checkpoint { height: height.parse().ok()?, hash: hash.parse().ok()? })
+            Some(Checkpoint {
+                height: height.parse().ok()?,
+                hash: hash.parse().ok()?,
+            })
         });
         policy.checkpoint = Some(parsed.ok_or_else(|| {
-            Failure::usage("cli.checkpoint", "the checkpoint is unreadable", "write it as HEIGHT:HASH")
+            Failure::usage(
+                "cli.checkpoint",
+                "the checkpoint is unreadable",
+                "write it as HEIGHT:HASH",
+            )
         })?);
     }
     Ok(policy)
@@ -78,15 +82,20 @@ fn fetch(
     verify: &Verify,
     trust: GenesisHash,
     receipt: ReceiptHash,
+    checkpoint: Option<Checkpoint>,
     screen: &Screen,
 ) -> Result<Vec<u8>, Failure> {
     let url = verify.node.as_deref().ok_or_else(|| {
-        Failure::usage("cli.no_node", "a receipt hash needs a full node", "name one with --node URL")
+        Failure::usage(
+            "cli.no_node",
+            "a receipt hash needs a full node",
+            "name one with --node URL",
+        )
     })?;
     let dir = verify.files.as_deref().ok_or_else(|| {
         Failure::usage(
             "cli.no_files",
-            "request, response, order and receipt are needed beside the hash",
+            "request and response are needed beside the hash",
             "name the directory that `haca infer` printed with --files DIR",
         )
     })?;
@@ -94,27 +103,19 @@ fn fetch(
         let path = dir.join(name);
         std::fs::read(&path).map_err(|error| Failure::file(&path, "read", &error))
     };
-    let node = NodeClient::new(url);
-    let item = Item { order: decode(&read("order.bin")?)?, receipt: decode(&read("receipt.bin")?)? };
-    let step = screen.step("headers, proofs and evidence");
-    let settled = node.settled(receipt).map_err(client)?.ok_or_else(|| {
-        Failure::new(
-            Exit::SettlementUnknown,
-            "cli.not_settled_yet",
-            format!("the node knows no settlement of receipt {receipt}"),
-            "ask again later; past the order's settle-by tick the warranty can be claimed",
-        )
-    })?;
-    let bytes =
-        haca_client::build_bundle(&node, trust, &item, &settled, &read("request.json")?, &read("response.json")?)
-            .map_err(client)?;
+    let (request, response) = (read("request.json")?, read("response.json")?);
+    let inferred = Inferred {
+        receipt,
+        request: &request,
+        response: &response,
+    };
+    let patience = Duration::from_secs(verify.wait_s);
+    let step = screen.step("settlement, headers, proofs and evidence");
+    let bundle =
+        fetch_bundle(&NodeClient::new(url), trust, &inferred, checkpoint, patience).map_err(client)?;
+    let bytes = bundle.encode();
     step.done(&format!("{} bytes", bytes.len()));
     Ok(bytes)
-}
-
-fn decode<T: Decode>(bytes: &[u8]) -> Result<T, Failure> {
-    T::decode_all(bytes)
-        .map_err(|error| Failure::usage(error.code(), error, "these files are written by `haca infer`"))
 }
 
 /// Collects the bundle of an exchange of this session.
@@ -123,7 +124,10 @@ pub(crate) fn build_bundle(
     exchange: &Exchange,
     settled: &SettledReceipt,
 ) -> Result<Vec<u8>, Failure> {
-    let item = Item { order: exchange.order.clone(), receipt: exchange.answered.receipt.clone() };
+    let item = Item {
+        order: exchange.order.clone(),
+        receipt: exchange.answered.receipt.clone(),
+    };
     haca_client::build_bundle(
         &session.node,
         session.domain.genesis,
@@ -140,7 +144,11 @@ pub(crate) fn answer(session: &Session, exchange: &Exchange) -> Result<(), Failu
     let order = &exchange.order.value;
     let record = session.node.model(order.model).map_err(client)?;
     let channel = session.node.channel(order.channel).map_err(client)?;
-    let node = channel.map(|channel| session.node.node(channel.node)).transpose().map_err(client)?.flatten();
+    let node = channel
+        .map(|channel| session.node.node(channel.node))
+        .transpose()
+        .map_err(client)?
+        .flatten();
     let facts = record.and_then(|record| haca_verify::ZkChecker.facts(&record.verifying_key).ok());
     let (Some(node), Some(facts)) = (node, facts) else {
         return Err(Failure::new(
@@ -150,7 +158,10 @@ pub(crate) fn answer(session: &Session, exchange: &Exchange) -> Result<(), Failu
             "wait for the registration to be included",
         ));
     };
-    let item = Item { order: exchange.order.clone(), receipt: exchange.answered.receipt.clone() };
+    let item = Item {
+        order: exchange.order.clone(),
+        receipt: exchange.answered.receipt.clone(),
+    };
     let report = verify_answer(&Answer {
         domain: session.domain,
         item: &item,
@@ -194,8 +205,16 @@ fn show(report: &Report<SettledInference>, screen: &Screen) {
         };
         screen.say(format!("{mark}  {:<28} {}", check.id, shorten(&detail, 88)));
     }
-    let ink = if report.outcome() == Outcome::Verified { Ink::Green } else { Ink::Red };
-    let passed = report.checks().iter().filter(|check| check.state == CheckState::Pass).count();
+    let ink = if report.outcome() == Outcome::Verified {
+        Ink::Green
+    } else {
+        Ink::Red
+    };
+    let passed = report
+        .checks()
+        .iter()
+        .filter(|check| check.state == CheckState::Pass)
+        .count();
     screen.say(screen.ink(ink, format!("{} ({passed} checks passed)", report.outcome())));
 }
 
@@ -277,10 +296,14 @@ pub(crate) fn settlement_json(settled: &SettledReceipt) -> Value {
 pub(crate) fn class_of(response: &[u8]) -> Option<i64> {
     let json: Value = serde_json::from_slice(response).ok()?;
     let outputs = json.get("outputs")?.as_array()?;
-    let class = outputs.iter().find(|output| output.get("name").is_some_and(|name| name == "class"))?;
+    let class = outputs
+        .iter()
+        .find(|output| output.get("name").is_some_and(|name| name == "class"))?;
     class.get("data")?.get(0)?.as_i64()
 }
 
 fn now_unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
