@@ -1,32 +1,29 @@
 //! `haca demo`: one inference from request to verified settlement, on a network of its own.
 
-use std::path::{Path, PathBuf};
+mod files;
+mod ledgered;
+
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use haca_client::SettledReceipt;
 use haca_verify::ZkChecker;
 use haca_wire::bundle::Bundle;
-use haca_wire::state::{ChannelRecord, Supply};
-use haca_wire::{Address, Amount, AssetId, Decode, Evidence, ModelId, proof_context};
+use haca_wire::state::Supply;
+use haca_wire::{AssetId, Decode, Evidence, ModelId, proof_context};
 use haca_zk::VerifyingKey;
 use serde_json::{Value, json};
 
 use crate::args::Demo;
+use crate::demo::files::{Files, Scratch};
+use crate::demo::ledgered::Ledgered;
 use crate::failure::{Exit, Failure};
 use crate::infer::{self, Terms};
 use crate::network::{Network, Process, free_address};
 use crate::sample::{self, Sample};
 use crate::screen::{Ink, Screen};
-use crate::session::{Exchange, Session, client, write};
-use crate::state::decimal;
+use crate::session::{Exchange, Session, client};
 use crate::{setup, verify};
-
-/// Balances around the settlement.
-struct Books {
-    payout: Amount,
-    opg: Supply,
-}
 
 /// What the proof took.
 struct ProofFigures {
@@ -39,7 +36,7 @@ struct ProofFigures {
 
 /// Runs the command.
 pub(crate) fn run(demo: &Demo, screen: &Screen) -> Result<u8, Failure> {
-    let scratch = Scratch::new(demo)?;
+    let mut scratch = Scratch::new(demo)?;
     let (network, processes) = start(&scratch.dir, demo.keep, screen)?;
     let sample = sample::digit(demo.row)?;
     screen.say("");
@@ -53,10 +50,12 @@ pub(crate) fn run(demo: &Demo, screen: &Screen) -> Result<u8, Failure> {
         &network.file.inference_url,
     )?;
     let terms = Terms::of(&session.model(None)?, "zk")?;
-    let story = tell(&session, &terms, &sample, &network, screen)?;
+    let files = Files::write(&network)?;
+    let story = tell(&session, &terms, &sample, &files, screen)?;
     let verified = story["verification"]["outcome"] == "verified";
+    scratch.told = true;
     screen.object(&story);
-    next_steps(&network, demo, verified, screen);
+    next_steps(&network, &files, demo, verified, screen);
     if demo.keep {
         processes.into_iter().for_each(Process::let_go);
     }
@@ -86,7 +85,7 @@ fn tell(
     session: &Session,
     terms: &Terms,
     sample: &Sample,
-    network: &Network,
+    files: &Files,
     screen: &Screen,
 ) -> Result<Value, Failure> {
     let exchange = infer::exchange(session, terms, sample, screen)?;
@@ -107,14 +106,11 @@ fn tell(
     say_answer(&exchange, answer, sample, session, screen);
     let settled = infer::settle(session, &exchange, screen)?;
     let settlement = Ledgered::read(session, &channel, &settled)?;
-    let path = exchange.dir.join("bundle.haca");
-    infer::bundle(session, &exchange, &settled, &path, screen)?;
-    let proof = measure(session, &exchange, &path)?;
+    infer::bundle(session, &exchange, &settled, &files.bundle, screen)?;
+    let proof = measure(session, &exchange, &files.bundle)?;
     say_proof(&proof, screen);
     settlement.say(screen);
-    let trust_path = exchange.dir.join("trust.txt");
-    write(&trust_path, format!("{}\n", network.file.trust).as_bytes())?;
-    let verification = verify_apart(&path, &network.file.trust, screen)?;
+    let verification = verify_apart(files, screen)?;
     Ok(json!({
         "answer": answer,
         "label": sample.label,
@@ -137,7 +133,7 @@ fn tell(
             "burned_total": settlement.after.opg.burned.to_string(),
         },
         "verification": verification,
-        "files": { "genesis": network.genesis(), "trust": trust_path, "bundle": path },
+        "files": { "genesis": files.genesis, "trust": files.trust, "bundle": files.bundle },
     }))
 }
 
@@ -166,94 +162,6 @@ fn say_answer(exchange: &Exchange, answer: Option<i64>, sample: &Sample, session
         "            fee {}, signed by {}",
         receipt.fee, receipt.signer
     ));
-}
-
-/// What the ledger says before and after the block that settled the receipt.
-struct Ledgered {
-    before: Books,
-    after: Books,
-    gas: u64,
-}
-
-impl Ledgered {
-    /// Reads both states by height, so that nothing before or after the block is counted.
-    fn read(session: &Session, channel: &ChannelRecord, settled: &SettledReceipt) -> Result<Self, Failure> {
-        let payout = settled.settlement.payout;
-        let height = settled.height;
-        let earlier = haca_wire::Height(height.0.saturating_sub(1));
-        let included = session.node.transaction(settled.settlement.tx).map_err(client)?;
-        Ok(Self {
-            before: Books::at(session, payout, channel.asset, earlier)?,
-            after: Books::at(session, payout, channel.asset, height)?,
-            gas: included.map_or(0, |included| included.gas_used),
-        })
-    }
-
-    fn burned(&self) -> Amount {
-        self.after
-            .opg
-            .burned
-            .checked_sub(self.before.opg.burned)
-            .unwrap_or_default()
-    }
-
-    fn base_fee(&self) -> u128 {
-        self.burned().0.checked_div(u128::from(self.gas)).unwrap_or(0)
-    }
-
-    fn json(&self, settled: &SettledReceipt) -> Value {
-        json!({
-            "tx": settled.settlement.tx.to_string(),
-            "height": settled.height.0,
-            "fee": settled.settlement.fee.to_string(),
-            "payout_before": self.before.payout.to_string(),
-            "payout_after": self.after.payout.to_string(),
-            "gas": self.gas,
-            "base_fee": self.base_fee().to_string(),
-            "burned": self.burned().to_string(),
-        })
-    }
-
-    fn say(&self, screen: &Screen) {
-        let fee = Amount(self.after.payout.0.saturating_sub(self.before.payout.0));
-        screen.say(screen.ink(Ink::Bold, "Settlement"));
-        screen.say(format!(
-            "  fee       {} DUSD, whole, to the inference node",
-            decimal(fee.0, 6)
-        ));
-        screen.say(format!(
-            "  burned    {} OPG = {} gas x {} base fee",
-            decimal(self.burned().0, 9),
-            self.gas,
-            self.base_fee()
-        ));
-        screen.say(format!(
-            "  supply    {} OPG before",
-            decimal(self.before.opg.existing().0, 9)
-        ));
-        screen.say(format!(
-            "            {} OPG after",
-            decimal(self.after.opg.existing().0, 9)
-        ));
-    }
-}
-
-impl Books {
-    fn at(
-        session: &Session,
-        payout: Address,
-        asset: AssetId,
-        height: haca_wire::Height,
-    ) -> Result<Self, Failure> {
-        let balance = haca_wire::state::key::balance(payout, asset);
-        let supply = haca_wire::state::key::supply(AssetId::OPG);
-        let payout = session.node.record_at(&balance, height).map_err(client)?;
-        let opg: Option<Supply> = session.node.record_at(&supply, height).map_err(client)?;
-        Ok(Self {
-            payout: payout.unwrap_or_default(),
-            opg: opg.unwrap_or_default(),
-        })
-    }
 }
 
 fn opg(session: &Session) -> Result<Supply, Failure> {
@@ -314,7 +222,7 @@ fn say_proof(proof: &ProofFigures, screen: &Screen) {
 
 /// Verifies the bundle in a process that has neither model nor network: of this program it gets the `verify`
 /// command, an empty environment and, where the system lets it, a network namespace without any interface.
-fn verify_apart(bundle: &Path, trust: &str, screen: &Screen) -> Result<Value, Failure> {
+fn verify_apart(files: &Files, screen: &Screen) -> Result<Value, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(
             Exit::Failure,
@@ -342,8 +250,8 @@ fn verify_apart(bundle: &Path, trust: &str, screen: &Screen) -> Result<Value, Fa
     ));
     command
         .arg("verify")
-        .arg(bundle)
-        .args(["--trust", trust])
+        .arg(&files.bundle)
+        .args(["--trust", &files.genesis_hash])
         .env_remove("HACA_URL");
     if !screen.is_json() {
         command.status().map_err(failed)?;
@@ -359,65 +267,50 @@ fn verify_apart(bundle: &Path, trust: &str, screen: &Screen) -> Result<Value, Fa
     })
 }
 
-fn next_steps(network: &Network, demo: &Demo, verified: bool, screen: &Screen) {
+fn next_steps(network: &Network, files: &Files, demo: &Demo, verified: bool, screen: &Screen) {
     if !verified {
         return;
     }
+    let haca = program();
     screen.say("");
     screen.say(screen.ink(Ink::Bold, "What to try next"));
+    let next = |what: &str, command: String| {
+        screen.say(screen.ink(Ink::Dim, format!("  # {what}")));
+        screen.say(format!("  {haca} {command}"));
+    };
+    let bundle = files.bundle.display();
+    next(
+        "the same check again; change a byte of the file and it is refused",
+        format!("verify {bundle} --trust {}", files.genesis_hash),
+    );
     match &demo.data {
         Some(dir) if demo.keep => {
             let dir = dir.display();
+            next(
+                "another digit on this network",
+                format!("infer --data {dir} --row 3"),
+            );
+            next("where every coin is", format!("supply --data {dir}"));
             screen.say(format!(
-                "  haca infer --data {dir} --row 3     another digit on this network"
-            ));
-            screen.say(format!(
-                "  haca supply --data {dir}            where every coin is"
-            ));
-            screen.say(format!(
-                "  the network runs on; its full node is {}",
+                "The network runs on; its full node is {}.",
                 network.file.node_url
             ));
         }
         _ => {
-            screen.say("  haca demo --data DIR --keep     keep the files and the network");
-            screen.say("  haca up                         a network that stays");
-            screen.say("  haca model import model.onnx --calibration x.npz --out model.haca");
+            next(
+                "a network that stays, to order from with `infer`",
+                "up".to_owned(),
+            );
+            next(
+                "a model of your own",
+                "model import model.onnx --calibration samples.npz --out model.haca".to_owned(),
+            );
         }
     }
 }
 
-/// The demo's directory; removed at the end when nobody named it.
-struct Scratch {
-    dir: PathBuf,
-    temporary: bool,
-}
-
-impl Scratch {
-    fn new(demo: &Demo) -> Result<Self, Failure> {
-        let Some(dir) = &demo.data else {
-            let dir = std::env::temp_dir().join(format!("haca-demo-{}", std::process::id()));
-            return Ok(Self { dir, temporary: true });
-        };
-        let occupied = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
-            return Err(Failure::usage(
-                "cli.not_empty",
-                format!("{} is not empty", dir.display()),
-                "name another directory; `haca up --data` continues a network",
-            ));
-        }
-        Ok(Self {
-            dir: dir.clone(),
-            temporary: false,
-        })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if self.temporary {
-            let _ = std::fs::remove_dir_all(&self.dir);
-        }
-    }
+/// This program as the user called it.
+fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_else(|| "haca".into());
+    called.to_string_lossy().into_owned()
 }

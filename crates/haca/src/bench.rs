@@ -1,0 +1,183 @@
+//! `haca bench zk`: one model through quantisation, registration, inference, proof and verification, in medians.
+
+use std::time::Instant;
+
+use haca_onnx::{Options, fidelity, quantise_model, quantise_sample};
+use haca_prover::{Execution, ProvingKey, Stages};
+use haca_zk::Statement;
+use serde_json::json;
+
+use crate::args::{Bench, BenchZk};
+use crate::failure::{Exit, Failure};
+use crate::model::{fidelity_json, read_onnx};
+use crate::proof::prover;
+use crate::sample::{onnx, read_set};
+use crate::screen::Screen;
+
+/// Dispatches `haca bench`.
+pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
+    match command {
+        Bench::Zk(bench) => zk(bench, screen),
+    }
+}
+
+/// Milliseconds of what was repeated.
+#[derive(Default)]
+struct Times {
+    infer: Vec<f64>,
+    prove: Vec<f64>,
+    verify: Vec<f64>,
+    stages: Vec<Stages>,
+}
+
+fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
+    if bench.batch == 0 || bench.runs == 0 {
+        return Err(Failure::usage(
+            "cli.bench",
+            "--batch and --runs are at least 1",
+            "leave them out",
+        ));
+    }
+    let float = read_onnx(&bench.onnx)?;
+    let specs = float.inputs();
+    let samples = read_set(&bench.input, &specs)?.samples;
+    let calibration = match &bench.calibration {
+        Some(path) => read_set(path, &specs)?.samples,
+        None => samples.clone(),
+    };
+    let step = screen.step("quantise");
+    let start = Instant::now();
+    let (model, report) = quantise_model(&float, &calibration, &Options::default()).map_err(onnx)?;
+    let quantise_ms = ms(start);
+    step.done("");
+    let measured = match &bench.test {
+        None => None,
+        Some(path) => {
+            let set = read_set(path, &specs)?;
+            Some(fidelity(&float, &model, &set.samples, set.labels.as_deref()).map_err(onnx)?)
+        }
+    };
+    let step = screen.step("register");
+    let start = Instant::now();
+    let registration = ProvingKey::register(model).map_err(prover)?;
+    let register_ms = ms(start);
+    step.done(&registration.verifying_key.model_id().to_string());
+    let key = &registration.verifying_key;
+    let inputs: Vec<Vec<haca_wire::Tensor>> = samples
+        .iter()
+        .cycle()
+        .take(bench.batch)
+        .map(|sample| quantise_sample(key.manifest().graph.inputs(), sample))
+        .collect::<Result<_, _>>()
+        .map_err(onnx)?;
+    let step = screen.step("infer, prove, verify");
+    let (times, bytes) = repeat(bench, &registration, &inputs)?;
+    step.done(&format!("{} runs", bench.runs));
+    let budget = key.security(bench.batch);
+    let stage = |of: fn(&Stages) -> f64| median(times.stages.iter().map(of).collect());
+    let result = json!({
+        "params": report.params,
+        "macs": report.macs,
+        "batch": bench.batch,
+        "runs": bench.runs,
+        "cpu": cpu(),
+        "security_bits": budget.round_by_round_bits,
+        "security_bits_union": budget.union_bits,
+        "regime": budget.regime,
+        "quantise_ms": quantise_ms,
+        "register_ms": register_ms,
+        "infer_ms": median(times.infer.clone()),
+        "prove_ms": median(times.prove.clone()),
+        "verify_ms": median(times.verify.clone()),
+        "proof_bytes": bytes,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "stages": {
+            "witness_ms": stage(|s| s.witness),
+            "commit_ms": stage(|s| s.commit),
+            "lookups_ms": stage(|s| s.lookups),
+            "sumchecks_ms": stage(|s| s.sumchecks),
+            "openings_ms": stage(|s| s.openings),
+            "encode_ms": stage(|s| s.encode),
+        },
+        "fidelity": measured.as_ref().map(fidelity_json),
+    });
+    screen.object(&result);
+    for (name, value) in result.as_object().into_iter().flatten() {
+        screen.say(format!("{name:<20} {value}"));
+    }
+    Ok(0)
+}
+
+/// One round to warm up, then the counted ones. Verification is from proof bytes and key, on one thread.
+fn repeat(
+    bench: &BenchZk,
+    registration: &haca_prover::Registration,
+    inputs: &[Vec<haca_wire::Tensor>],
+) -> Result<(Times, usize), Failure> {
+    let (mut times, mut bytes) = (Times::default(), 0);
+    for round in 0..=bench.runs {
+        let start = Instant::now();
+        let executions = inputs
+            .iter()
+            .map(|input| registration.proving_key.infer(input))
+            .collect::<Result<Vec<Execution>, _>>()
+            .map_err(prover)?;
+        let infer_ms = ms(start);
+        let start = Instant::now();
+        let (proof, stages) = registration
+            .proving_key
+            .prove([0; 32], &executions)
+            .map_err(prover)?;
+        let prove_ms = ms(start);
+        let inferences: Vec<_> = executions
+            .into_iter()
+            .map(|execution| execution.inference)
+            .collect();
+        let statement = Statement {
+            context: [0; 32],
+            inferences: &inferences,
+        };
+        let start = Instant::now();
+        haca_zk::verify(&registration.verifying_key, &statement, &proof).map_err(|error| {
+            Failure::new(Exit::Rejected, error.code(), error, "this is a defect: report it")
+        })?;
+        let verify_ms = ms(start);
+        bytes = proof.len();
+        if round > 0 {
+            times.infer.push(infer_ms);
+            times.prove.push(prove_ms);
+            times.verify.push(verify_ms);
+            times.stages.push(stages);
+        }
+    }
+    Ok((times, bytes))
+}
+
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn cpu() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("unknown");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{}, {cores} cores", name.trim_start_matches([' ', '\t', ':']))
+}
+
+/// The most memory this process has held, by the kernel's count.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line
+        .and_then(|text| text.trim().split(' ').next())
+        .and_then(|text| text.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,0 +1,216 @@
+//! `haca model`: from ONNX to an integer graph, and a look inside.
+
+use std::path::Path;
+
+use haca_graph::{ModelFile, Op};
+use haca_onnx::{Fidelity, FloatModel, ImportReport, InputSpec, Options, fidelity, quantise_model};
+use haca_wire::{Decode as _, Encode as _, Name, TensorSpec};
+use serde_json::{Value, json};
+
+use crate::args::Model;
+use crate::failure::Failure;
+use crate::proof::read as read_file;
+use crate::sample::{onnx, read_set};
+use crate::screen::{Ink, Screen};
+use crate::session::write;
+
+/// Bytes of a model file.
+const FILE_BYTES: usize = 1 << 30;
+
+/// Dispatches `haca model`.
+pub(crate) fn run(command: &Model, screen: &Screen) -> Result<u8, Failure> {
+    match command {
+        Model::Import {
+            onnx,
+            calibration,
+            test,
+            out,
+            name,
+        } => import(onnx, calibration, test.as_deref(), out, name.as_deref(), screen),
+        Model::Show { model } => show(&read(model)?, screen),
+    }
+}
+
+/// Reads a model file.
+pub(crate) fn read(path: &Path) -> Result<ModelFile, Failure> {
+    let bytes = read_file(path, FILE_BYTES)?;
+    ModelFile::decode_all(&bytes).map_err(|error| {
+        Failure::usage(
+            error.code(),
+            format!("{} is not a model: {error}", path.display()),
+            "`haca model import` makes one from ONNX",
+        )
+    })
+}
+
+/// Reads an ONNX file.
+pub(crate) fn read_onnx(path: &Path) -> Result<FloatModel, Failure> {
+    FloatModel::read(&read_file(path, FILE_BYTES)?).map_err(onnx)
+}
+
+/// What a sample file holds for each input of a model.
+pub(crate) fn input_specs(specs: &[TensorSpec]) -> Vec<InputSpec> {
+    specs.iter().map(InputSpec::from).collect()
+}
+
+fn import(
+    path: &Path,
+    calibration: &Path,
+    test: Option<&Path>,
+    out: &Path,
+    name: Option<&str>,
+    screen: &Screen,
+) -> Result<u8, Failure> {
+    let float = read_onnx(path)?;
+    let specs = float.inputs();
+    let samples = read_set(calibration, &specs)?.samples;
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let name = Name::new(name.unwrap_or(&stem)).ok_or_else(|| {
+        Failure::usage(
+            "cli.model_name",
+            "not a model name",
+            "1 to 64 printable characters without spaces",
+        )
+    })?;
+    let step = screen.step("calibrate and quantise");
+    let options = Options {
+        name: Some(name),
+        ..Options::default()
+    };
+    let (model, report) = quantise_model(&float, &samples, &options).map_err(onnx)?;
+    step.done(&format!("{} samples", report.calibration_rows));
+    let measured = match test {
+        None => None,
+        Some(test) => {
+            let step = screen.step("fidelity");
+            let set = read_set(test, &specs)?;
+            let measured = fidelity(&float, &model, &set.samples, set.labels.as_deref()).map_err(onnx)?;
+            step.done(&format!("{} samples", measured.rows));
+            Some(measured)
+        }
+    };
+    let bytes = model.encode();
+    write(out, &bytes)?;
+    screen.object(&json!({
+        "model": out,
+        "bytes": bytes.len(),
+        "params": report.params,
+        "macs": report.macs,
+        "calibration_rows": report.calibration_rows,
+        "fidelity": measured.as_ref().map(fidelity_json),
+    }));
+    say_import(&report, measured.as_ref(), screen);
+    screen.say(format!("written  {} ({} bytes)", out.display(), bytes.len()));
+    Ok(0)
+}
+
+fn say_import(report: &ImportReport, measured: Option<&Fidelity>, screen: &Screen) {
+    screen.say(format!("params   {}", report.params));
+    screen.say(format!("macs     {}", report.macs));
+    for layer in &report.layers {
+        screen.say(format!(
+            "layer    {}: {} -> {}",
+            layer.name, layer.inputs, layer.outputs
+        ));
+    }
+    let Some(measured) = measured else { return };
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    screen.say(screen.ink(Ink::Bold, "fidelity"));
+    screen.say(format!(
+        "  argmax agrees   {} of {} rows",
+        percent(measured.argmax_agree),
+        measured.rows
+    ));
+    screen.say(format!("  largest error   {:.4}", measured.max_abs_err));
+    screen.say(format!("  mean error      {:.4}", measured.mean_abs_err));
+    if let (Some(float), Some(integer)) = (measured.accuracy_float, measured.accuracy_integer) {
+        screen.say(format!(
+            "  accuracy        float {}, integer {}",
+            percent(float),
+            percent(integer)
+        ));
+    }
+}
+
+/// A fidelity report as JSON.
+pub(crate) fn fidelity_json(measured: &Fidelity) -> Value {
+    json!({
+        "rows": measured.rows,
+        "argmax_agree": measured.argmax_agree,
+        "max_abs_err": measured.max_abs_err,
+        "mean_abs_err": measured.mean_abs_err,
+        "accuracy_float": measured.accuracy_float,
+        "accuracy_integer": measured.accuracy_integer,
+    })
+}
+
+fn show(model: &ModelFile, screen: &Screen) -> Result<u8, Failure> {
+    let graph = &model.manifest.graph;
+    let spec = |spec: &TensorSpec| {
+        json!({
+            "name": spec.name.as_str(),
+            "dtype": spec.dtype.name(),
+            "shape": spec.shape.dims(),
+            "scale": { "mantissa": spec.scale.mantissa(), "shift": spec.scale.shift() },
+        })
+    };
+    screen.object(&json!({
+        "name": model.manifest.name.as_str(),
+        "params": graph.param_count(),
+        "macs": graph.macs(),
+        "inputs": graph.inputs().iter().map(spec).collect::<Vec<_>>(),
+        "outputs": graph.outputs().iter().map(|(_, output)| spec(output)).collect::<Vec<_>>(),
+        "nodes": graph.nodes().iter().map(describe).collect::<Vec<_>>(),
+    }));
+    screen.say(screen.ink(Ink::Bold, model.manifest.name.as_str()));
+    screen.say(format!("params   {}", graph.param_count()));
+    screen.say(format!("macs     {}", graph.macs()));
+    let line = |kind: &str, spec: &TensorSpec| {
+        let dims: Vec<String> = spec.shape.dims().iter().map(u32::to_string).collect();
+        format!(
+            "{kind}  {} {}[{}], 1 is {}/2^{}",
+            spec.name,
+            spec.dtype.name(),
+            dims.join(","),
+            spec.scale.mantissa(),
+            spec.scale.shift()
+        )
+    };
+    for input in graph.inputs() {
+        screen.say(line("input  ", input));
+    }
+    for op in graph.nodes() {
+        screen.say(format!("node     {}", describe(op)));
+    }
+    for (_, output) in graph.outputs() {
+        screen.say(line("output ", output));
+    }
+    Ok(0)
+}
+
+fn describe(op: &Op) -> String {
+    match op {
+        Op::Linear { input, weight, bias } => {
+            format!(
+                "linear of value {} by parameters {} and {}",
+                input.0, weight.0, bias.0
+            )
+        }
+        Op::Requantise {
+            input,
+            multipliers,
+            shift,
+            low,
+            high,
+        } => format!(
+            "requantise value {} by {} multiplier(s) and shift {shift}, clamp {low} to {high}",
+            input.0,
+            multipliers.len()
+        ),
+        Op::ArgMax { input } => format!("argmax of value {}", input.0),
+        Op::Reshape { input, shape } => format!("reshape value {} to {:?}", input.0, shape.dims()),
+    }
+}

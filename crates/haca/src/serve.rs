@@ -1,0 +1,66 @@
+//! `haca serve` and `haca node`: the two kinds of node as processes of their own.
+
+use haca_exec::{ExecConfig, ExecError, InferenceNode};
+use haca_wire::GenesisHash;
+
+use crate::args::{Node, Serve};
+use crate::failure::{Exit, Failure};
+use crate::screen::Screen;
+
+/// Runs an inference node until interrupted.
+pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<u8, Failure> {
+    let trust = serve.trust.as_deref().map(str::parse::<GenesisHash>).transpose();
+    let mut config = ExecConfig::new(&serve.home, &serve.node);
+    config.listen.clone_from(&serve.listen);
+    config.trust = trust.map_err(|error| {
+        Failure::usage(
+            "cli.trust",
+            error,
+            "the genesis hash is 0x and 64 hexadecimal digits",
+        )
+    })?;
+    let node = InferenceNode::start(config).map_err(exec)?;
+    screen.say(node.url());
+    screen.object(&serde_json::json!({ "url": node.url() }));
+    wait()?;
+    node.shutdown();
+    Ok(0)
+}
+
+fn wait() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Exit::Failure,
+            "cli.signals",
+            error,
+            "the system refuses signal handlers",
+        )
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    runtime.block_on(async {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// Runs what `haca-node` runs.
+pub(crate) fn node(node: &Node) -> std::process::ExitCode {
+    let name = std::ffi::OsString::from("haca-node");
+    haca_node::cli::run(std::iter::once(name).chain(node.arguments.iter().cloned()))
+}
+
+fn exec(error: ExecError) -> Failure {
+    let exit = match &error {
+        ExecError::Client(_) | ExecError::OtherNetwork { .. } => Exit::Network,
+        _ => Exit::Failure,
+    };
+    Failure::new(exit, error.code(), &error, error.hint())
+}

@@ -1,0 +1,183 @@
+//! Commands that need no network, and clear errors.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::local::haca;
+
+fn digits(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../models/digits")
+        .join(name)
+}
+
+fn json(command: &mut std::process::Command) -> (i32, Value) {
+    let output = command.arg("--json").arg("--quiet").output().unwrap();
+    let code = output.status.code().expect("no signal");
+    (
+        code,
+        serde_json::from_slice(&output.stdout).expect("one JSON object"),
+    )
+}
+
+#[test]
+fn import_prove_verify_and_tamper() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("digits.haca");
+    let (code, report) = json(
+        haca()
+            .args(["model", "import"])
+            .arg(digits("digits.onnx"))
+            .arg("--calibration")
+            .arg(digits("calibration.npz"))
+            .arg("--test")
+            .arg(digits("test.npz"))
+            .args(["--name", "digits", "--out"])
+            .arg(&model),
+    );
+    assert_eq!(code, 0, "{report}");
+    let fidelity = &report["fidelity"];
+    let (float, integer) = (&fidelity["accuracy_float"], &fidelity["accuracy_integer"]);
+    assert!(
+        (float.as_f64().unwrap() - integer.as_f64().unwrap()).abs() <= 0.005,
+        "{fidelity}"
+    );
+    assert_eq!(json(haca().args(["model", "show"]).arg(&model)).0, 0);
+
+    let out = dir.path().join("proof");
+    let (code, proved) = json(
+        haca()
+            .args(["zk", "prove", "--model"])
+            .arg(&model)
+            .arg("--input")
+            .arg(digits("test.npz"))
+            .args(["--count", "3", "--out"])
+            .arg(&out),
+    );
+    assert_eq!(code, 0, "{proved}");
+    let id = proved["model_id"].as_str().unwrap();
+    assert_eq!(
+        json(haca().args(["zk", "verify"]).arg(&out).args(["--model", id])).0,
+        0
+    );
+    let other = format!("0x{}", "22".repeat(32));
+    assert_eq!(
+        json(haca().args(["zk", "verify"]).arg(&out).args(["--model", &other])).0,
+        10
+    );
+    let proof = out.join("proof.bin");
+    let mut bytes = std::fs::read(&proof).unwrap();
+    bytes[1000] ^= 1;
+    std::fs::write(&proof, &bytes).unwrap();
+    let (code, rejected) = json(haca().args(["zk", "verify"]).arg(&out));
+    assert_eq!((code, rejected["outcome"].as_str()), (10, Some("rejected")));
+
+    let (code, params) = json(haca().args(["zk", "params"]).arg(&model));
+    assert_eq!(code, 0);
+    assert!(params["security_bits"].as_f64().unwrap() >= 128.0, "{params}");
+    assert!(
+        params["security_bits_union"].as_f64().unwrap() >= 124.0,
+        "{params}"
+    );
+}
+
+#[test]
+fn bench_prints_every_documented_key() {
+    let (code, figures) = json(
+        haca()
+            .args(["bench", "zk", "--runs", "1", "--onnx"])
+            .arg(digits("digits.onnx"))
+            .arg("--input")
+            .arg(digits("test.npz"))
+            .arg("--test")
+            .arg(digits("test.npz")),
+    );
+    assert_eq!(code, 0, "{figures}");
+    for key in [
+        "params",
+        "macs",
+        "security_bits",
+        "security_bits_union",
+        "regime",
+        "quantise_ms",
+        "register_ms",
+        "infer_ms",
+        "prove_ms",
+        "verify_ms",
+        "proof_bytes",
+        "peak_rss_bytes",
+        "stages",
+        "fidelity",
+    ] {
+        assert!(!figures[key].is_null(), "{key} is missing in {figures}");
+    }
+    for key in ["rows", "argmax_agree", "max_abs_err", "mean_abs_err"] {
+        assert!(!figures["fidelity"][key].is_null(), "fidelity.{key} is missing");
+    }
+}
+
+#[test]
+fn errors_have_code_hint_and_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let junk = dir.path().join("junk");
+    std::fs::write(&junk, b"no model").unwrap();
+    let trust = format!("0x{}", "33".repeat(32));
+    let (junk_path, empty) = (junk.to_str().unwrap(), dir.path().to_str().unwrap());
+    let cases: &[(i32, &[&str])] = &[
+        (2, &["model", "show", junk_path]),
+        (2, &["model", "show", "/nonexistent/model.haca"]),
+        (
+            2,
+            &[
+                "model",
+                "import",
+                junk_path,
+                "--calibration",
+                junk_path,
+                "--out",
+                junk_path,
+            ],
+        ),
+        (2, &["zk", "params", junk_path]),
+        (2, &["zk", "verify", "/nonexistent/proof"]),
+        (2, &["supply", "--data", empty]),
+        (2, &["infer", "--data", empty]),
+        (20, &["supply", "--node", "http://127.0.0.1:9"]),
+        (2, &["verify", "x", "--trust", "zz"]),
+        (2, &["verify", "/nonexistent/bundle", "--trust", &trust]),
+        (2, &["verify", &trust, "--trust", &trust]),
+        (
+            2,
+            &[
+                "verify",
+                &trust,
+                "--trust",
+                &trust,
+                "--node",
+                "http://127.0.0.1:9",
+            ],
+        ),
+        (2, &["demo", "--data", empty]),
+    ];
+    for (expected, arguments) in cases {
+        let (code, value) = json(haca().args(*arguments));
+        assert_eq!(code, *expected, "{arguments:?}: {value}");
+        for key in ["code", "message", "hint"] {
+            let text = value["error"][key].as_str().unwrap_or_default();
+            assert!(!text.is_empty(), "{arguments:?}: no {key} in {value}");
+        }
+    }
+    assert_eq!(std::fs::read(&junk).unwrap(), b"no model", "nothing is lost");
+    let rejected = haca()
+        .arg("verify")
+        .arg(&junk)
+        .args(["--trust", &trust])
+        .output()
+        .unwrap();
+    assert_eq!(
+        rejected.status.code(),
+        Some(10),
+        "bytes that are no bundle are rejected"
+    );
+}
