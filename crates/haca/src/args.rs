@@ -233,6 +233,8 @@ pub(crate) struct Doctor {
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// Quantise, register, infer, prove and verify a model, and print medians
+    ///
+    /// The prover uses all cores, or as many threads as RAYON_NUM_THREADS says; verification uses one.
     Zk(BenchZk),
 }
 
@@ -256,9 +258,6 @@ pub(crate) struct BenchZk {
     /// Repetitions
     #[arg(long, default_value_t = 10)]
     pub(crate) runs: usize,
-    /// Threads; all cores when absent
-    #[arg(long)]
-    pub(crate) threads: Option<usize>,
 }
 
 #[derive(ClapArgs)]

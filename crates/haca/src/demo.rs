@@ -72,10 +72,10 @@ fn start(dir: &Path, keep: bool, screen: &Screen) -> Result<(Network, Vec<Proces
     network.file.inference_url = format!("http://{inference}");
     network.save()?;
     let step = screen.step("full node");
-    let first = network.start_node(&node, keep)?;
+    let first = network.start_node(&node, !keep)?;
     step.done(&network.file.node_url);
     let step = screen.step("inference node: model registered, bond posted");
-    let second = network.start_inference(&inference, keep)?;
+    let second = network.start_inference(&inference, !keep)?;
     step.done(&network.file.inference_url);
     Ok((network, vec![first, second]))
 }

@@ -35,6 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    network::end_with_parent();
     if let Command::Node(node) = &args.command {
         return serve::node(node);
     }

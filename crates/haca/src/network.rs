@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use haca_client::{InferenceClient, NodeClient};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Exit, Failure};
@@ -13,6 +14,8 @@ use crate::session::replace;
 
 /// How long a process may take to become ready.
 const READY: Duration = Duration::from_secs(60);
+/// Environment variable of children that end with their parent.
+const WITH_PARENT: &str = "HACA_WITH_PARENT";
 /// How often readiness is looked at.
 const POLL: Duration = Duration::from_millis(25);
 
@@ -85,8 +88,10 @@ impl Network {
         self.dir.join("user")
     }
 
-    /// Starts the full node as a process of its own and waits until it is ready.
-    pub(crate) fn start_node(&self, listen: &str, detach: bool) -> Result<Process, Failure> {
+    /// Starts the full node as a process of its own and waits until it is ready. `with_parent`: it ends when this
+    /// process does.
+    pub(crate) fn start_node(&self, listen: &str, with_parent: bool) -> Result<Process, Failure> {
+        require_free(listen)?;
         let mut process = Process::start(
             "full node",
             &self.dir.join("logs/node.log"),
@@ -97,15 +102,17 @@ impl Network {
                 self.node_home().as_os_str(),
             ],
             &["--engine", &self.file.engine, "--listen", listen],
-            detach,
+            with_parent,
         )?;
         let client = NodeClient::new(&self.file.node_url);
         process.wait_ready(|| client.is_ready())?;
         Ok(process)
     }
 
-    /// Starts the inference node as a process of its own and waits until it is ready.
-    pub(crate) fn start_inference(&self, listen: &str, detach: bool) -> Result<Process, Failure> {
+    /// Starts the inference node as a process of its own and waits until it is ready. `with_parent`: it ends when
+    /// this process does.
+    pub(crate) fn start_inference(&self, listen: &str, with_parent: bool) -> Result<Process, Failure> {
+        require_free(listen)?;
         let mut process = Process::start(
             "inference node",
             &self.dir.join("logs/inference.log"),
@@ -122,12 +129,42 @@ impl Network {
                 "--listen",
                 listen,
             ],
-            detach,
+            with_parent,
         )?;
         let client = InferenceClient::new(&self.file.inference_url);
         process.wait_ready(|| client.is_ready())?;
         Ok(process)
     }
+}
+
+/// Sends a signal to a process.
+fn signal(process: u32, signal: Signal) -> rustix::io::Result<()> {
+    let id = i32::try_from(process).ok().and_then(Pid::from_raw);
+    id.map_or(Ok(()), |id| kill_process(id, signal))
+}
+
+/// In a child that is to end with its parent: asks this very process to end when its standard input, a pipe that
+/// only the parent holds, is closed. However the parent dies, the system closes it.
+pub(crate) fn end_with_parent() {
+    if std::env::var_os(WITH_PARENT).is_none() {
+        return;
+    }
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = signal(std::process::id(), Signal::TERM);
+    });
+}
+
+/// Fails when nothing can listen at an address: a server that is already there must not pass for the one started.
+fn require_free(address: &str) -> Result<(), Failure> {
+    std::net::TcpListener::bind(address).map(drop).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            "cli.address",
+            format!("cannot listen at {address}: {error}"),
+            "stop what listens there, or choose other addresses with --listen and --inference-listen",
+        )
+    })
 }
 
 /// A free port of the loopback address, as `127.0.0.1:PORT`.
@@ -159,7 +196,7 @@ impl Process {
         log: &Path,
         paths: &[&std::ffi::OsStr],
         arguments: &[&str],
-        detach: bool,
+        with_parent: bool,
     ) -> Result<Self, Failure> {
         if let Some(folder) = log.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, "create", &error))?;
@@ -180,17 +217,14 @@ impl Process {
         let errors = file.try_clone().map_err(failed)?;
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
-        command
-            .args(paths)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(errors);
-        #[cfg(unix)]
-        if detach {
-            // A group of its own, so that the terminal's interrupt does not reach it.
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.args(paths).args(arguments).stdout(file).stderr(errors);
+        if !with_parent {
+            command.stdin(Stdio::null());
+        } else {
+            command.stdin(Stdio::piped()).env(WITH_PARENT, "1");
         }
+        // A group of its own: the terminal's interrupt reaches the parent alone, which stops its children in order.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.spawn().map_err(failed)?;
         Ok(Self {
             name,
@@ -251,11 +285,10 @@ impl Process {
 
     /// Asks the process to end, and ends it when it does not.
     pub(crate) fn stop(&mut self) {
-        #[cfg(unix)]
-        let _ = Command::new("kill")
-            .arg("-TERM")
-            .arg(self.child.id().to_string())
-            .status();
+        if self.ended().is_some() {
+            return;
+        }
+        let _ = signal(self.child.id(), Signal::TERM);
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(5) {
             if self.ended().is_some() {

@@ -2,23 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
-
-use crate::local::haca;
+use crate::local::{haca, json};
 
 fn digits(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../models/digits")
         .join(name)
-}
-
-fn json(command: &mut std::process::Command) -> (i32, Value) {
-    let output = command.arg("--json").arg("--quiet").output().unwrap();
-    let code = output.status.code().expect("no signal");
-    (
-        code,
-        serde_json::from_slice(&output.stdout).expect("one JSON object"),
-    )
 }
 
 #[test]

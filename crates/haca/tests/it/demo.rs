@@ -1,6 +1,7 @@
 //! `haca demo`, and what can be done with the bundle it leaves.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -66,17 +67,80 @@ fn demo_settles_burns_and_verifies_and_its_bundle_stands_alone() {
     let other = format!("0x{}", "11".repeat(32));
     assert_eq!(verify(&copy, &other), 10, "another genesis hash");
 
-    let bytes = std::fs::read(&copy).unwrap();
-    let mut place = 12_345u64;
-    for _ in 0..40 {
-        place = place
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let mut changed = bytes.clone();
-        let at = (place >> 33) as usize % changed.len();
-        changed[at] ^= 1 << (place % 8);
-        std::fs::write(&copy, &changed).unwrap();
-        let code = verify(&copy, trust.trim());
-        assert!([10, 11].contains(&code), "byte {at} flipped: exit code {code}");
+    flip(&std::fs::read(&copy).unwrap(), apart.path(), trust.trim());
+    verify_in_empty_root(&copy, trust.trim());
+}
+
+/// Changes in a bundle, one at a time, spread over it by a fixed sequence.
+const FLIPS: u64 = 2_000;
+
+fn flip(bytes: &[u8], dir: &Path, trust: &str) {
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let check = |worker: u64| {
+        let file = dir.join(format!("flipped-{worker}"));
+        for round in (worker..FLIPS).step_by(workers as usize) {
+            let mut place = round.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            place ^= place >> 29;
+            let mut changed = bytes.to_vec();
+            let at = (place % bytes.len() as u64) as usize;
+            changed[at] ^= 1 << (place >> 61);
+            std::fs::write(&file, &changed).unwrap();
+            let output = haca()
+                .arg("verify")
+                .arg(&file)
+                .args(["--trust", trust, "--quiet"])
+                .output()
+                .unwrap();
+            let code = output.status.code().expect("an exit code, not a signal");
+            assert!([10, 11].contains(&code), "byte {at} flipped: exit code {code}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            scope.spawn(move || check(worker));
+        }
+    });
+}
+
+/// Verifies in a root directory that holds the program, the libraries that it loads, and the bundle, without network.
+fn verify_in_empty_root(bundle: &Path, trust: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_haca"));
+    let libraries = Command::new("ldd")
+        .arg(program)
+        .output()
+        .expect("ldd lists the libraries");
+    let libraries = String::from_utf8(libraries.stdout).unwrap();
+    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+        let place = root.path().join(library.trim_start_matches('/'));
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::copy(library, place).unwrap();
     }
+    std::fs::copy(program, root.path().join("haca")).unwrap();
+    std::fs::copy(bundle, root.path().join("bundle")).unwrap();
+    let apart = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--map-root-user", "--net", "chroot"])
+            .arg(root.path())
+            .args(arguments);
+        command.output().unwrap()
+    };
+    let output = apart(&["/haca", "verify", "/bundle", "--trust", trust]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{shown}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(shown.contains("verified ("), "{shown}");
+    let output = apart(&[
+        "/haca",
+        "verify",
+        "/bundle",
+        "--trust",
+        &format!("0x{}", "11".repeat(32)),
+    ]);
+    assert_eq!(output.status.code(), Some(10));
 }

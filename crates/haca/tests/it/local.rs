@@ -1,5 +1,6 @@
 //! A network of real processes for tests.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +19,16 @@ pub(crate) fn haca() -> Command {
         .env_remove("HACA_TRUST")
         .env_remove("HACA_LISTEN");
     command
+}
+
+/// Exit code and the one JSON object of a command.
+pub(crate) fn json(command: &mut Command) -> (i32, serde_json::Value) {
+    let output = command.arg("--json").arg("--quiet").output().unwrap();
+    let code = output.status.code().expect("no signal");
+    (
+        code,
+        serde_json::from_slice(&output.stdout).expect("one JSON object"),
+    )
 }
 
 /// A free address of the loopback interface.
@@ -72,13 +83,16 @@ impl Local {
             .args(["up", "--data"])
             .arg(dir.path())
             .args(["--listen", &listen, "--inference-listen", &inference_address])
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let mut up = Running(up);
-        let inference = InferenceClient::new(&format!("http://{inference_address}"));
-        wait_for("the network", || inference.is_ready());
+        let mut announcement = String::new();
+        BufReader::new(up.0.stdout.as_mut().unwrap())
+            .read_line(&mut announcement)
+            .unwrap();
+        assert!(announcement.contains("The network is up"), "{announcement}");
         let status = Command::new("kill")
             .arg("-TERM")
             .arg(up.0.id().to_string())

@@ -6,3 +6,4 @@ mod command;
 mod crash;
 mod demo;
 mod local;
+mod up;
