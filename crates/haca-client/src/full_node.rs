@@ -137,7 +137,7 @@ impl NodeClient {
 
     /// Whether the node is up and has a block.
     pub fn is_ready(&self) -> bool {
-        self.http.get("/health").is_ok()
+        self.http.probe("/health")
     }
 
     /// Where the chain stands.

@@ -9,6 +9,8 @@ use crate::ClientError;
 
 /// Time for one request, all in.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a question whose answer costs the server nothing.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of the largest answer that is read.
@@ -75,6 +77,17 @@ impl Http {
             .call()
             .map_err(|error| unreachable(&url, &error))?;
         finish(&url, response).map(|answer| answer.body)
+    }
+
+    /// Whether a GET succeeds within a second.
+    pub(crate) fn probe(&self, path: &str) -> bool {
+        let request = self.agent.get(self.url(path));
+        let answer = request
+            .config()
+            .timeout_global(Some(PROBE_TIMEOUT))
+            .build()
+            .call();
+        answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// GET; `None` on 404.

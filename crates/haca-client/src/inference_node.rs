@@ -76,7 +76,7 @@ impl InferenceClient {
 
     /// Whether the node is ready to serve.
     pub fn is_ready(&self) -> bool {
-        self.http.get("/health").is_ok()
+        self.http.probe("/health")
     }
 
     /// The node's models, as JSON.
