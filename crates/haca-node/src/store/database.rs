@@ -7,6 +7,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     path::Path,
     sync::Once,
+    time::{Duration, Instant},
 };
 
 use redb::{Database, DatabaseError, StorageError};
@@ -15,6 +16,12 @@ use crate::error::NodeError;
 
 /// Bytes of page cache per database.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// How long a store that another process holds is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often it is tried.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Bytes of a database's first page.
 const FIRST_PAGE_BYTES: u64 = 4096;
@@ -43,7 +50,7 @@ pub fn open(path: &Path) -> Result<Database, NodeError> {
         });
     }
     let opened = quietly(|| {
-        let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        let mut database = create(path)?;
         let intact = database.check_integrity()?;
         Ok::<_, DatabaseError>((database, intact))
     });
@@ -57,6 +64,19 @@ pub fn open(path: &Path) -> Result<Database, NodeError> {
         None => Err(NodeError::StoreCorrupt {
             what: format!("{} cannot be read", path.display()),
         }),
+    }
+}
+
+/// Creates or opens the file. A process that is ending holds it a little longer than its ports.
+fn create(path: &Path) -> Result<Database, DatabaseError> {
+    let start = Instant::now();
+    loop {
+        match Database::builder().set_cache_size(CACHE_BYTES).create(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            other => return other,
+        }
     }
 }
 
