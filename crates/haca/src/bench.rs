@@ -5,14 +5,14 @@ use std::time::Instant;
 use haca_onnx::{Options, fidelity, quantise_model, quantise_sample};
 use haca_prover::{Execution, ProvingKey, Stages};
 use haca_zk::Statement;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{Bench, BenchZk};
 use crate::failure::{Exit, Failure};
 use crate::model::{fidelity_json, read_onnx};
 use crate::proof::prover;
 use crate::sample::{onnx, read_set};
-use crate::screen::Screen;
+use crate::screen::{Ink, Screen};
 
 /// Dispatches `haca bench`.
 pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
@@ -102,10 +102,64 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
         "fidelity": measured.as_ref().map(fidelity_json),
     });
     screen.object(&result);
-    for (name, value) in result.as_object().into_iter().flatten() {
-        screen.say(format!("{name:<20} {value}"));
-    }
+    say(&result, screen);
     Ok(0)
+}
+
+/// The figures for a person.
+fn say(result: &Value, screen: &Screen) {
+    let number = |key: &str| result[key].as_f64().unwrap_or_default();
+    let line = |name: &str, text: String| screen.say(format!("{name:<12}{text}"));
+    let time = |name: &str, ms: f64| line(name, format!("{ms:>10.3} ms"));
+    line("machine", result["cpu"].as_str().unwrap_or_default().to_owned());
+    line(
+        "model",
+        format!(
+            "{} parameters, {} multiply-accumulates",
+            result["params"], result["macs"]
+        ),
+    );
+    line(
+        "security",
+        format!(
+            "{:.1} bits round by round, {:.1} for the union ({})",
+            number("security_bits"),
+            number("security_bits_union"),
+            result["regime"].as_str().unwrap_or_default()
+        ),
+    );
+    screen.say(screen.ink(
+        Ink::Bold,
+        format!(
+            "{} in one proof, medians of {} runs",
+            result["batch"], result["runs"]
+        ),
+    ));
+    time("quantise", number("quantise_ms"));
+    time("register", number("register_ms"));
+    time("infer", number("infer_ms"));
+    time("prove", number("prove_ms"));
+    for (stage, ms) in result["stages"].as_object().into_iter().flatten() {
+        let name = format!("  {}", stage.trim_end_matches("_ms"));
+        time(&name, ms.as_f64().unwrap_or_default());
+    }
+    time("verify", number("verify_ms"));
+    line("proof", format!("{:>10.1} KB", number("proof_bytes") / 1e3));
+    line(
+        "memory",
+        format!("{:>10.1} MB at most", number("peak_rss_bytes") / 1e6),
+    );
+    let fidelity = &result["fidelity"];
+    if fidelity.is_object() {
+        line(
+            "fidelity",
+            format!(
+                "{:>10.2} % argmax agrees with float on {} rows",
+                fidelity["argmax_agree"].as_f64().unwrap_or_default() * 100.0,
+                fidelity["rows"]
+            ),
+        );
+    }
 }
 
 /// One round to warm up, then the counted ones. Verification is from proof bytes and key, on one thread.
