@@ -3,40 +3,74 @@
 use std::collections::BTreeMap;
 
 use haca_wire::state::{ChannelRecord, SEQUENCE_WINDOW, SequenceState};
-use haca_wire::{Amount, ChannelId, Height, Sequence};
+use haca_wire::{Amount, ChannelId, Height, Sequence, Tick};
 
-use crate::entry::Place;
+use crate::entry::{Missed, Pending, Place};
 use crate::refusal::Refusal;
 
-/// What one answered or running order may take out of its channel.
+/// What one order may still take out of its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Promise {
-    /// The fee that its receipt charges.
-    pub(crate) fee: Amount,
-    /// The warranty that could be claimed.
-    pub(crate) warranty: Amount,
-    /// The height that settled it. It counts until the channel's record is read at that height or above, because
-    /// an older record still holds the fee.
-    settled: Option<Height>,
+struct Promise {
+    fee: Amount,
+    warranty: Amount,
+    stage: Stage,
+}
+
+/// How far an order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Running, answered, or settled in a block that the known record does not show yet.
+    Held,
+    /// Not settled in time: its warranty can be claimed up to this tick.
+    Missed(Tick),
+}
+
+/// One channel: its newest known record, and the promises that the record does not show yet.
+#[derive(Debug, Default)]
+struct Account {
+    record: Option<(ChannelRecord, Height)>,
+    promises: BTreeMap<Sequence, Promise>,
 }
 
 /// All promises. One lock around it makes checking and reserving one step.
 #[derive(Debug, Default)]
-pub(crate) struct Book(BTreeMap<ChannelId, BTreeMap<Sequence, Promise>>);
+pub(crate) struct Book(BTreeMap<ChannelId, Account>);
 
 impl Book {
-    /// Reserves fee, warranty and sequence of an order against its channel's record, read at `height`, or says why
-    /// that is not possible.
+    /// The newest known record of a channel, and the height it was read at.
+    pub(crate) fn known(&self, channel: ChannelId) -> Option<(ChannelRecord, Height)> {
+        self.0.get(&channel)?.record.clone()
+    }
+
+    /// Learns a channel's record. An older one than the known is dropped: what it still shows may be spent.
+    pub(crate) fn observe(&mut self, channel: ChannelId, record: &ChannelRecord, height: Height) {
+        let account = self.0.entry(channel).or_default();
+        if account.record.as_ref().is_some_and(|(_, known)| *known >= height) {
+            return;
+        }
+        // What used the sequence, a settlement or a claim, has left deposit and reserve in the same block.
+        let window = &record.window;
+        account
+            .promises
+            .retain(|sequence, _| window.state(*sequence) == SequenceState::Unused);
+        account.record = Some((record.clone(), height));
+    }
+
+    /// Reserves fee, warranty and sequence of an order against its channel's newest known record, or says why that
+    /// is not possible.
     pub(crate) fn reserve(
         &mut self,
         place: Place,
         fee: Amount,
         warranty: Amount,
-        record: &ChannelRecord,
-        height: Height,
+        tick: Tick,
     ) -> Result<(), Refusal> {
-        let promises = self.0.entry(place.channel).or_default();
-        promises.retain(|_, promise| promise.settled.is_none_or(|settled| settled > height));
+        let account = self.0.entry(place.channel).or_default();
+        let Some((record, _)) = &account.record else {
+            return Err(Refusal::UnknownChannel);
+        };
+        let promises = &mut account.promises;
+        promises.retain(|_, promise| !matches!(promise.stage, Stage::Missed(until) if tick > until));
         check_sequence(place.sequence, promises, record)?;
         let sum = |of: fn(&Promise) -> Amount| {
             promises
@@ -57,45 +91,41 @@ impl Book {
                 expected: reserve,
             });
         }
-        promises.insert(
-            place.sequence,
-            Promise {
-                fee,
-                warranty,
-                settled: None,
-            },
-        );
+        let stage = Stage::Held;
+        let promise = Promise { fee, warranty, stage };
+        promises.insert(place.sequence, promise);
         Ok(())
     }
 
-    /// Counts an order of the journal again, after a restart.
-    pub(crate) fn restore(&mut self, place: Place, fee: Amount, warranty: Amount) {
+    /// Counts an unsettled receipt of the journal again, after a restart.
+    pub(crate) fn restore(&mut self, pending: &Pending) {
         let promise = Promise {
-            fee,
-            warranty,
-            settled: None,
+            fee: pending.fee,
+            warranty: pending.warranty,
+            stage: Stage::Held,
         };
-        self.0
-            .entry(place.channel)
-            .or_default()
-            .insert(place.sequence, promise);
+        self.put(pending.place, promise);
     }
 
-    /// The order left no receipt, or its receipt can't settle any more.
+    /// A receipt missed its settlement: no fee is left, the warranty still counts.
+    pub(crate) fn miss(&mut self, missed: &Missed) {
+        let promise = Promise {
+            fee: Amount(0),
+            warranty: missed.warranty,
+            stage: Stage::Missed(missed.until),
+        };
+        self.put(missed.place, promise);
+    }
+
+    fn put(&mut self, place: Place, promise: Promise) {
+        let account = self.0.entry(place.channel).or_default();
+        account.promises.insert(place.sequence, promise);
+    }
+
+    /// The order left no receipt, or nothing can be taken for it any more.
     pub(crate) fn release(&mut self, place: Place) {
-        if let Some(promises) = self.0.get_mut(&place.channel) {
-            promises.remove(&place.sequence);
-        }
-    }
-
-    /// The order was settled at `height`.
-    pub(crate) fn settle(&mut self, place: Place, height: Height) {
-        if let Some(promise) = self
-            .0
-            .get_mut(&place.channel)
-            .and_then(|all| all.get_mut(&place.sequence))
-        {
-            promise.settled = Some(height);
+        if let Some(account) = self.0.get_mut(&place.channel) {
+            account.promises.remove(&place.sequence);
         }
     }
 }
@@ -111,14 +141,14 @@ fn check_sequence(
     if promises.contains_key(&sequence) || record.window.state(sequence) != SequenceState::Unused {
         return refused;
     }
-    let lowest = promises
-        .keys()
-        .next()
-        .map_or(sequence.0, |lowest| lowest.0.min(sequence.0));
-    let highest = promises
-        .keys()
-        .next_back()
-        .map_or(sequence.0, |highest| highest.0.max(sequence.0));
+    // What was missed settles no more, so it needs no place in the window.
+    let unsettled = promises
+        .iter()
+        .filter(|(_, promise)| !matches!(promise.stage, Stage::Missed(_)))
+        .map(|(sequence, _)| sequence.0);
+    let (lowest, highest) = unsettled.fold((sequence.0, sequence.0), |(lowest, highest), other| {
+        (lowest.min(other), highest.max(other))
+    });
     let highest = highest.max(record.window.next().0.saturating_sub(1));
     if highest.saturating_sub(lowest) >= SEQUENCE_WINDOW {
         return refused;
@@ -134,6 +164,8 @@ mod tests {
     use haca_wire::{Address, AssetId};
 
     use super::*;
+
+    const CHANNEL: ChannelId = ChannelId([7; 32]);
 
     fn record(deposit: u128, reserve: u128) -> ChannelRecord {
         ChannelRecord {
@@ -153,96 +185,123 @@ mod tests {
 
     fn place(sequence: u64) -> Place {
         Place {
-            channel: ChannelId([7; 32]),
+            channel: CHANNEL,
             sequence: Sequence(sequence),
+        }
+    }
+
+    fn book(deposit: u128, reserve: u128) -> Book {
+        let mut book = Book::default();
+        book.observe(CHANNEL, &record(deposit, reserve), Height(5));
+        book
+    }
+
+    fn reserve(book: &mut Book, sequence: u64, fee: u128, warranty: u128) -> Result<(), Refusal> {
+        book.reserve(place(sequence), Amount(fee), Amount(warranty), Tick(50))
+    }
+
+    fn short(found: u128, expected: u128) -> Refusal {
+        Refusal::Deposit {
+            found: Amount(found),
+            expected: Amount(expected),
         }
     }
 
     #[test]
     fn fees_outstanding_never_exceed_the_deposit() {
-        let mut book = Book::default();
-        let record = record(25, 100);
-        for sequence in 0..2 {
-            book.reserve(place(sequence), Amount(10), Amount(1), &record, Height(5))
-                .unwrap();
-        }
-        let refused = book
-            .reserve(place(2), Amount(10), Amount(1), &record, Height(5))
-            .unwrap_err();
-        assert_eq!(
-            refused,
-            Refusal::Deposit {
-                found: Amount(10),
-                expected: Amount(5)
-            }
-        );
+        let mut book = book(25, 100);
+        reserve(&mut book, 0, 10, 1).unwrap();
+        reserve(&mut book, 1, 10, 1).unwrap();
+        assert_eq!(reserve(&mut book, 2, 10, 1).unwrap_err(), short(10, 5));
         book.release(place(0));
-        book.reserve(place(2), Amount(10), Amount(1), &record, Height(5))
-            .unwrap();
+        reserve(&mut book, 2, 10, 1).unwrap();
+    }
+
+    /// The record after the settlement of sequence 0.
+    fn settled(deposit: u128) -> ChannelRecord {
+        let mut settled = record(deposit, 0);
+        settled.window.mark(Sequence(0)).unwrap();
+        settled
     }
 
     #[test]
-    fn a_settled_fee_counts_until_the_record_shows_it() {
-        let mut book = Book::default();
-        book.reserve(place(0), Amount(10), Amount(0), &record(10, 0), Height(5))
-            .unwrap();
-        book.settle(place(0), Height(6));
-        assert!(
-            book.reserve(place(1), Amount(10), Amount(0), &record(10, 0), Height(5))
-                .is_err()
-        );
-        book.reserve(place(1), Amount(10), Amount(0), &record(10, 0), Height(6))
-            .unwrap();
+    fn a_fee_counts_until_the_record_shows_it_paid_and_then_no_more() {
+        let mut book = book(20, 0);
+        reserve(&mut book, 0, 10, 0).unwrap();
+        book.observe(CHANNEL, &record(20, 0), Height(6));
+        assert_eq!(reserve(&mut book, 1, 20, 0).unwrap_err(), short(20, 10));
+        book.observe(CHANNEL, &settled(10), Height(7));
+        reserve(&mut book, 1, 10, 0).unwrap();
+    }
+
+    #[test]
+    fn an_older_record_brings_no_spent_money_back() {
+        let mut book = book(10, 0);
+        reserve(&mut book, 0, 10, 0).unwrap();
+        book.observe(CHANNEL, &settled(0), Height(6));
+        book.observe(CHANNEL, &record(10, 0), Height(5));
+        assert_eq!(reserve(&mut book, 1, 10, 0).unwrap_err(), short(10, 0));
+    }
+
+    #[test]
+    fn a_top_up_counts_once_its_record_is_known() {
+        let mut book = book(10, 0);
+        reserve(&mut book, 0, 10, 0).unwrap();
+        book.observe(CHANNEL, &record(20, 0), Height(6));
+        reserve(&mut book, 1, 10, 0).unwrap();
+        assert_eq!(reserve(&mut book, 2, 1, 0).unwrap_err(), short(1, 0));
     }
 
     #[test]
     fn warranties_outstanding_never_exceed_the_reserve() {
-        let mut book = Book::default();
-        book.reserve(place(0), Amount(1), Amount(60), &record(10, 100), Height(5))
-            .unwrap();
-        let refused = book
-            .reserve(place(1), Amount(1), Amount(60), &record(10, 100), Height(5))
-            .unwrap_err();
-        assert_eq!(
-            refused,
-            Refusal::Warranty {
-                found: Amount(60),
-                expected: Amount(40)
-            }
+        let mut book = book(10, 100);
+        reserve(&mut book, 0, 1, 60).unwrap();
+        let refused = Refusal::Warranty {
+            found: Amount(60),
+            expected: Amount(40),
+        };
+        assert_eq!(reserve(&mut book, 1, 1, 60).unwrap_err(), refused);
+    }
+
+    #[test]
+    fn a_missed_receipt_keeps_its_warranty_until_it_is_claimed_or_can_not_be() {
+        let missed = Missed {
+            place: place(0),
+            warranty: Amount(60),
+            until: Tick(49),
+        };
+        let mut late = book(10, 100);
+        late.miss(&Missed {
+            until: Tick(50),
+            ..missed
+        });
+        assert!(
+            reserve(&mut late, 1, 10, 60).is_err(),
+            "claimable at this very tick"
         );
+        assert!(reserve(&mut late, 0, 10, 1).is_err(), "answered once is answered");
+        let mut claimed = record(10, 40);
+        claimed.window.mark(Sequence(0)).unwrap();
+        late.observe(CHANNEL, &claimed, Height(6));
+        reserve(&mut late, 1, 10, 40).unwrap();
+        let mut over = book(10, 100);
+        over.miss(&missed);
+        reserve(&mut over, 1, 10, 60).unwrap();
     }
 
     #[test]
     fn one_sequence_is_reserved_once() {
-        let mut book = Book::default();
-        book.reserve(place(3), Amount(1), Amount(1), &record(10, 10), Height(5))
-            .unwrap();
-        let again = book.reserve(place(3), Amount(1), Amount(1), &record(10, 10), Height(5));
-        assert_eq!(again.unwrap_err(), Refusal::Sequence { found: Sequence(3) });
+        let mut book = book(10, 10);
+        reserve(&mut book, 3, 1, 1).unwrap();
+        let again = Refusal::Sequence { found: Sequence(3) };
+        assert_eq!(reserve(&mut book, 3, 1, 1).unwrap_err(), again);
     }
 
     #[test]
     fn a_far_sequence_may_not_push_another_out_of_the_window() {
-        let mut book = Book::default();
-        book.reserve(place(0), Amount(1), Amount(1), &record(10, 10), Height(5))
-            .unwrap();
-        assert!(
-            book.reserve(
-                place(SEQUENCE_WINDOW),
-                Amount(1),
-                Amount(1),
-                &record(10, 10),
-                Height(5)
-            )
-            .is_err()
-        );
-        book.reserve(
-            place(SEQUENCE_WINDOW - 1),
-            Amount(1),
-            Amount(1),
-            &record(10, 10),
-            Height(5),
-        )
-        .unwrap();
+        let mut book = book(10, 10);
+        reserve(&mut book, 0, 1, 1).unwrap();
+        assert!(reserve(&mut book, SEQUENCE_WINDOW, 1, 1).is_err());
+        reserve(&mut book, SEQUENCE_WINDOW - 1, 1, 1).unwrap();
     }
 }

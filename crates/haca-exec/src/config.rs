@@ -1,6 +1,7 @@
 //! What an inference node is started with.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use haca_wire::{Amount, AssetId, GenesisHash};
 
@@ -35,8 +36,35 @@ pub struct ExecConfig {
     pub max_batch: usize,
     /// The most OPG burned per unit of gas.
     pub max_base_fee: Amount,
-    /// Age of the head above which nothing is served.
+    /// Seconds without news of the chain above which nothing is served.
     pub stale_head_s: u64,
+    /// Bounds of the HTTP API.
+    pub http: HttpLimits,
+}
+
+/// What clients may take of the HTTP API at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Connections, each of which holds one body at most. More wait in the system's queue.
+    pub connections: usize,
+    /// Orders and quotes that are worked on, each of which may run a model, write to the journal or ask the full node.
+    /// More are refused.
+    pub requests: usize,
+    /// Time for the headers of a request; also ends idle connections.
+    pub header_time: Duration,
+    /// Time for the body of a request.
+    pub body_time: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            requests: 64,
+            header_time: Duration::from_secs(15),
+            body_time: Duration::from_secs(30),
+        }
+    }
 }
 
 impl ExecConfig {
@@ -58,6 +86,7 @@ impl ExecConfig {
             max_batch: 32,
             max_base_fee: Amount(1_000_000),
             stale_head_s: 30,
+            http: HttpLimits::default(),
         }
     }
 

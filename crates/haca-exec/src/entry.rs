@@ -2,8 +2,8 @@
 
 use haca_wire::codec::put_bytes;
 use haca_wire::{
-    ChannelId, Decode, DecodeError, Encode, Height, Inference, Item, Reader, Sequence, TxHash, codec_struct,
-    limit,
+    Amount, ChannelId, Decode, DecodeError, Encode, EvidenceKind, Height, Inference, Item, ModelId, Reader,
+    Sequence, Tick, TxHash, codec_struct,
 };
 
 /// Bytes of a response.
@@ -90,15 +90,13 @@ pub struct Entry {
     pub item: Item,
     /// The public tensors.
     pub inference: Inference,
-    /// The request bytes.
-    pub request: Vec<u8>,
     /// The response bytes.
     pub response: Vec<u8>,
     /// Where it stands.
     pub state: EntryState,
     /// What its proof took, once there is one.
     pub proof: Option<ProofFigures>,
-    /// Settlement transactions that were included and failed while it was alone in them.
+    /// Settlement transactions that were included, burned gas and failed while it was alone in them.
     pub failures: u32,
 }
 
@@ -106,7 +104,6 @@ impl Encode for Entry {
     fn encode_into(&self, out: &mut Vec<u8>) {
         self.item.encode_into(out);
         self.inference.encode_into(out);
-        put_bytes(out, &self.request);
         put_bytes(out, &self.response);
         self.state.encode_into(out);
         self.proof.encode_into(out);
@@ -119,7 +116,6 @@ impl Decode for Entry {
         Ok(Self {
             item: Decode::decode(reader)?,
             inference: Decode::decode(reader)?,
-            request: reader.bytes("request", limit::BODY_BYTES)?,
             response: reader.bytes("response", RESPONSE_BYTES)?,
             state: Decode::decode(reader)?,
             proof: Decode::decode(reader)?,
@@ -141,7 +137,71 @@ impl Entry {
     pub const fn is_open(&self) -> bool {
         matches!(self.state, EntryState::Answered | EntryState::Submitted(_))
     }
+
+    /// What the settler has to know of it; `None` once it waits for nothing.
+    pub fn pending(&self) -> Option<Pending> {
+        let order = &self.item.order.value;
+        let tx = match self.state {
+            EntryState::Answered => None,
+            EntryState::Submitted(tx) => Some(tx),
+            EntryState::Settled(..) | EntryState::Refused(_) => return None,
+        };
+        Some(Pending {
+            place: self.place(),
+            model: order.model,
+            evidence: order.evidence,
+            settle_by: order.settle_by,
+            fee: self.item.receipt.value.fee,
+            warranty: order.warranty,
+            tx,
+        })
+    }
 }
+
+/// A receipt that waits for its settlement, without the tensors and bytes that only its proof and its client need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Channel and sequence.
+    pub place: Place,
+    /// The model that answered.
+    pub model: ModelId,
+    /// The evidence that was ordered.
+    pub evidence: EvidenceKind,
+    /// Last tick at which it settles.
+    pub settle_by: Tick,
+    /// The fee that its receipt charges.
+    pub fee: Amount,
+    /// The warranty that could be claimed.
+    pub warranty: Amount,
+    /// The transaction that it was sent in, if any.
+    pub tx: Option<TxHash>,
+}
+codec_struct!(Pending {
+    place,
+    model,
+    evidence,
+    settle_by,
+    fee,
+    warranty,
+    tx
+});
+
+/// A receipt that missed its settlement. The payer may claim the warranty until the window ends, so no other order
+/// may count on that part of the reserve before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Channel and sequence.
+    pub place: Place,
+    /// What can be claimed.
+    pub warranty: Amount,
+    /// Last tick at which it can be.
+    pub until: Tick,
+}
+codec_struct!(Missed {
+    place,
+    warranty,
+    until
+});
 
 /// Channel and sequence: at most one receipt exists for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +211,7 @@ pub struct Place {
     /// The sequence.
     pub sequence: Sequence,
 }
+codec_struct!(Place { channel, sequence });
 
 impl Place {
     /// The journal's key: channel, then sequence big-endian.

@@ -63,6 +63,22 @@ pub enum ExecError {
         /// What is wrong.
         reason: String,
     },
+    /// The journal holds receipts of another account, another network or another version of its format.
+    #[error("journal {} belongs to another account, network or version", path.display())]
+    OtherJournal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More models than one node can offer.
+    #[error("{} holds {found} models, at most {expected} can be offered", path.display())]
+    TooManyModels {
+        /// The directory.
+        path: PathBuf,
+        /// Models found.
+        found: usize,
+        /// The limit.
+        expected: usize,
+    },
     /// Threads can't be started.
     #[error("cannot start the server: {source}")]
     Runtime {
@@ -83,6 +99,8 @@ impl ExecError {
             Self::OtherNetwork { .. } => "exec.other_network",
             Self::Listen { .. } => "exec.listen",
             Self::Journal { .. } => "exec.journal",
+            Self::OtherJournal { .. } => "exec.other_journal",
+            Self::TooManyModels { .. } => "exec.too_many_models",
             Self::Runtime { .. } => "exec.runtime",
         }
     }
@@ -101,6 +119,11 @@ impl ExecError {
                 "one process at a time may use it; if it is damaged, restore it: it holds unsettled receipts"
                     .into()
             }
+            Self::OtherJournal { .. } => {
+                "use a home of its own for each account and network; keep this one until its receipts are settled"
+                    .into()
+            }
+            Self::TooManyModels { .. } => "move some to another node's home".into(),
             Self::Runtime { .. } => "check limits on threads and memory".into(),
         }
     }

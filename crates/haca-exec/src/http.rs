@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::{Bytes, HttpBody as _};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -12,15 +13,26 @@ use haca_client::{ORDER_HEADER, RECEIPT_HEADER};
 use haca_wire::{Address, Amount, AssetId, Encode as _, TensorSpec, limit};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::entry::{Entry, EntryState};
 use crate::refusal::Refusal;
 use crate::service::{Service, internal};
 
-type Shared = State<Arc<Service>>;
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    service: Arc<Service>,
+    requests: Arc<Semaphore>,
+}
 
 /// All routes.
 pub(crate) fn router(service: Arc<Service>) -> Router {
+    let limits = service.config.http;
+    let shared = Shared {
+        service,
+        requests: Arc::new(Semaphore::new(limits.requests)),
+    };
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
@@ -30,8 +42,9 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/infer", post(infer))
         .route("/v1/receipts/{id}", get(receipt))
         .fallback(no_such_path)
+        .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(limit::BODY_BYTES))
-        .with_state(service)
+        .with_state(shared)
 }
 
 /// A refusal as a response.
@@ -46,55 +59,97 @@ impl From<Refusal> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        problem(status, self.0.code(), &self.0.to_string(), self.0.hint())
+        let error = json!({ "code": self.0.code(), "message": self.0.to_string(), "hint": self.0.hint() });
+        (status, Json(json!({ "error": error }))).into_response()
     }
 }
 
-fn problem(status: StatusCode, code: &str, message: &str, hint: &str) -> Response {
-    let body = json!({ "error": { "code": code, "message": message, "hint": hint } });
-    (status, Json(body)).into_response()
+async fn no_such_path() -> Problem {
+    Refusal::NoSuchPath.into()
 }
 
-async fn no_such_path() -> Response {
-    let hint = "the paths are /v1/models, /v1/node, /v1/quotes, /v1/infer, /v1/receipts/{hash}";
-    problem(
-        StatusCode::NOT_FOUND,
-        "exec.no_such_path",
-        "there is no such path",
-        hint,
-    )
+async fn other_method() -> Problem {
+    Refusal::Method.into()
 }
 
-/// Runs blocking work off the server's threads.
-async fn blocking<T: Send + 'static>(
-    service: Arc<Service>,
+/// Reads a body within the limits of size and time.
+async fn whole_body(shared: &Shared, request: Request) -> Result<Bytes, Problem> {
+    let too_large = Refusal::BodyTooLarge {
+        expected: limit::BODY_BYTES,
+    };
+    // What says its length is refused before it is sent.
+    if request.body().size_hint().lower() > limit::BODY_BYTES as u64 {
+        return Err(too_large.into());
+    }
+    let time = shared.service.config.http.body_time;
+    let body = tokio::time::timeout(time, Bytes::from_request(request, &())).await;
+    let body = body.map_err(|_| Refusal::BodyTimeout {
+        expected_s: time.as_secs(),
+    })?;
+    Ok(body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            too_large
+        } else {
+            Refusal::BodyCut
+        }
+    })?)
+}
+
+/// Runs work for whoever pays or wants to, as much at once as the limits allow. Refused and not queued: who waits
+/// behind a full house holds memory for nothing.
+async fn admitted<T: Send + 'static>(
+    shared: &Shared,
     work: impl FnOnce(&Service) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(move || work(&service)).await;
-    Ok(done.map_err(|_| Refusal::Internal { code: "exec.panic" })??)
+    let permit = Arc::clone(&shared.requests).try_acquire_owned();
+    let permit = permit.map_err(|_| Refusal::Busy {
+        expected: shared.service.config.http.requests,
+    })?;
+    blocking(shared, move |service| {
+        let _permit = permit;
+        work(service)
+    })
+    .await
 }
 
-async fn health(State(service): Shared) -> Result<&'static str, Problem> {
-    service.chain.head(service.config.stale_head_s)?;
+/// Runs work that blocks for a moment off the server's threads.
+async fn blocking<T: Send + 'static>(
+    shared: &Shared,
+    work: impl FnOnce(&Service) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Problem> {
+    let service = Arc::clone(&shared.service);
+    let done = tokio::task::spawn_blocking(move || work(&service));
+    Ok(done
+        .await
+        .map_err(|_| Refusal::Internal { code: "exec.panic" })??)
+}
+
+/// 200 while the chain is heard of and the journal can be read.
+async fn health(State(shared): State<Shared>) -> Result<&'static str, Problem> {
+    let check = |service: &Service| {
+        service.chain.head(service.config.stale_head_s)?;
+        service.journal.open_count().map_err(internal)
+    };
+    blocking(&shared, check).await?;
     Ok("ok\n")
 }
 
-async fn metrics(State(service): Shared) -> Result<String, Problem> {
-    blocking(service, |service| {
-        let open = service.journal.open_entries().map_err(internal)?.len();
-        let head = service.chain.head(u64::MAX)?;
+async fn metrics(State(shared): State<Shared>) -> Result<String, Problem> {
+    blocking(&shared, |service| {
+        let open = service.journal.open_count().map_err(internal)?;
+        let height = service.chain.last().map_or(0, |head| head.height.0);
         Ok(format!(
             "# HELP haca_exec_open_receipts Receipts that wait for their settlement\n\
              # TYPE haca_exec_open_receipts gauge\nhaca_exec_open_receipts {open}\n\
              # HELP haca_exec_head_height Last height heard of\n\
-             # TYPE haca_exec_head_height gauge\nhaca_exec_head_height {}\n",
-            head.height
+             # TYPE haca_exec_head_height gauge\nhaca_exec_head_height {height}\n",
         ))
     })
     .await
 }
 
-async fn node(State(service): Shared) -> Result<Json<Value>, Problem> {
+async fn node(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+    let service = &shared.service;
     let head = service.chain.head(service.config.stale_head_s)?;
     Ok(Json(json!({
         "address": service.account.address().to_string(),
@@ -106,7 +161,8 @@ async fn node(State(service): Shared) -> Result<Json<Value>, Problem> {
     })))
 }
 
-async fn models(State(service): Shared) -> Json<Value> {
+async fn models(State(shared): State<Shared>) -> Json<Value> {
+    let service = &shared.service;
     let specs = |specs: &[TensorSpec]| {
         specs
             .iter()
@@ -158,7 +214,8 @@ struct QuoteRequest {
     warranty: String,
 }
 
-async fn quote(State(service): Shared, body: Bytes) -> Result<Json<Value>, Problem> {
+async fn quote(State(shared): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
+    let body = whole_body(&shared, request).await?;
     let malformed = || Refusal::Quote {
         reason: "the body is not {payer, asset, deposit, warranty} with amounts as decimal strings",
     };
@@ -166,8 +223,8 @@ async fn quote(State(service): Shared, body: Bytes) -> Result<Json<Value>, Probl
     let payer: Address = request.payer.parse().map_err(|_| malformed())?;
     let deposit: Amount = request.deposit.parse().map_err(|_| malformed())?;
     let warranty: Amount = request.warranty.parse().map_err(|_| malformed())?;
-    let domain = service.chain.domain;
-    let quote = blocking(service, move |service| {
+    let domain = shared.service.chain.domain;
+    let quote = admitted(&shared, move |service| {
         service.quote(payer, AssetId(request.asset), deposit, warranty)
     })
     .await?;
@@ -178,13 +235,15 @@ async fn quote(State(service): Shared, body: Bytes) -> Result<Json<Value>, Probl
     })))
 }
 
-async fn infer(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    let order = headers
-        .get(ORDER_HEADER)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    let domain = service.chain.domain;
-    let entry = blocking(service, move |service| service.infer(order.as_deref(), &body)).await?;
+async fn infer(State(shared): State<Shared>, request: Request) -> Result<Response, Problem> {
+    let mut orders = request.headers().get_all(ORDER_HEADER).iter();
+    let order = match (orders.next(), orders.next()) {
+        (Some(order), None) => order.to_str().ok().map(str::to_owned),
+        _ => None,
+    };
+    let body = whole_body(&shared, request).await?;
+    let domain = shared.service.chain.domain;
+    let entry = admitted(&shared, move |service| service.infer(order.as_deref(), &body)).await?;
     let receipt = &entry.item.receipt;
     let headers = [
         (header::CONTENT_TYPE.as_str(), "application/json".to_owned()),
@@ -194,9 +253,13 @@ async fn infer(State(service): Shared, headers: HeaderMap, body: Bytes) -> Resul
     Ok((headers, entry.response).into_response())
 }
 
-async fn receipt(State(service): Shared, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+async fn receipt(
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Problem> {
+    let id = id.map_err(|_| Refusal::UnknownReceipt)?;
     let hash: haca_wire::ReceiptHash = id.parse().map_err(|_| Refusal::UnknownReceipt)?;
-    let json = blocking(service, move |service| {
+    let json = blocking(&shared, move |service| {
         let entry = service
             .journal
             .find(&hash.0)

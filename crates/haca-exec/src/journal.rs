@@ -1,22 +1,33 @@
 //! The journal: every receipt is in it, durably, before it leaves the node.
 //!
 //! One redb file. A transaction of it is durable as a whole before it returns, so after a crash an order has its one
-//! receipt or none, and every receipt that left is found again.
+//! receipt or none, and every receipt that left is found again. Settlement transactions are in it before they are
+//! sent, so that a restart sends the same one again instead of a second one.
 
+mod table;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use haca_wire::{Decode as _, Domain, Encode as _, OrderHash, ReceiptHash};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use haca_wire::{
+    Address, Decode, Domain, Encode as _, OrderHash, ReceiptHash, SignedTransaction, TxHash, codec_struct,
+};
+use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use crate::ExecError;
-use crate::entry::{Entry, Place};
+use crate::entry::{Entry, Missed, Pending, Place};
+use table::{BATCHES, ENTRIES, HASHES, META, MISSED, OPEN};
 
-/// Place to entry.
-const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
-/// Order hash and receipt hash to place.
-const HASHES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("hashes");
-/// Places whose entry waits for its settlement.
-const OPEN: TableDefinition<'_, &[u8], ()> = TableDefinition::new("open");
+/// Memory for pages of the file. Entries are written once and read seldom.
+const CACHE_BYTES: usize = 32 << 20;
+/// Version of the tables and their encodings.
+const FORMAT: u32 = 1;
+
+/// How long a journal that another process holds is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is tried.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// The durable record of every answer.
 #[derive(Debug)]
@@ -26,32 +37,95 @@ pub struct Journal {
     domain: Domain,
 }
 
+/// What a journal belongs to: receipts of one account on one network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    format: u32,
+    chain_id: u64,
+    genesis: haca_wire::GenesisHash,
+    account: Address,
+}
+codec_struct!(Owner {
+    format,
+    chain_id,
+    genesis,
+    account
+});
+
 impl Journal {
-    /// Opens or makes the journal in a file.
-    pub fn open(path: &Path, domain: Domain) -> Result<Self, ExecError> {
+    /// Opens or makes the journal of an account on a network in a file, and reads all that waits for settlement once,
+    /// so that damage shows now and not when an answer depends on it.
+    ///
+    /// # Errors
+    ///
+    /// A file that can't be used, is damaged, or belongs to another account or network.
+    pub fn open(path: &Path, domain: Domain, account: Address) -> Result<Self, ExecError> {
+        // The store asserts some of what it reads from a damaged file.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_checked(path, domain, account)));
+        opened.unwrap_or_else(|_| {
+            Err(ExecError::Journal {
+                path: path.to_owned(),
+                reason: "its pages are damaged".to_owned(),
+            })
+        })
+    }
+
+    fn open_checked(path: &Path, domain: Domain, account: Address) -> Result<Self, ExecError> {
         let failed = |reason: String| ExecError::Journal {
             path: path.to_owned(),
             reason,
         };
-        let database = Database::create(path).map_err(|error| failed(error.to_string()))?;
+        let database = create(path).map_err(|error| failed(error.to_string()))?;
+        sync_directory(path);
         let journal = Self {
             database,
             path: path.to_owned(),
             domain,
         };
-        let write = journal
-            .database
-            .begin_write()
-            .map_err(|error| failed(error.to_string()))?;
-        for made in [
-            write.open_table(ENTRIES).map(drop),
-            write.open_table(HASHES).map(drop),
-            write.open_table(OPEN).map(drop),
-        ] {
-            made.map_err(|error| failed(error.to_string()))?;
+        let owner = Owner {
+            format: FORMAT,
+            chain_id: domain.chain_id.0,
+            genesis: domain.genesis,
+            account,
+        };
+        let found = journal.own(owner).map_err(|error| journal.failed(&error))?;
+        if found != owner.encode() {
+            return Err(ExecError::OtherJournal {
+                path: path.to_owned(),
+            });
         }
-        write.commit().map_err(|error| failed(error.to_string()))?;
+        for pending in journal.pending()? {
+            if journal.at(pending.place)?.and_then(|entry| entry.pending()) != Some(pending) {
+                return Err(failed(format!(
+                    "its entry of sequence {} in channel {} is missing or damaged",
+                    pending.place.sequence, pending.place.channel
+                )));
+            }
+        }
         Ok(journal)
+    }
+
+    /// Makes the tables, and the mark of whose they are in a new file. Returns the mark.
+    fn own(&self, owner: Owner) -> Result<Vec<u8>, redb::Error> {
+        let write = self.database.begin_write()?;
+        write.open_table(ENTRIES)?;
+        write.open_table(HASHES)?;
+        write.open_table(OPEN)?;
+        write.open_table(MISSED)?;
+        write.open_table(BATCHES)?;
+        let found = {
+            let mut meta = write.open_table(META)?;
+            let found = meta.get("owner")?.map(|bytes| bytes.value().to_vec());
+            match found {
+                Some(found) => found,
+                None => {
+                    meta.insert("owner", &owner.encode()[..])?;
+                    owner.encode()
+                }
+            }
+        };
+        write.commit()?;
+        Ok(found)
     }
 
     /// Adds an entry durably. `false`, and nothing is written, when its place is taken: a second receipt for one
@@ -74,7 +148,11 @@ impl Journal {
             let mut hashes = write.open_table(HASHES)?;
             hashes.insert(&order.0[..], &place[..])?;
             hashes.insert(&receipt.0[..], &place[..])?;
-            write.open_table(OPEN)?.insert(&place[..], ())?;
+            if let Some(pending) = entry.pending() {
+                write
+                    .open_table(OPEN)?
+                    .insert(&place[..], &pending.encode()[..])?;
+            }
         }
         write.commit()?;
         Ok(true)
@@ -82,10 +160,48 @@ impl Journal {
 
     /// Replaces entries durably, all or none.
     pub fn update(&self, entries: &[Entry]) -> Result<(), ExecError> {
-        self.update_inner(entries).map_err(|error| self.failed(&error))
+        self.write(entries, None, None, None)
     }
 
-    fn update_inner(&self, changed: &[Entry]) -> Result<(), redb::Error> {
+    /// Replaces entries and keeps the transaction that they are sent in, all or none. `replaced` is the one that they
+    /// were sent in before and that can't be included any more.
+    pub fn submit(
+        &self,
+        entries: &[Entry],
+        tx: &SignedTransaction,
+        replaced: Option<TxHash>,
+    ) -> Result<(), ExecError> {
+        self.write(entries, Some(tx), replaced, None)
+    }
+
+    /// Replaces entries and forgets the transaction that they were sent in, all or none: its fate is known.
+    pub fn resolve(&self, entries: &[Entry], tx: TxHash) -> Result<(), ExecError> {
+        self.write(entries, None, Some(tx), None)
+    }
+
+    /// Replaces the entry of a receipt that missed its settlement, and keeps in mind what can be claimed for it.
+    pub fn miss(&self, entry: &Entry, missed: Missed) -> Result<(), ExecError> {
+        self.write(std::slice::from_ref(entry), None, None, Some(missed))
+    }
+
+    fn write(
+        &self,
+        entries: &[Entry],
+        tx: Option<&SignedTransaction>,
+        done: Option<TxHash>,
+        missed: Option<Missed>,
+    ) -> Result<(), ExecError> {
+        self.write_inner(entries, tx, done, missed)
+            .map_err(|error| self.failed(&error))
+    }
+
+    fn write_inner(
+        &self,
+        changed: &[Entry],
+        tx: Option<&SignedTransaction>,
+        done: Option<TxHash>,
+        missed: Option<Missed>,
+    ) -> Result<(), redb::Error> {
         let write = self.database.begin_write()?;
         {
             let mut entries = write.open_table(ENTRIES)?;
@@ -93,26 +209,50 @@ impl Journal {
             for entry in changed {
                 let place = entry.place().key();
                 entries.insert(&place[..], &entry.encode()[..])?;
-                if !entry.is_open() {
-                    open.remove(&place[..])?;
-                }
+                match entry.pending() {
+                    Some(pending) => open.insert(&place[..], &pending.encode()[..])?,
+                    None => open.remove(&place[..])?,
+                };
+            }
+            let mut batches = write.open_table(BATCHES)?;
+            if let Some(done) = done {
+                batches.remove(&done.0[..])?;
+            }
+            if let Some(tx) = tx {
+                batches.insert(&tx.hash().0[..], &tx.encode()[..])?;
+            }
+            if let Some(missed) = missed {
+                let place = missed.place.key();
+                write
+                    .open_table(MISSED)?
+                    .insert(&place[..], &missed.encode()[..])?;
             }
         }
         write.commit()?;
         Ok(())
     }
 
+    /// Forgets missed receipts whose warranty can't be claimed any more.
+    pub fn forget_missed(&self, places: &[Place]) -> Result<(), ExecError> {
+        let forget = || -> Result<(), redb::Error> {
+            let write = self.database.begin_write()?;
+            {
+                let mut missed = write.open_table(MISSED)?;
+                for place in places {
+                    missed.remove(&place.key()[..])?;
+                }
+            }
+            Ok(write.commit()?)
+        };
+        forget().map_err(|error| self.failed(&error))
+    }
+
     /// The entry of an order or a receipt.
     pub fn find(&self, hash: &[u8; 32]) -> Result<Option<Entry>, ExecError> {
-        let place = (|| -> Result<_, redb::Error> {
-            let read = self.database.begin_read()?;
-            Ok(read
-                .open_table(HASHES)?
-                .get(&hash[..])?
-                .map(|place| place.value().to_vec()))
-        })()
-        .map_err(|error| self.failed(&error))?;
-        place.map_or(Ok(None), |place| self.entry(&place))
+        let Some(place) = self.value(HASHES, hash)? else {
+            return Ok(None);
+        };
+        self.decode(self.value(ENTRIES, &place)?)
     }
 
     /// The entry of an order.
@@ -127,50 +267,97 @@ impl Journal {
 
     /// The entry at a place.
     pub fn at(&self, place: Place) -> Result<Option<Entry>, ExecError> {
-        self.entry(&place.key())
+        self.decode(self.value(ENTRIES, &place.key())?)
     }
 
-    /// Every entry that waits for its settlement.
-    pub fn open_entries(&self) -> Result<Vec<Entry>, ExecError> {
-        let places = (|| -> Result<Vec<Vec<u8>>, redb::Error> {
-            let read = self.database.begin_read()?;
-            let table = read.open_table(OPEN)?;
-            let mut places = Vec::new();
-            for place in table.iter()? {
-                places.push(place?.0.value().to_vec());
+    /// Whether a sequence was answered, whatever became of the receipt.
+    pub fn holds(&self, place: Place) -> Result<bool, ExecError> {
+        Ok(self.value(ENTRIES, &place.key())?.is_some())
+    }
+
+    /// A settlement transaction whose fate is not known yet.
+    pub fn batch(&self, tx: TxHash) -> Result<Option<SignedTransaction>, ExecError> {
+        self.decode(self.value(BATCHES, &tx.0)?)
+    }
+
+    /// How many receipts wait for their settlement.
+    pub fn open_count(&self) -> Result<u64, ExecError> {
+        let count =
+            || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(OPEN)?.len()?) };
+        count().map_err(|error| self.failed(&error))
+    }
+
+    /// Every receipt that waits for its settlement, by channel and sequence.
+    pub fn pending(&self) -> Result<Vec<Pending>, ExecError> {
+        self.all(OPEN)
+    }
+
+    /// Every receipt that missed its settlement and can still be claimed.
+    pub fn missed(&self) -> Result<Vec<Missed>, ExecError> {
+        self.all(MISSED)
+    }
+
+    fn all<T: Decode>(&self, name: table::Table) -> Result<Vec<T>, ExecError> {
+        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(name)?;
+            let mut values = Vec::new();
+            for row in table.iter()? {
+                values.push(row?.1.value().to_vec());
             }
-            Ok(places)
-        })()
-        .map_err(|error| self.failed(&error))?;
-        let mut entries = Vec::new();
-        for place in places {
-            entries.extend(self.entry(&place)?);
-        }
-        Ok(entries)
+            Ok(values)
+        };
+        let values = read().map_err(|error| self.failed(&error))?;
+        values
+            .into_iter()
+            .map(|bytes| T::decode_all(&bytes).map_err(|error| self.damaged(&error)))
+            .collect()
     }
 
-    fn entry(&self, place: &[u8]) -> Result<Option<Entry>, ExecError> {
-        let bytes = (|| -> Result<_, redb::Error> {
-            let read = self.database.begin_read()?;
-            Ok(read
-                .open_table(ENTRIES)?
-                .get(place)?
-                .map(|bytes| bytes.value().to_vec()))
-        })()
-        .map_err(|error| self.failed(&error))?;
-        let decode = |bytes: Vec<u8>| {
-            Entry::decode_all(&bytes).map_err(|error| ExecError::Journal {
-                path: self.path.clone(),
-                reason: error.to_string(),
-            })
+    fn value(&self, name: table::Table, key: &[u8]) -> Result<Option<Vec<u8>>, ExecError> {
+        let read = || -> Result<_, redb::Error> {
+            let table = self.database.begin_read()?.open_table(name)?;
+            Ok(table.get(key)?.map(|bytes| bytes.value().to_vec()))
         };
-        bytes.map(decode).transpose()
+        read().map_err(|error| self.failed(&error))
+    }
+
+    fn decode<T: Decode>(&self, bytes: Option<Vec<u8>>) -> Result<Option<T>, ExecError> {
+        bytes
+            .map(|bytes| T::decode_all(&bytes).map_err(|error| self.damaged(&error)))
+            .transpose()
+    }
+
+    fn damaged(&self, error: &haca_wire::DecodeError) -> ExecError {
+        ExecError::Journal {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        }
     }
 
     fn failed(&self, error: &redb::Error) -> ExecError {
         ExecError::Journal {
             path: self.path.clone(),
             reason: error.to_string(),
+        }
+    }
+}
+
+/// Makes a new file's name durable, too. A system that can't do that for directories has nothing to sync.
+fn sync_directory(path: &Path) {
+    if let Some(directory) = path.parent().and_then(|path| std::fs::File::open(path).ok()) {
+        let _ = directory.sync_all();
+    }
+}
+
+/// Creates or opens the file. A process that is ending holds it a little longer than its port.
+fn create(path: &Path) -> Result<Database, redb::DatabaseError> {
+    let start = Instant::now();
+    loop {
+        match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            other => return other,
         }
     }
 }

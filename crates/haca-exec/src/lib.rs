@@ -17,10 +17,11 @@
 //!
 //! # Limits
 //!
-//! [`haca_wire::limit`], [`ExecConfig`].
+//! [`haca_wire::limit`], [`HttpLimits`], [`ExecConfig`].
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod book;
 mod chain;
 mod config;
@@ -32,12 +33,13 @@ mod log;
 mod model;
 mod node;
 mod refusal;
+mod server;
 mod service;
 mod settlement;
 mod setup;
 
-pub use config::ExecConfig;
-pub use entry::{Entry, EntryState, Place, ProofFigures};
+pub use config::{ExecConfig, HttpLimits};
+pub use entry::{Entry, EntryState, Missed, Pending, Place, ProofFigures};
 pub use error::ExecError;
 pub use journal::Journal;
 pub use model::ServedModel;

@@ -4,9 +4,12 @@ use std::path::Path;
 
 use haca_graph::ModelFile;
 use haca_prover::ProvingKey;
-use haca_wire::{Decode as _, Encode as _, ModelId, TensorSpec};
+use haca_wire::{Decode as _, Encode as _, ModelId, TensorSpec, limit};
 
 use crate::ExecError;
+
+/// Models of one node: each has two offers.
+const MODELS: usize = limit::OFFERS / 2;
 
 /// A model ready to run and to prove.
 pub struct ServedModel {
@@ -74,7 +77,22 @@ impl ServedModel {
                 path: directory.to_owned(),
             });
         }
-        paths.iter().map(|path| Self::read(path)).collect()
+        let mut models: Vec<Self> = Vec::new();
+        for path in &paths {
+            let model = Self::read(path)?;
+            // Two offers of one model are refused on chain.
+            if models.iter().all(|other| other.id != model.id) {
+                models.push(model);
+            }
+        }
+        if models.len() > MODELS {
+            return Err(ExecError::TooManyModels {
+                path: directory.to_owned(),
+                found: models.len(),
+                expected: MODELS,
+            });
+        }
+        Ok(models)
     }
 
     /// The name in its manifest.

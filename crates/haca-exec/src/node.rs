@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use haca_client::Wallet;
-use tokio::sync::oneshot;
+use haca_wire::Address;
 
 use crate::ExecError;
 use crate::chain::{Chain, POLL};
 use crate::config::ExecConfig;
 use crate::journal::Journal;
 use crate::model::ServedModel;
+use crate::server::Server;
 use crate::service::Service;
 use crate::{http, log, settlement, setup};
 
@@ -23,10 +24,9 @@ pub struct InferenceNode;
 /// A running node. It stops when shut down or dropped.
 pub struct NodeHandle {
     url: String,
-    stop: Arc<AtomicBool>,
     service: Arc<Service>,
-    server: Option<oneshot::Sender<()>>,
-    threads: Vec<JoinHandle<()>>,
+    server: Option<Server>,
+    workers: Workers,
 }
 
 impl core::fmt::Debug for NodeHandle {
@@ -36,92 +36,106 @@ impl core::fmt::Debug for NodeHandle {
 }
 
 impl InferenceNode {
-    /// Reads keys and models, registers what is missing on chain, and serves.
+    /// Reads keys and models, registers what is missing on chain, and serves. Receipts of earlier runs are settled
+    /// meanwhile: their time does not wait for a registration.
     ///
     /// # Errors
     ///
     /// Whatever keeps the node from serving; nothing that left it before is lost by that.
     pub fn start(config: ExecConfig) -> Result<NodeHandle, ExecError> {
-        let listener = TcpListener::bind(&config.listen).map_err(|source| ExecError::Listen {
-            address: config.listen.clone(),
-            source,
-        })?;
         let listen_failed = |source| ExecError::Listen {
             address: config.listen.clone(),
             source,
         };
-        listener.set_nonblocking(true).map_err(listen_failed)?;
+        let listener = TcpListener::bind(&config.listen).map_err(listen_failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(listen_failed)?);
+        prepare_home(&config)?;
         let account = Wallet::load_or_create(&config.account_key())?;
         let signer = Wallet::load_or_create(&config.receipt_key())?;
         let models = ServedModel::read_all(&config.models())?;
         let client = setup::connect(&config)?;
         let chain = Chain::new(client, account.address())?;
-        let journal = Journal::open(&config.journal(), chain.domain)?;
+        let journal = Journal::open(&config.journal(), chain.domain, account.address())?;
         let endpoint = config.endpoint.clone().unwrap_or_else(|| url.clone());
         let service = Arc::new(Service::new(config, chain, journal, models, account, signer)?);
-        setup::register(
-            &service.config,
-            &service.chain,
-            &service.account,
-            service.signer.address(),
-            &endpoint,
-            &service.models,
-            &service.offers(),
-        )?;
+        let workers = Workers::start(&service)?;
+        setup::register(&service, &endpoint)?;
+        let routes = http::router(Arc::clone(&service));
+        let server = Server::start(listener, routes, service.config.http)
+            .map_err(|source| ExecError::Runtime { source })?;
         log::event(
             "serving",
             format_args!("url={url} account={}", service.account.address()),
         );
-        serve(service, listener, url)
+        Ok(NodeHandle {
+            url,
+            service,
+            server: Some(server),
+            workers,
+        })
     }
 }
 
-fn serve(service: Arc<Service>, listener: TcpListener, url: String) -> Result<NodeHandle, ExecError> {
-    let failed = |source| ExecError::Runtime { source };
-    let stop = Arc::new(AtomicBool::new(false));
-    let (server, ended) = oneshot::channel::<()>();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let router = http::router(Arc::clone(&service));
-    let http = std::thread::Builder::new().name("http".into()).spawn(move || {
-        runtime.block_on(async {
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
-                return;
-            };
-            let ended = async {
-                let _ = ended.await;
-            };
-            let _ = axum::serve(listener, router).with_graceful_shutdown(ended).await;
-        });
-    });
-    let (watched, halt) = (Arc::clone(&service), Arc::clone(&stop));
-    let head = std::thread::Builder::new().name("head".into()).spawn(move || {
-        while !halt.load(Ordering::Relaxed) {
-            // A failure shows as a stale head, which refuses orders by itself.
-            let _ = watched.chain.refresh();
-            std::thread::sleep(POLL);
+/// Makes the home, and makes sure that it can be written to: keys and journal are of no use otherwise.
+fn prepare_home(config: &ExecConfig) -> Result<(), ExecError> {
+    let failed = |source| ExecError::Home {
+        path: config.home.clone(),
+        source,
+    };
+    std::fs::create_dir_all(&config.home).map_err(failed)?;
+    let probe = config.home.join(".writable");
+    std::fs::write(&probe, []).map_err(failed)?;
+    std::fs::remove_file(&probe).map_err(failed)
+}
+
+/// The threads beside the server. They stop when stopped or dropped.
+struct Workers {
+    stop: Arc<AtomicBool>,
+    service: Arc<Service>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(service: &Arc<Service>) -> Result<Self, ExecError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut workers = Self {
+            stop: Arc::clone(&stop),
+            service: Arc::clone(service),
+            threads: Vec::new(),
+        };
+        let (watched, halt) = (Arc::clone(service), Arc::clone(&stop));
+        workers.spawn("exec-head", move || {
+            while !halt.load(Ordering::Relaxed) {
+                // A failure shows as a stale head, which refuses orders by itself.
+                let _ = watched.chain.refresh();
+                std::thread::sleep(POLL);
+            }
+        })?;
+        let settling = Arc::clone(service);
+        workers.spawn("exec-settler", move || settlement::run(&settling, &stop))?;
+        Ok(workers)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), ExecError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+        self.threads
+            .push(thread.map_err(|source| ExecError::Runtime { source })?);
+        Ok(())
+    }
+
+    fn is_running(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.service.notify();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
         }
-    });
-    let (worker, halt) = (Arc::clone(&service), Arc::clone(&stop));
-    let settler = std::thread::Builder::new()
-        .name("settler".into())
-        .spawn(move || settlement::run(&worker, &halt));
-    let threads = vec![
-        http.map_err(failed)?,
-        head.map_err(failed)?,
-        settler.map_err(failed)?,
-    ];
-    Ok(NodeHandle {
-        url,
-        stop,
-        service,
-        server: Some(server),
-        threads,
-    })
+    }
 }
 
 impl NodeHandle {
@@ -130,30 +144,25 @@ impl NodeHandle {
         &self.url
     }
 
+    /// The node's account.
+    pub fn account(&self) -> Address {
+        self.service.account.address()
+    }
+
     /// Whether every thread still runs.
     pub fn is_running(&self) -> bool {
-        self.threads.iter().all(|thread| !thread.is_finished())
+        self.server.as_ref().is_some_and(Server::is_running) && self.workers.is_running()
     }
 
     /// Ends requests in progress, then the threads. What is not settled is settled after the next start.
-    pub fn shutdown(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(server) = self.server.take() {
-            let _ = server.send(());
-        }
-        self.service.notify();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+    pub fn shutdown(self) {
+        drop(self);
     }
 }
 
 impl Drop for NodeHandle {
     fn drop(&mut self) {
-        self.end();
+        // Answers in progress are journalled before the settler ends.
+        drop(self.server.take());
     }
 }

@@ -8,8 +8,35 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// No order, or one that is not hexadecimal.
-    #[error("the header haca-order is missing or not hexadecimal")]
+    /// There is no such path.
+    #[error("there is no such path")]
+    NoSuchPath,
+    /// The path is asked with another method.
+    #[error("the path is not asked with this method")]
+    Method,
+    /// The body is above the limit.
+    #[error("the body has more than {expected} bytes")]
+    BodyTooLarge {
+        /// The limit.
+        expected: usize,
+    },
+    /// The body ended before it was whole.
+    #[error("the body ended before it was whole")]
+    BodyCut,
+    /// The body did not come in time.
+    #[error("the body did not come within {expected_s} s")]
+    BodyTimeout {
+        /// The limit.
+        expected_s: u64,
+    },
+    /// As many requests as the node works on at once are in work.
+    #[error("{expected} requests are in work, and no more are taken")]
+    Busy {
+        /// The limit.
+        expected: usize,
+    },
+    /// Not exactly one order, or one that is not hexadecimal.
+    #[error("the header haca-order is not there exactly once, or not hexadecimal")]
     NoOrder,
     /// An order that does not decode.
     #[error("the order does not decode: {0}")]
@@ -113,6 +140,12 @@ impl Refusal {
     /// A stable identifier for programs and documentation.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::NoSuchPath => "exec.no_such_path",
+            Self::Method => "exec.method",
+            Self::BodyTooLarge { .. } => "exec.body_too_large",
+            Self::BodyCut => "exec.body_cut",
+            Self::BodyTimeout { .. } => "exec.body_timeout",
+            Self::Busy { .. } => "exec.busy",
             Self::NoOrder => "exec.no_order",
             Self::OrderEncoding(_) => "exec.order_encoding",
             Self::Render(error) => error.code(),
@@ -141,9 +174,12 @@ impl Refusal {
         match self {
             Self::OrderSignature => 401,
             Self::FeeTooLow { .. } | Self::Deposit { .. } | Self::Warranty { .. } => 402,
-            Self::UnknownChannel | Self::UnknownReceipt => 404,
+            Self::NoSuchPath | Self::UnknownChannel | Self::UnknownReceipt => 404,
+            Self::Method => 405,
+            Self::BodyTimeout { .. } => 408,
+            Self::BodyTooLarge { .. } => 413,
             Self::Sequence { .. } | Self::OfferVersion { .. } | Self::ChannelNotOpen => 409,
-            Self::StaleHead { .. } => 503,
+            Self::StaleHead { .. } | Self::Busy { .. } => 503,
             Self::Internal { .. } => 500,
             _ => 400,
         }
@@ -152,6 +188,14 @@ impl Refusal {
     /// What the sender can do.
     pub const fn hint(&self) -> &'static str {
         match self {
+            Self::NoSuchPath => {
+                "the paths are /v1/models, /v1/node, /v1/quotes, /v1/infer, /v1/receipts/{hash}, /health, /metrics"
+            }
+            Self::Method => "POST to /v1/infer and /v1/quotes, GET the others",
+            Self::BodyTooLarge { .. } => "send a smaller input or fewer digits",
+            Self::BodyCut => "send the body as long as its headers say",
+            Self::BodyTimeout { .. } => "send the body at once",
+            Self::Busy { .. } => "try again shortly",
             Self::NoOrder | Self::OrderEncoding(_) => {
                 "send the encoded Signed<Order> in hexadecimal (spec/wire.md)"
             }
@@ -163,13 +207,15 @@ impl Refusal {
             Self::ChannelNotOpen => "open a new channel",
             Self::OrderSignature => "sign with the payer's key, for this network's chain id and genesis hash",
             Self::NotOffered => "see /v1/models",
-            Self::OfferVersion { .. } => "read /v1/models again and sign anew",
+            Self::OfferVersion { .. } => "read /v1/node and /v1/models again and sign anew",
             Self::FeeTooLow { .. } => "see the price under /v1/models",
             Self::Sequence { .. } => "use the next sequence; none is ever run twice",
             Self::SettleBy { .. } => "choose a settle-by tick within the bounds",
             Self::Warranty { .. } => "order a smaller warranty, or wait until earlier orders settle",
             Self::Deposit { .. } => "top up the channel, or wait until earlier orders settle",
-            Self::StaleHead { .. } => "try again later, or another node",
+            Self::StaleHead { .. } => {
+                "try again later, or another node; its operator checks full node and clock"
+            }
             Self::Quote { .. } => "ask for less, or for an asset that the node is bonded in",
             Self::UnknownReceipt => "check the order or receipt hash",
             Self::Internal { .. } => "try again; the same order gives the same answer or none",

@@ -1,17 +1,18 @@
 //! Answering: order checked, fee reserved, model run, receipt journalled, then answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use haca_client::{Wallet, random_nonce};
 use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
-    Address, Amount, AssetId, Decode as _, Height, Item, Offer, Order, Quote, Receipt, RenderId, Signed,
-    Tick, render, tensor_root,
+    Address, Amount, AssetId, ChannelId, Decode as _, EvidenceKind, Height, Item, ModelId, Offer, Order,
+    Quote, Receipt, ReceiptHash, RenderId, Signed, Tick, render, tensor_root,
 };
 
 use crate::ExecError;
+use crate::batch;
 use crate::book::Book;
 use crate::chain::{Chain, Head};
 use crate::config::ExecConfig;
@@ -24,6 +25,9 @@ use crate::refusal::Refusal;
 /// How long a channel that was opened a moment ago is waited for.
 const CHANNEL_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Quotes whose channels are waited for, the newest ones.
+const QUOTES: usize = 1024;
+
 /// Everything that handlers and the settler share.
 pub(crate) struct Service {
     pub(crate) config: ExecConfig,
@@ -34,17 +38,41 @@ pub(crate) struct Service {
     pub(crate) signer: Wallet,
     book: Mutex<Book>,
     proving: Mutex<BTreeSet<Place>>,
+    quoted: Mutex<VecDeque<ChannelId>>,
+    offers: Vec<Offer>,
+    batches: BTreeMap<ModelId, usize>,
     work: Mutex<bool>,
     wake: Condvar,
 }
 
-/// An order that passed every check and holds its reservation.
+/// An order that passed every check but the reservation.
 struct Admitted<'a> {
-    order: Signed<Order>,
+    order: &'a Signed<Order>,
     model: &'a ServedModel,
     inputs: Vec<haca_wire::Tensor>,
     fee: Amount,
-    head: Head,
+    head: &'a Head,
+}
+
+/// A reservation in the book, given back when it is dropped, also by a panic, unless it is kept.
+struct Reservation<'a> {
+    service: &'a Service,
+    place: Place,
+    released: bool,
+}
+
+impl Reservation<'_> {
+    fn keep(mut self) {
+        self.released = false;
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.released {
+            self.service.book().release(self.place);
+        }
+    }
 }
 
 impl Service {
@@ -57,13 +85,22 @@ impl Service {
         signer: Wallet,
     ) -> Result<Self, ExecError> {
         let mut book = Book::default();
-        for entry in journal.open_entries()? {
-            book.restore(
-                entry.place(),
-                entry.item.receipt.value.fee,
-                entry.item.order.value.warranty,
-            );
+        for pending in journal.pending()? {
+            book.restore(&pending);
         }
+        for missed in journal.missed()? {
+            book.miss(&missed);
+        }
+        let batches: BTreeMap<ModelId, usize> = models
+            .iter()
+            .map(|model| {
+                (
+                    model.id,
+                    batch::most(&chain.params, Some(model), config.max_batch.max(1)),
+                )
+            })
+            .collect();
+        let offers = offers(&config, &models, &batches);
         Ok(Self {
             config,
             chain,
@@ -73,6 +110,9 @@ impl Service {
             signer,
             book: Mutex::new(book),
             proving: Mutex::default(),
+            quoted: Mutex::default(),
+            offers,
+            batches,
             work: Mutex::new(true),
             wake: Condvar::new(),
         })
@@ -87,33 +127,66 @@ impl Service {
         if let Some(entry) = self.answered(&order)? {
             return Ok(entry);
         }
-        let (record, height) = self.channel(&order)?;
-        let admitted = self.admit(order, body, &record)?;
-        let place = Place {
-            channel: admitted.order.value.channel,
-            sequence: admitted.order.value.sequence,
-        };
-        let warranty = admitted.order.value.warranty;
-        let reserved = self
+        let head = self.chain.head(self.config.stale_head_s)?;
+        // The proven state is a block behind the head. A record as new as that saves asking the full node.
+        let known = self
             .book()
-            .reserve(place, admitted.fee, warranty, &record, height);
+            .known(order.value.channel)
+            .filter(|(_, height)| height.0.saturating_add(1) >= head.height.0);
+        if let Some((record, height)) = known {
+            match self.serve(&order, body, &record, height, &head) {
+                // A top-up may be newer than the head.
+                Err(Refusal::Deposit { .. } | Refusal::Warranty { .. }) => {}
+                served => return served,
+            }
+        }
+        let (record, height) = self.channel(&order)?;
+        self.serve(&order, body, &record, height, &head)
+    }
+
+    fn serve(
+        &self,
+        order: &Signed<Order>,
+        body: &[u8],
+        record: &ChannelRecord,
+        height: Height,
+        head: &Head,
+    ) -> Result<Entry, Refusal> {
+        let admitted = self.admit(order, body, record, head)?;
+        let place = Place {
+            channel: order.value.channel,
+            sequence: order.value.sequence,
+        };
+        let reserved = {
+            let mut book = self.book();
+            book.observe(place.channel, record, height);
+            book.reserve(place, admitted.fee, order.value.warranty, head.clock.tick)
+        };
         if let Err(refusal) = reserved {
             // A repeat of the order may have been answered between the first look and this one.
-            return self.answered(&admitted.order)?.ok_or(refusal);
+            return self.answered(order)?.ok_or(refusal);
         }
-        let entry = self
-            .run(&admitted, body)
-            .inspect_err(|_| self.book().release(place))?;
+        let reservation = Reservation {
+            service: self,
+            place,
+            released: true,
+        };
+        let taken = || -> Result<Entry, Refusal> {
+            self.answered(order)?.ok_or(Refusal::Sequence {
+                found: place.sequence,
+            })
+        };
+        // A receipt that missed its settlement holds its sequence, though chain and book show it unused.
+        if self.journal.holds(place).map_err(internal)? {
+            return taken();
+        }
+        let entry = self.run(&admitted)?;
         match self.journal.insert(&entry) {
-            Ok(true) => {}
-            // The place is taken: whoever holds it keeps the reservation.
-            Ok(false) => {
-                return self.answered(&admitted.order)?.ok_or(Refusal::Sequence {
-                    found: place.sequence,
-                });
-            }
+            Ok(true) => reservation.keep(),
+            Ok(false) => return taken(),
             Err(error) => {
                 // Whether the entry is durable is not known, so the reservation stays until a restart tells.
+                reservation.keep();
                 return Err(internal(error));
             }
         }
@@ -128,25 +201,33 @@ impl Service {
         Ok(entry.filter(|entry| entry.item.order == *order))
     }
 
-    /// The order's channel on chain, with the height it was read at.
+    /// The order's channel on chain, with the height it was read at. Only a channel that the node has quoted is waited
+    /// for: anybody can name channels that never come.
     fn channel(&self, order: &Signed<Order>) -> Result<(ChannelRecord, Height), Refusal> {
+        let channel = order.value.channel;
+        let patience = if self.quoted().contains(&channel) {
+            CHANNEL_PATIENCE
+        } else {
+            Duration::ZERO
+        };
         let start = Instant::now();
         loop {
-            match self.chain.channel(order.value.channel) {
+            match self.chain.channel(channel) {
                 Ok(Some(found)) => return Ok(found),
-                Ok(None) if start.elapsed() >= CHANNEL_PATIENCE => return Err(Refusal::UnknownChannel),
+                Ok(None) if start.elapsed() >= patience => return Err(Refusal::UnknownChannel),
                 Ok(None) => std::thread::sleep(crate::chain::POLL),
                 Err(error) => return Err(internal(error.into())),
             }
         }
     }
 
-    fn admit(
-        &self,
-        order: Signed<Order>,
+    fn admit<'a>(
+        &'a self,
+        order: &'a Signed<Order>,
         body: &[u8],
         record: &ChannelRecord,
-    ) -> Result<Admitted<'_>, Refusal> {
+        head: &'a Head,
+    ) -> Result<Admitted<'a>, Refusal> {
         let terms = &order.value;
         if record.node != self.account.address() {
             return Err(Refusal::OtherNode);
@@ -157,7 +238,6 @@ impl Service {
         order
             .check(&self.chain.domain, record.payer)
             .map_err(|_| Refusal::OrderSignature)?;
-        let head = self.chain.head(self.config.stale_head_s)?;
         let model = self
             .models
             .iter()
@@ -201,8 +281,7 @@ impl Service {
     }
 
     fn price(&self, order: &Order, asset: AssetId, model: &ServedModel) -> Result<Amount, Refusal> {
-        let offers = self.offers();
-        let offer = offers.iter().find(|offer| {
+        let offer = self.offers.iter().find(|offer| {
             offer.model == order.model && offer.evidence == order.evidence && offer.asset == asset
         });
         offer
@@ -210,7 +289,7 @@ impl Service {
             .ok_or(Refusal::NotOffered)
     }
 
-    fn run(&self, admitted: &Admitted<'_>, body: &[u8]) -> Result<Entry, Refusal> {
+    fn run(&self, admitted: &Admitted<'_>) -> Result<Entry, Refusal> {
         let model = admitted.model;
         let execution = model
             .key
@@ -245,7 +324,6 @@ impl Service {
                 receipt,
             },
             inference,
-            request: body.to_vec(),
             response,
             state: EntryState::Answered,
             proof: None,
@@ -283,33 +361,44 @@ impl Service {
             expires: Height(head.height.0.saturating_add(lifetime)),
             nonce: random_nonce().map_err(|error| internal(error.into()))?,
         };
-        self.account
+        let quote = self
+            .account
             .sign(quote, &self.chain.domain)
-            .map_err(|error| internal(error.into()))
+            .map_err(|error| internal(error.into()))?;
+        let mut quoted = self.quoted();
+        if quoted.len() >= QUOTES {
+            quoted.pop_front();
+        }
+        quoted.push_back(quote.value.channel(&self.chain.domain));
+        Ok(quote)
     }
 
-    /// What the node offers: every model with proof and with signatures only.
-    pub(crate) fn offers(&self) -> Vec<Offer> {
-        let offer = |model: &ServedModel, evidence, price| Offer {
-            model: model.id,
-            evidence,
-            asset: self.config.asset,
-            base_price: price,
-            unit_price: Amount(0),
+    /// What the node offers: every model with signatures only, and with a proof where one can be settled.
+    pub(crate) fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// The most receipts of a model and a kind of evidence that one transaction settles; at least 1, since what was
+    /// answered has to be tried.
+    pub(crate) fn batch_size(&self, model: ModelId, evidence: EvidenceKind) -> usize {
+        let most = match evidence {
+            EvidenceKind::Zk => self.batches.get(&model).copied().unwrap_or(1),
+            _ => batch::most(&self.chain.params, None, self.config.max_batch),
         };
-        self.models
-            .iter()
-            .flat_map(|model| {
-                [
-                    offer(model, haca_wire::EvidenceKind::Zk, self.config.zk_price),
-                    offer(model, haca_wire::EvidenceKind::Signed, self.config.signed_price),
-                ]
-            })
-            .collect()
+        most.max(1)
+    }
+
+    fn quoted(&self) -> MutexGuard<'_, VecDeque<ChannelId>> {
+        self.quoted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hash of an entry's receipt.
+    pub(crate) fn receipt_of(&self, entry: &Entry) -> ReceiptHash {
+        entry.item.receipt.value.hash(&self.chain.domain)
     }
 
     /// Whether a proof for the receipt is being made.
@@ -338,6 +427,26 @@ impl Service {
         let (mut work, _) = waited.unwrap_or_else(PoisonError::into_inner);
         *work = false;
     }
+}
+
+/// What a node offers: every model with signatures only, and with a proof where one can be settled.
+fn offers(config: &ExecConfig, models: &[ServedModel], batches: &BTreeMap<ModelId, usize>) -> Vec<Offer> {
+    let offer = |model: &ServedModel, evidence, price| Offer {
+        model: model.id,
+        evidence,
+        asset: config.asset,
+        base_price: price,
+        unit_price: Amount(0),
+    };
+    models
+        .iter()
+        .flat_map(|model| {
+            let is_provable = batches.get(&model.id).is_some_and(|most| *most > 0);
+            let zk = is_provable.then(|| offer(model, EvidenceKind::Zk, config.zk_price));
+            zk.into_iter()
+                .chain([offer(model, EvidenceKind::Signed, config.signed_price)])
+        })
+        .collect()
 }
 
 fn decode_order(order_hex: Option<&str>) -> Result<Signed<Order>, Refusal> {

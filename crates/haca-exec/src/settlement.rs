@@ -1,300 +1,217 @@
 //! The settler: proves what was answered, settles it in batches, and does not rest before each receipt is settled
 //! or can't be any more.
 //!
-//! The chain lets each sequence settle once, so sending a receipt again is always safe: after a crash, and whenever
-//! the fate of a transaction is not known, the settler first asks the chain and then sends what is still unsettled.
+//! The chain lets each sequence settle once, so sending a receipt again is always safe. It may still burn gas for
+//! nothing, so a transaction whose fate is not known is sent again as it is, and replaced by another only when it can't
+//! be included any more. A receipt is given up only when the chain shows that it can't settle, or when it burned gas
+//! and failed by itself several times.
+
+mod fate;
+mod proof;
+mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use haca_client::ClientError;
-use haca_prover::Execution;
-use haca_wire::{
-    Encode as _, Evidence, EvidenceKind, Group, Height, Message, ModelId, TxHash, limit, proof_context,
-};
+use haca_wire::TxHash;
 
 use crate::ExecError;
-use crate::chain::POLL;
-use crate::entry::{Entry, EntryState, ProofFigures};
+use crate::entry::{Entry, Pending, Place};
 use crate::log;
 use crate::service::Service;
 
 /// How long the settler waits for work before it looks by itself.
 const REST: Duration = Duration::from_millis(500);
-/// How long it pauses after a failure that may pass.
+/// How long it pauses after an error that may pass.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Included failures of a receipt that was alone in its transaction, after which it is given up.
-const MAX_FAILURES: u32 = 3;
-/// Bytes of evidence, orders and receipts in one settlement transaction.
-const BATCH_BYTES: usize = limit::TX_BYTES / 2;
+/// First pause before something that failed is tried again; it doubles with every failure.
+const BACKOFF: Duration = Duration::from_millis(500);
+/// Longest such pause.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Runs until `stop` is set.
 pub(crate) fn run(service: &Arc<Service>, stop: &AtomicBool) {
-    let mut alone = false;
-    while !stop.load(Ordering::Relaxed) {
-        match round(service, alone, stop) {
-            Ok(Round::Idle) => {
-                alone = false;
-                service.wait_for_work(REST);
-            }
-            Ok(Round::Settled) => alone = false,
-            // One bad receipt fails a whole batch: the next round sends each by itself.
-            Ok(Round::Failed) => alone = true,
-            Err(error) => {
-                log::event("settlement", format_args!("code={} error={error}", error.code()));
-                std::thread::sleep(PAUSE);
-            }
-        }
-    }
-}
-
-/// What a round did.
-enum Round {
-    Idle,
-    Settled,
-    Failed,
-}
-
-/// Receipts that go into one group: same model, same evidence.
-type Groups = BTreeMap<(ModelId, EvidenceKind), Vec<Entry>>;
-
-fn round(service: &Arc<Service>, alone: bool, stop: &AtomicBool) -> Result<Round, ExecError> {
-    let mut open = service.journal.open_entries()?;
-    if open.is_empty() {
-        return Ok(Round::Idle);
-    }
-    open = reconcile(service, open)?;
-    let mut outcome = Round::Idle;
-    let mut groups = Groups::new();
-    for entry in open {
-        let order = &entry.item.order.value;
-        groups
-            .entry((order.model, order.evidence))
-            .or_default()
-            .push(entry);
-    }
-    for ((model, evidence), entries) in groups {
-        let size = if alone {
-            1
-        } else {
-            batch_size(service, model, evidence)
-        };
-        for batch in entries.chunks(size) {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(outcome);
-            }
-            outcome = settle(service, model, evidence, batch.to_vec())?;
-            if matches!(outcome, Round::Failed) && batch.len() > 1 {
-                return Ok(outcome);
-            }
-        }
-    }
-    Ok(outcome)
-}
-
-/// Asks the chain about receipts whose transaction may have been included, and gives up those that are too late.
-/// Returns what is still to be settled.
-fn reconcile(service: &Service, entries: Vec<Entry>) -> Result<Vec<Entry>, ExecError> {
-    let tick = service.chain.client.clock()?.tick;
-    let mut left = Vec::new();
-    for mut entry in entries {
-        let late = tick > entry.item.order.value.settle_by;
-        if late || matches!(entry.state, EntryState::Submitted(_)) {
-            if mark_if_settled(service, &mut entry)? {
-                continue;
-            }
-            if late {
-                refuse(service, entry, "its settle-by tick has passed")?;
-                continue;
-            }
-            entry.state = EntryState::Answered;
-        }
-        left.push(entry);
-    }
-    Ok(left)
-}
-
-/// Journals the settlement of a receipt when the chain has it.
-fn mark_if_settled(service: &Service, entry: &mut Entry) -> Result<bool, ExecError> {
-    let receipt = entry.item.receipt.value.hash(&service.chain.domain);
-    let Some(settled) = service.chain.client.settled(receipt)? else {
-        return Ok(false);
+    let mut settler = Settler {
+        service,
+        stop,
+        suspects: BTreeMap::new(),
+        held: BTreeMap::new(),
     };
-    entry.state = EntryState::Settled(settled.settlement.tx, settled.height);
-    service.journal.update(std::slice::from_ref(entry))?;
-    service.book().settle(entry.place(), settled.height);
-    Ok(true)
-}
-
-fn refuse(service: &Service, mut entry: Entry, reason: &str) -> Result<(), ExecError> {
-    log::event(
-        "refused",
-        format_args!("receipt={} reason={reason}", receipt_of(service, &entry)),
-    );
-    entry.state = EntryState::Refused(reason.to_owned());
-    let place = entry.place();
-    service.journal.update(&[entry])?;
-    service.book().release(place);
-    Ok(())
-}
-
-fn receipt_of(service: &Service, entry: &Entry) -> haca_wire::ReceiptHash {
-    entry.item.receipt.value.hash(&service.chain.domain)
-}
-
-/// How many receipts go into one transaction.
-fn batch_size(service: &Service, model: ModelId, evidence: EvidenceKind) -> usize {
-    let most = service.config.max_batch.clamp(1, limit::ITEMS);
-    let served = service.models.iter().find(|served| served.id == model);
-    match (evidence, served) {
-        (EvidenceKind::Zk, Some(served)) => most.min(served.key.verifying_key().max_batch()).max(1),
-        _ => most,
-    }
-}
-
-/// Proves and settles one batch.
-fn settle(
-    service: &Service,
-    model: ModelId,
-    evidence: EvidenceKind,
-    mut batch: Vec<Entry>,
-) -> Result<Round, ExecError> {
-    let mut size = 0usize;
-    let fitting = batch.iter().take_while(|entry| {
-        size = size
-            .saturating_add(entry.item.encode().len())
-            .saturating_add(entry.inference.encode().len());
-        size <= BATCH_BYTES
-    });
-    let fitting = fitting.count().max(1);
-    batch.truncate(fitting);
-    let (evidence, figures) = match evidence {
-        EvidenceKind::Zk => {
-            service.set_proving(batch.iter().map(Entry::place).collect());
-            let proved = prove(service, model, &batch);
-            service.set_proving(BTreeSet::new());
-            let Some((evidence, figures)) = proved? else {
-                for entry in batch {
-                    refuse(service, entry, "the node no longer serves the model")?;
+    let mut last = "";
+    while !settler.is_stopped() {
+        // A panic is a bug, and no reason to let the other receipts miss their settlement.
+        match catch_unwind(AssertUnwindSafe(|| settler.round())) {
+            Ok(Ok(worked)) => {
+                last = "";
+                if !worked {
+                    service.wait_for_work(REST);
                 }
-                return Ok(Round::Failed);
-            };
-            (evidence, Some(figures))
-        }
-        _ => (Evidence::Signed, None),
-    };
-    let items = batch.iter().map(|entry| entry.item.clone()).collect();
-    let message = Message::SettleBatch {
-        groups: vec![Group { items, evidence }],
-    };
-    let head = service.chain.client.status()?.height;
-    let tx =
-        service
-            .account
-            .transaction(message, &service.chain.domain, head, service.config.max_base_fee)?;
-    let hash = tx.hash();
-    for entry in &mut batch {
-        entry.state = EntryState::Submitted(hash);
-        entry.proof = figures;
-    }
-    service.journal.update(&batch)?;
-    match service.chain.client.submit(&tx) {
-        Ok(_) => {}
-        // Refused at the door: nothing of it is on chain, though an earlier sending may be.
-        Err(ClientError::Refused { message, refusal, .. }) => {
-            return failed(service, batch, &format!("{refusal}: {message}"), false);
-        }
-        Err(error) => return Err(error.into()),
-    }
-    await_inclusion(service, batch, hash, tx.transaction.meta.expiry)
-}
-
-/// Runs the executions again from the journalled inputs and proves them together.
-fn prove(
-    service: &Service,
-    model: ModelId,
-    batch: &[Entry],
-) -> Result<Option<(Evidence, ProofFigures)>, ExecError> {
-    let Some(served) = service.models.iter().find(|served| served.id == model) else {
-        return Ok(None);
-    };
-    let start = Instant::now();
-    let executions = batch
-        .iter()
-        .map(|entry| served.key.infer(&entry.inference.inputs))
-        .collect::<Result<Vec<Execution>, _>>()?;
-    let receipts: Vec<_> = batch.iter().map(|entry| receipt_of(service, entry)).collect();
-    let context = proof_context(&service.chain.domain, &receipts);
-    let (proof, _) = served.key.prove(context, &executions)?;
-    let figures = ProofFigures {
-        bytes: proof.len() as u64,
-        prove_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
-        batch: u32::try_from(batch.len()).unwrap_or(u32::MAX),
-    };
-    let inferences = batch.iter().map(|entry| entry.inference.clone()).collect();
-    Ok(Some((Evidence::Zk { inferences, proof }, figures)))
-}
-
-/// Waits until the transaction is in a block or can't come into one any more.
-fn await_inclusion(
-    service: &Service,
-    batch: Vec<Entry>,
-    hash: TxHash,
-    expiry: Height,
-) -> Result<Round, ExecError> {
-    loop {
-        if let Some(included) = service.chain.client.transaction(hash)? {
-            if included.code == 0 {
-                return settled(service, batch, hash, Height(included.height));
             }
-            // A transaction that burned nothing was not admitted: the node is short of gas money, not wrong.
-            return failed(service, batch, &included.log, included.gas_used > 0);
+            Ok(Err(error)) => {
+                // A full node that is away for hours is one event.
+                if error.code() != last {
+                    log::event("settlement", format_args!("code={} error={error}", error.code()));
+                }
+                last = error.code();
+                settler.pause(PAUSE);
+            }
+            Err(_) => {
+                log::event("settlement", "code=exec.panic");
+                settler.pause(LONGEST_BACKOFF);
+            }
         }
-        if service.chain.client.status()?.height > expiry {
-            return failed(service, batch, "its transaction expired", false);
-        }
-        std::thread::sleep(POLL);
     }
 }
 
-fn settled(service: &Service, mut batch: Vec<Entry>, tx: TxHash, height: Height) -> Result<Round, ExecError> {
-    for entry in &mut batch {
-        entry.state = EntryState::Settled(tx, height);
-    }
-    service.journal.update(&batch)?;
-    let mut book = service.book();
-    for entry in &batch {
-        book.settle(entry.place(), height);
-    }
-    log::event(
-        "settled",
-        format_args!("tx={tx} height={height} receipts={}", batch.len()),
-    );
-    Ok(Round::Settled)
+/// Something that failed, and when it is tried again.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    failures: u32,
+    due: Instant,
 }
 
-/// A batch that was not settled: what the chain has after all is marked; a receipt that keeps failing by itself is
-/// given up; the rest is tried again.
-fn failed(service: &Service, batch: Vec<Entry>, reason: &str, executed: bool) -> Result<Round, ExecError> {
-    log::event(
-        "not_settled",
-        format_args!("receipts={} reason={reason}", batch.len()),
-    );
-    let alone = batch.len() == 1;
-    for mut entry in batch {
-        if mark_if_settled(service, &mut entry)? {
-            continue;
-        }
-        entry.state = EntryState::Answered;
-        entry.failures = entry.failures.saturating_add(u32::from(alone && executed));
-        if entry.failures >= MAX_FAILURES {
-            refuse(service, entry, reason)?;
-        } else {
-            service.journal.update(&[entry])?;
+impl Retry {
+    fn first() -> Self {
+        Self {
+            failures: 0,
+            due: Instant::now(),
         }
     }
-    std::thread::sleep(PAUSE);
-    Ok(Round::Failed)
+
+    fn failed(&mut self) {
+        let pause = BACKOFF.saturating_mul(1 << self.failures.min(10));
+        self.failures = self.failures.saturating_add(1);
+        self.due = Instant::now() + pause.min(LONGEST_BACKOFF);
+    }
+
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.due
+    }
+}
+
+/// The settler's own memory. All of it may be lost: the journal and the chain say the rest.
+struct Settler<'a> {
+    service: &'a Arc<Service>,
+    stop: &'a AtomicBool,
+    /// Receipts of failed batches. Each is sent by itself, so that a bad one does not keep others from settling.
+    suspects: BTreeMap<Place, Retry>,
+    /// Transactions that the full node does not take at present.
+    held: BTreeMap<TxHash, Retry>,
+}
+
+impl Settler<'_> {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps, but not through a stop.
+    fn pause(&self, pause: Duration) {
+        let end = Instant::now() + pause;
+        while !self.is_stopped() && Instant::now() < end {
+            std::thread::sleep(crate::chain::POLL);
+        }
+    }
+
+    /// Does the most urgent thing. `false` when there is nothing to do at present.
+    fn round(&mut self) -> Result<bool, ExecError> {
+        let pending = self.service.journal.pending()?;
+        self.forget(&pending);
+        if pending.is_empty() {
+            return Ok(false);
+        }
+        let sent: BTreeSet<TxHash> = pending.iter().filter_map(|pending| pending.tx).collect();
+        if let Some(tx) = sent.iter().find(|tx| self.is_due(**tx)) {
+            self.resume(*tx, &pending)?;
+            return Ok(true);
+        }
+        let tick = self.service.chain.client.clock()?.tick;
+        let mut waiting: Vec<Pending> = Vec::new();
+        for receipt in pending.into_iter().filter(|pending| pending.tx.is_none()) {
+            if tick <= receipt.settle_by {
+                waiting.push(receipt);
+            } else if let Some(entry) = self.service.journal.at(receipt.place)? {
+                self.give_up(entry, "its settle-by tick has passed")?;
+            }
+        }
+        // What keeps one transaction waiting keeps the others: more receipts meanwhile join the next batch.
+        if !self.held.is_empty() {
+            return Ok(false);
+        }
+        let Some(batch) = self.next_batch(waiting) else {
+            return Ok(false);
+        };
+        self.settle(batch)?;
+        Ok(true)
+    }
+
+    /// Drops what is known of receipts and transactions that wait no more.
+    fn forget(&mut self, pending: &[Pending]) {
+        let places: BTreeSet<Place> = pending.iter().map(|pending| pending.place).collect();
+        let sent: BTreeSet<TxHash> = pending.iter().filter_map(|pending| pending.tx).collect();
+        self.suspects.retain(|place, _| places.contains(place));
+        self.held.retain(|tx, _| sent.contains(tx));
+    }
+
+    fn is_due(&self, tx: TxHash) -> bool {
+        self.held.get(&tx).is_none_or(Retry::is_due)
+    }
+
+    /// The receipts that have to settle first, and those that fit into one transaction with them.
+    fn next_batch(&self, mut waiting: Vec<Pending>) -> Option<Vec<Pending>> {
+        waiting.sort_by_key(|receipt| (receipt.settle_by, receipt.place));
+        let suspect = |receipt: &Pending| self.suspects.get(&receipt.place);
+        let first = *waiting
+            .iter()
+            .find(|receipt| suspect(receipt).is_none_or(Retry::is_due))?;
+        if suspect(&first).is_some() {
+            return Some(vec![first]);
+        }
+        let kind = (first.model, first.evidence);
+        let size = self.service.batch_size(first.model, first.evidence);
+        let fitting = waiting
+            .into_iter()
+            .filter(|receipt| suspect(receipt).is_none() && (receipt.model, receipt.evidence) == kind);
+        Some(fitting.take(size).collect())
+    }
+
+    /// Proves one batch, signs its transaction, journals it, and sends it.
+    fn settle(&mut self, batch: Vec<Pending>) -> Result<(), ExecError> {
+        let service = self.service;
+        let mut entries = Vec::new();
+        for receipt in &batch {
+            entries.extend(service.journal.at(receipt.place)?);
+        }
+        service.set_proving(entries.iter().map(Entry::place).collect());
+        let made = proof::evidence(service, &entries).map(|(evidence, figures)| {
+            for entry in &mut entries {
+                entry.proof = figures;
+            }
+            transaction::settlement(service, &entries, evidence)
+        });
+        service.set_proving(BTreeSet::new());
+        match made {
+            Ok(tx) => self.send(&tx?, entries, None),
+            Err(reason) => {
+                self.suspect(&entries, &reason);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends each of these receipts by itself from now on, after a pause that grows.
+    fn suspect(&mut self, entries: &[Entry], reason: &str) {
+        log::event(
+            "not_settled",
+            format_args!("receipts={} reason={reason}", entries.len()),
+        );
+        for entry in entries {
+            let retry = self.suspects.entry(entry.place()).or_insert_with(Retry::first);
+            if entries.len() == 1 {
+                retry.failed();
+            }
+        }
+    }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use haca_client::{ClientError, NodeClient, Wallet};
 use haca_wire::state::{BondRecord, NodeRecord, key};
-use haca_wire::{Address, Amount, Domain, Message, Offer};
+use haca_wire::{Address, Amount, Domain, Message};
 
 use crate::ExecError;
 use crate::chain::{Chain, POLL};
 use crate::config::ExecConfig;
 use crate::log;
 use crate::model::ServedModel;
+use crate::service::Service;
 
 /// How long a transaction may take to be included.
 const INCLUSION: Duration = Duration::from_secs(60);
@@ -49,15 +50,9 @@ fn send(
 }
 
 /// Registers what is not registered, and waits until the chain shows it.
-pub(crate) fn register(
-    config: &ExecConfig,
-    chain: &Chain,
-    account: &Wallet,
-    signer: Address,
-    endpoint: &str,
-    models: &[ServedModel],
-    offers: &[Offer],
-) -> Result<(), ExecError> {
+pub(crate) fn register(service: &Service, endpoint: &str) -> Result<(), ExecError> {
+    let (config, chain, account) = (&service.config, &service.chain, &service.account);
+    let (models, offers, signer) = (&service.models, service.offers(), service.signer.address());
     let client = &chain.client;
     let submit = |message| send(client, &chain.domain, account, config.max_base_fee, message);
     for model in models {
@@ -110,7 +105,7 @@ fn wait_visible(
                 .model(model.id)?
                 .is_some_and(|record| record.registered < height);
         }
-        if active && registered && chain.refresh()? {
+        if active && registered && chain.reread()? {
             return Ok(());
         }
         if start.elapsed() > INCLUSION {

@@ -1,0 +1,54 @@
+//! How many receipts fit into one settlement transaction: its bytes, its gas, and what one proof covers.
+
+use haca_wire::state::Params;
+use haca_wire::{TensorSpec, limit};
+
+use crate::model::ServedModel;
+
+/// Bytes of an order with its receipt, with room to spare.
+const ITEM_BYTES: usize = 1024;
+/// Bytes of a transaction beside its items and evidence, with room to spare.
+const FRAME_BYTES: usize = 1024;
+
+/// The most receipts, up to `wanted`, that one transaction settles; of a model with a proof, else with signatures
+/// only. 0 when not even one receipt can be settled, so that none must be signed.
+pub(crate) fn most(params: &Params, model: Option<&ServedModel>, wanted: usize) -> usize {
+    let provable = model.map_or(limit::ITEMS, |model| model.key.verifying_key().max_batch());
+    let mut count = wanted.min(limit::ITEMS).min(provable);
+    while count > 0 && !fits(params, model, count) {
+        count -= 1;
+    }
+    count
+}
+
+fn fits(params: &Params, model: Option<&ServedModel>, count: usize) -> bool {
+    let (mut evidence_bytes, mut evidence_gas) = (0usize, 0u64);
+    if let Some(model) = model {
+        let key = model.key.verifying_key();
+        let public = tensors(model.inputs()).saturating_add(tensors(&model.outputs));
+        evidence_bytes = count
+            .saturating_mul(public)
+            .saturating_add(key.proof_bytes_bound(count));
+        evidence_gas = key.verification_gas(count).0;
+    }
+    let bytes = count
+        .saturating_mul(ITEM_BYTES)
+        .saturating_add(evidence_bytes)
+        .saturating_add(FRAME_BYTES);
+    let signatures = (count as u64).saturating_mul(2).saturating_add(1);
+    let gas = params
+        .gas_flat
+        .0
+        .saturating_add(params.gas_byte.0.saturating_mul(bytes as u64))
+        .saturating_add(params.gas_signature.0.saturating_mul(signatures))
+        .saturating_add(evidence_gas);
+    bytes <= limit::TX_BYTES && gas <= params.tx_gas.0
+}
+
+/// Bytes of the encoded tensors of these types.
+fn tensors(specs: &[TensorSpec]) -> usize {
+    specs.iter().fold(8, |sum, spec| {
+        let values = spec.shape.elements().saturating_mul(spec.dtype.width());
+        sum.saturating_add(values).saturating_add(64)
+    })
+}

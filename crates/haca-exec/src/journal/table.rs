@@ -1,0 +1,19 @@
+//! The tables of the journal.
+
+use redb::TableDefinition;
+
+/// Bytes to bytes.
+pub(super) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// Whose journal this is.
+pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+/// Place to [`Entry`](crate::Entry).
+pub(super) const ENTRIES: Table = TableDefinition::new("entries");
+/// Order hash and receipt hash to place.
+pub(super) const HASHES: Table = TableDefinition::new("hashes");
+/// Place to [`Pending`](crate::entry::Pending), of entries that wait for their settlement.
+pub(super) const OPEN: Table = TableDefinition::new("open");
+/// Place to [`Missed`](crate::entry::Missed).
+pub(super) const MISSED: Table = TableDefinition::new("missed");
+/// Transaction hash to the signed transaction, while its fate is not known.
+pub(super) const BATCHES: Table = TableDefinition::new("batches");

@@ -1,0 +1,13 @@
+//! Integration tests of the inference node, on a full node of its own in the same process.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod body;
+mod crash;
+mod gate;
+mod model;
+mod order;
+mod receipt;
+mod reservation;
+mod settlement;
+mod start;
+mod world;

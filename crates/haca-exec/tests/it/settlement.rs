@@ -1,0 +1,211 @@
+//! The settler against a full node that loses, refuses, is away; and against receipts that can't settle.
+
+use haca_client::Wallet;
+use haca_wire::{Close, Height, Message, Order, Tick};
+
+use crate::gate::{Action, Gate};
+use crate::world::{FEE, World, ZK_FEE, wait};
+
+/// Gas that one settlement alone burns, in OPG: the base fee stays at its floor of 1 in small blocks.
+fn burned(world: &World, work: impl FnOnce()) -> u128 {
+    let before = world.operator_opg();
+    work();
+    before - world.operator_opg()
+}
+
+#[test]
+fn a_transaction_that_the_full_node_forgot_is_sent_again_and_paid_for_once() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(ZK_FEE, 100);
+    gate.transactions(Action::Lose);
+    let order = serving.answer(&serving.zk(channel, 0, &serving.body()));
+    let lost = serving.wait_for(order, "submitted");
+    let sent = gate.submitted();
+    wait("another sending", || (gate.submitted() > sent + 1).then_some(()));
+    gate.open();
+    let settled = serving.wait_for(order, "settled");
+    assert_eq!(settled.tx, lost.tx);
+    assert_eq!(world.record(channel).settled, 1);
+}
+
+#[test]
+fn a_full_node_that_goes_away_and_comes_back_delays_and_loses_nothing() {
+    let mut world = World::start();
+    let (channel, order, signed) = {
+        let serving = world.serve();
+        let channel = serving.channel(2 * FEE, 1_000);
+        let order = serving.order(channel, 0, &serving.body());
+        (channel, order.clone(), serving.sign(&order))
+    };
+    let gate = Gate::before(world.url());
+    let config = world.config(gate.url());
+    let node = haca_exec::InferenceNode::start(config).unwrap();
+    let client = haca_client::InferenceClient::new(node.url());
+    let body = crate::world::body(order.model, "1,-2,3,4");
+    // The first order shows the node the channel. Then nobody answers it any more.
+    gate.transactions(Action::Shut);
+    client.infer(&body, &signed).unwrap();
+    gate.set(|_, _| Action::Shut);
+    let second = Order {
+        sequence: haca_wire::Sequence(1),
+        ..order.clone()
+    };
+    let second_signed = world.user.sign_order(second.clone(), &world.domain).unwrap();
+    client.infer(&body, &second_signed).unwrap();
+    world.restart_node();
+    gate.open();
+    for order in [&order, &second] {
+        let hash = order.hash(&world.domain);
+        wait("the settlement", || {
+            let status = client.receipt(hash).unwrap().unwrap().status;
+            (status == "settled").then_some(())
+        });
+    }
+    assert_eq!(world.record(channel).settled, 2);
+}
+
+#[test]
+fn an_expired_transaction_is_replaced_without_a_new_proof_and_paid_for_once() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(ZK_FEE, 100);
+    gate.transactions(Action::Lose);
+    let order = serving.answer(&serving.zk(channel, 0, &serving.body()));
+    let lost = serving.wait_for(order, "submitted");
+    for _ in 0..haca_client::TX_LIFETIME_BLOCKS {
+        world.pass_a_block();
+    }
+    let replaced = wait("the replacement", || {
+        Some(serving.status(order)).filter(|status| status.tx != lost.tx)
+    });
+    assert_eq!(replaced.status, "submitted");
+    let figures = |status: &haca_client::ReceiptStatus| status.proof.as_ref().unwrap().prove_ms;
+    assert!(
+        (figures(&replaced) - figures(&lost)).abs() < f64::EPSILON,
+        "the same proof"
+    );
+    let burned = burned(&world, || {
+        gate.open();
+        serving.wait_for(order, "settled");
+    });
+    assert!(burned > 0);
+    assert_eq!(world.record(channel).settled, 1);
+}
+
+#[test]
+fn a_receipt_that_can_not_settle_keeps_no_other_from_settling() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let (closed, open) = (serving.channel(FEE, 100), serving.channel(2 * FEE, 1_000));
+    gate.freeze();
+    let body = serving.body();
+    let bad = serving.answer(&serving.order(closed, 0, &body));
+    let good = [0, 1].map(|sequence| serving.answer(&serving.order(open, sequence, &body)));
+    // Both sides agree to close the one channel.
+    let operator = Wallet::load(&world.home().join("account.key")).unwrap();
+    let consent = Close {
+        channel: closed,
+        expires: Height(world.client().status().unwrap().height.0 + 50),
+    };
+    let consent = Some(operator.sign(consent, &world.domain).unwrap());
+    world.send(
+        &world.user,
+        Message::CloseChannel {
+            channel: closed,
+            consent,
+        },
+    );
+    let burned = burned(&world, || {
+        gate.open();
+        for order in good {
+            serving.wait_for(order, "settled");
+        }
+    });
+    let refused = serving.wait_for(bad, "refused");
+    assert!(refused.reason.unwrap().contains("closed"));
+    assert_eq!(world.record(open).settled, 2);
+    assert!(
+        burned < 3 * 2_000_000,
+        "refused at the door costs nothing: {burned}"
+    );
+}
+
+#[test]
+fn a_receipt_of_a_model_that_was_moved_away_waits_for_its_return() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(ZK_FEE + FEE, 1_000);
+    let hashes = {
+        gate.freeze();
+        let zk = serving.zk(channel, 0, &serving.body());
+        let signed = serving.order(channel, 1, &serving.body());
+        [serving.answer(&zk), serving.answer(&signed)]
+    };
+    serving.node.shutdown();
+    gate.open();
+    let models = world.home().join("models");
+    std::fs::rename(models.join("linear.haca"), world.path().join("linear.haca")).unwrap();
+    std::fs::write(models.join("other.haca"), crate::model::file(2)).unwrap();
+    let serving = world.serve_behind(gate.url());
+    serving.wait_for(hashes[1], "settled");
+    assert_eq!(serving.status(hashes[0]).status, "answered");
+    serving.node.shutdown();
+    std::fs::rename(world.path().join("linear.haca"), models.join("linear.haca")).unwrap();
+    let serving = world.serve_behind(gate.url());
+    serving.wait_for(hashes[0], "settled");
+    assert_eq!(world.record(channel).settled, 2);
+}
+
+#[test]
+fn the_receipt_that_is_due_first_settles_first() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let mut config = world.config(gate.url());
+    config.max_batch = 1;
+    let serving = world.serve_with(config);
+    let channel = serving.channel(3 * FEE, 1_000);
+    gate.freeze();
+    let due = [300, 100, 200];
+    let tick = world.tick();
+    let orders: Vec<_> = due
+        .iter()
+        .enumerate()
+        .map(|(sequence, ticks)| {
+            serving.answer(&Order {
+                settle_by: Tick(tick + ticks),
+                ..serving.order(channel, sequence as u64, &serving.body())
+            })
+        })
+        .collect();
+    gate.open();
+    let heights: Vec<_> = orders
+        .iter()
+        .map(|order| serving.wait_for(*order, "settled").height.unwrap())
+        .collect();
+    assert!(heights[1] < heights[2] && heights[2] < heights[0], "{heights:?}");
+}
+
+#[test]
+fn a_receipt_that_burns_gas_in_vain_is_given_up_after_a_few_times() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(FEE, 100);
+    gate.transactions(Action::Lose);
+    let order = serving.answer(&serving.order(channel, 0, &serving.body()));
+    serving.wait_for(order, "submitted");
+    // The full node says that whatever is asked for was included and failed.
+    gate.set(|method, path| match method {
+        "POST" => Action::Lose,
+        _ if path.starts_with("/v1/tx/") => Action::Failed,
+        _ => Action::Pass,
+    });
+    let refused = serving.wait_for(order, "refused");
+    assert_eq!(refused.reason.as_deref(), Some("failed in its block"));
+    assert_eq!(world.record(channel).settled, 0);
+}
