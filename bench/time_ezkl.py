@@ -2,7 +2,7 @@
 """Times EZKL on the model and sample that `haca bench zk` is given, and prints the medians as JSON.
 
     pip install ezkl numpy
-    python bench/ezkl.py --onnx models/digits/digits.onnx --input models/digits/test.npz --runs 5
+    python bench/time_ezkl.py --onnx models/digits/digits.onnx --input models/digits/test.npz --runs 5
 
 The structured reference string is generated locally, which is fit for timing only. Witness generation is part of
 the proving time, as the integer run is in ours.
@@ -50,7 +50,16 @@ def main():
     parser.add_argument("--input", required=True)
     parser.add_argument("--row", type=int, default=0)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--batch-dimension",
+        action="append",
+        default=["batch", "batch_size", "N"],
+        help="a symbolic dimension of the model that is 1 here",
+    )
     options = parser.parse_args()
+    # EZKL prints reports of its own: stdout is kept for the result.
+    result = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     onnx = os.path.abspath(options.onnx)
     data_row = sample(options.input, options.row)
 
@@ -62,6 +71,7 @@ def main():
         arguments.input_visibility = "public"
         arguments.output_visibility = "public"
         arguments.param_visibility = "fixed"
+        arguments.variables = [(name, 1) for name in options.batch_dimension]
         setup_ms = 0.0
         for step in (
             lambda: call(ezkl.gen_settings, onnx, "settings.json", py_run_args=arguments),
@@ -93,7 +103,7 @@ def main():
             "proof_bytes": size,
             "proving_key_bytes": os.path.getsize("pk.key"),
             "verifying_key_bytes": os.path.getsize("vk.key"),
-        }, indent=2))
+        }, indent=2), file=result)
 
 
 if __name__ == "__main__":
