@@ -52,3 +52,48 @@ fn tensors(specs: &[TensorSpec]) -> usize {
         sum.saturating_add(values).saturating_add(64)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use haca_wire::{Amount, Gas};
+
+    use super::*;
+
+    fn params(tx_gas: u64) -> Params {
+        Params {
+            block_gas: Gas(2_000_000_000),
+            tx_gas: Gas(tx_gas),
+            block_bytes: 8 << 20,
+            gas_flat: Gas(50_000),
+            gas_byte: Gas(10),
+            gas_signature: Gas(300_000),
+            node_stake: Amount(1),
+            quote_lifetime: 1,
+            tx_lifetime: 1,
+            settle_horizon: 1,
+            grace: 1,
+            claim_window: 1,
+            unbonding: 3,
+            signer_grace: 1,
+            reward_divisor: 0,
+        }
+    }
+
+    #[test]
+    fn a_batch_never_needs_more_gas_than_a_transaction_may() {
+        let most = most(&params(400_000_000), None, limit::ITEMS);
+        let signatures = (2 * most as u64 + 1) * 300_000;
+        assert!((500..limit::ITEMS).contains(&most), "{most}");
+        assert!(signatures + 50_000 <= 400_000_000);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_not_exceeded() {
+        assert_eq!(most(&params(400_000_000), None, 32), 32);
+    }
+
+    #[test]
+    fn receipts_that_no_transaction_settles_are_seen_beforehand() {
+        assert_eq!(most(&params(900_000), None, 32), 0);
+    }
+}

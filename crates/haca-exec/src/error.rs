@@ -116,7 +116,8 @@ impl ExecError {
             Self::OtherNetwork { .. } => "name the right full node with --node, or the right --trust".into(),
             Self::Listen { .. } => "choose another address with --listen, or stop who uses it".into(),
             Self::Journal { .. } => {
-                "one process at a time may use it; if it is damaged, restore it: it holds unsettled receipts"
+                "one process at a time may use it; if it is damaged, keep it and serve with another account: it says which \
+                 sequences were answered, and an old copy does not"
                     .into()
             }
             Self::OtherJournal { .. } => {

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use haca_wire::{
     Address, Decode, Domain, Encode as _, OrderHash, ReceiptHash, SignedTransaction, TxHash, codec_struct,
 };
-use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+};
 
 use crate::ExecError;
 use crate::entry::{Entry, Missed, Pending, Place};
@@ -21,9 +23,10 @@ use table::{BATCHES, ENTRIES, HASHES, META, MISSED, OPEN};
 
 /// Memory for pages of the file. Entries are written once and read seldom.
 const CACHE_BYTES: usize = 32 << 20;
+/// Bytes of the store's first page, which every file of it has.
+const FIRST_PAGE_BYTES: u64 = 4096;
 /// Version of the tables and their encodings.
 const FORMAT: u32 = 1;
-
 /// How long a journal that another process holds is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is tried.
@@ -53,8 +56,8 @@ codec_struct!(Owner {
 });
 
 impl Journal {
-    /// Opens or makes the journal of an account on a network in a file, and reads all that waits for settlement once,
-    /// so that damage shows now and not when an answer depends on it.
+    /// Opens or makes the journal of an account on a network in a file. Checks every page, and reads all that waits for
+    /// settlement, so that damage shows now and not when an answer depends on it.
     ///
     /// # Errors
     ///
@@ -75,19 +78,35 @@ impl Journal {
             path: path.to_owned(),
             reason,
         };
-        let database = create(path).map_err(|error| failed(error.to_string()))?;
-        sync_directory(path);
-        let journal = Self {
-            database,
-            path: path.to_owned(),
-            domain,
-        };
         let owner = Owner {
             format: FORMAT,
             chain_id: domain.chain_id.0,
             genesis: domain.genesis,
             account,
         };
+        if !path.exists() {
+            // Whole or absent under its name, so that a journal cut to nothing is never taken for a new one: whoever
+            // forgets what was answered signs second receipts.
+            let partial = path.with_extension("partial");
+            let _ = std::fs::remove_file(&partial);
+            let journal = Self::over(database(&partial)?, &partial, domain);
+            journal.own(owner).map_err(|error| journal.failed(&error))?;
+            drop(journal);
+            std::fs::rename(&partial, path).map_err(|error| failed(error.to_string()))?;
+            sync_directory(path);
+        }
+        let length = std::fs::metadata(path)
+            .map_err(|error| failed(error.to_string()))?
+            .len();
+        if length < FIRST_PAGE_BYTES {
+            return Err(failed(format!("it is only {length} bytes long")));
+        }
+        let mut database = database(path)?;
+        let is_intact = database.check_integrity();
+        if !is_intact.map_err(|error| failed(error.to_string()))? {
+            return Err(failed("pages fail their checksums".to_owned()));
+        }
+        let journal = Self::over(database, path, domain);
         let found = journal.own(owner).map_err(|error| journal.failed(&error))?;
         if found != owner.encode() {
             return Err(ExecError::OtherJournal {
@@ -95,14 +114,21 @@ impl Journal {
             });
         }
         for pending in journal.pending()? {
-            if journal.at(pending.place)?.and_then(|entry| entry.pending()) != Some(pending) {
-                return Err(failed(format!(
-                    "its entry of sequence {} in channel {} is missing or damaged",
-                    pending.place.sequence, pending.place.channel
-                )));
+            journal.entry(&pending)?;
+            if let Some(tx) = pending.tx {
+                journal.batch(tx)?;
             }
         }
+        journal.missed()?;
         Ok(journal)
+    }
+
+    fn over(database: Database, path: &Path, domain: Domain) -> Self {
+        Self {
+            database,
+            path: path.to_owned(),
+            domain,
+        }
     }
 
     /// Makes the tables, and the mark of whose they are in a new file. Returns the mark.
@@ -270,6 +296,19 @@ impl Journal {
         self.decode(self.value(ENTRIES, &place.key())?)
     }
 
+    /// The entry of a receipt that waits for its settlement.
+    pub(crate) fn entry(&self, pending: &Pending) -> Result<Entry, ExecError> {
+        let entry = self.at(pending.place)?;
+        let whole = entry.filter(|entry| entry.pending().as_ref() == Some(pending));
+        whole.ok_or_else(|| ExecError::Journal {
+            path: self.path.clone(),
+            reason: format!(
+                "its entry of sequence {} in channel {} is missing or damaged",
+                pending.place.sequence, pending.place.channel
+            ),
+        })
+    }
+
     /// Whether a sequence was answered, whatever became of the receipt.
     pub fn holds(&self, place: Place) -> Result<bool, ExecError> {
         Ok(self.value(ENTRIES, &place.key())?.is_some())
@@ -342,22 +381,27 @@ impl Journal {
     }
 }
 
+/// Opens or makes the database in a file. A process that is ending holds it a little longer than its port.
+fn database(path: &Path) -> Result<Database, ExecError> {
+    let start = Instant::now();
+    loop {
+        match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            made => {
+                return made.map_err(|error| ExecError::Journal {
+                    path: path.to_owned(),
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+}
+
 /// Makes a new file's name durable, too. A system that can't do that for directories has nothing to sync.
 fn sync_directory(path: &Path) {
     if let Some(directory) = path.parent().and_then(|path| std::fs::File::open(path).ok()) {
         let _ = directory.sync_all();
-    }
-}
-
-/// Creates or opens the file. A process that is ending holds it a little longer than its port.
-fn create(path: &Path) -> Result<Database, redb::DatabaseError> {
-    let start = Instant::now();
-    loop {
-        match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
-            Err(redb::DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(LOCK_POLL);
-            }
-            other => return other,
-        }
     }
 }

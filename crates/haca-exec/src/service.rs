@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use haca_client::{Wallet, random_nonce};
-use haca_wire::state::{ChannelRecord, ChannelState};
+use haca_wire::state::{BondRecord, ChannelRecord, ChannelState, key};
 use haca_wire::{
     Address, Amount, AssetId, ChannelId, Decode as _, EvidenceKind, Height, Item, ModelId, Offer, Order,
     Quote, Receipt, ReceiptHash, RenderId, Signed, Tick, render, tensor_root,
@@ -88,8 +88,14 @@ impl Service {
         for pending in journal.pending()? {
             book.restore(&pending);
         }
-        for missed in journal.missed()? {
-            book.miss(&missed);
+        let tick = chain.client.clock()?.tick;
+        let (over, claimable): (Vec<_>, Vec<_>) = journal
+            .missed()?
+            .into_iter()
+            .partition(|missed| tick > missed.until);
+        journal.forget_missed(&over.iter().map(|missed| missed.place).collect::<Vec<_>>())?;
+        for missed in &claimable {
+            book.miss(missed);
         }
         let batches: BTreeMap<ModelId, usize> = models
             .iter()
@@ -350,6 +356,15 @@ impl Service {
             return refuse("the warranty is above what the node promises to one channel");
         }
         let head = self.chain.head(self.config.stale_head_s)?;
+        let bond: Option<BondRecord> = self
+            .chain
+            .client
+            .record(&key::bond(self.account.address(), asset))
+            .map_err(|error| internal(error.into()))?;
+        let bond = bond.unwrap_or_default();
+        if warranty.0 > bond.total.0.saturating_sub(bond.reserved.0) {
+            return refuse("the node's free bond does not cover the warranty");
+        }
         let lifetime = self.config.quote_blocks.min(self.chain.params.quote_lifetime);
         let quote = Quote {
             node: self.account.address(),

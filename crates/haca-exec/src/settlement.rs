@@ -132,7 +132,8 @@ impl Settler<'_> {
         for receipt in pending.into_iter().filter(|pending| pending.tx.is_none()) {
             if tick <= receipt.settle_by {
                 waiting.push(receipt);
-            } else if let Some(entry) = self.service.journal.at(receipt.place)? {
+            } else {
+                let entry = self.service.journal.entry(&receipt)?;
                 self.give_up(entry, "its settle-by tick has passed")?;
             }
         }
@@ -180,10 +181,8 @@ impl Settler<'_> {
     /// Proves one batch, signs its transaction, journals it, and sends it.
     fn settle(&mut self, batch: Vec<Pending>) -> Result<(), ExecError> {
         let service = self.service;
-        let mut entries = Vec::new();
-        for receipt in &batch {
-            entries.extend(service.journal.at(receipt.place)?);
-        }
+        let read = batch.iter().map(|receipt| service.journal.entry(receipt));
+        let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
         service.set_proving(entries.iter().map(Entry::place).collect());
         let made = proof::evidence(service, &entries).map(|(evidence, figures)| {
             for entry in &mut entries {

@@ -83,10 +83,10 @@ impl Settler<'_> {
 
     /// Goes on with a transaction of the journal.
     pub(super) fn resume(&mut self, hash: TxHash, pending: &[Pending]) -> Result<(), ExecError> {
-        let mut entries = Vec::new();
-        for receipt in pending.iter().filter(|pending| pending.tx == Some(hash)) {
-            entries.extend(self.service.journal.at(receipt.place)?);
-        }
+        let sent = pending.iter().filter(|pending| pending.tx == Some(hash));
+        let entries = sent
+            .map(|receipt| self.service.journal.entry(receipt))
+            .collect::<Result<Vec<Entry>, _>>()?;
         match self.service.journal.batch(hash)? {
             Some(tx) => self.follow(&tx, entries),
             None => self.failed(hash, entries, "its transaction is not in the journal", false),

@@ -4,6 +4,7 @@
 mod body;
 mod crash;
 mod gate;
+mod journal;
 mod model;
 mod order;
 mod receipt;

@@ -3,7 +3,7 @@
 use haca_wire::{Amount, Message, Order, Sequence, Tick};
 
 use crate::gate::{Action, Gate};
-use crate::world::{CLAIM_WINDOW, FEE, GRACE, World, code, wait};
+use crate::world::{CLAIM_WINDOW, DUSD, FEE, GRACE, World, code, wait};
 
 #[test]
 fn a_spent_deposit_is_refused_until_it_is_topped_up() {
@@ -165,4 +165,21 @@ fn a_missed_receipt_keeps_warranty_and_sequence_but_frees_the_fee() {
         sequence: Sequence(2),
         ..again
     });
+}
+
+#[test]
+fn no_quote_promises_more_than_the_free_bond() {
+    let world = World::start();
+    let mut config = world.config(world.url());
+    config.bond = Amount(150);
+    let serving = world.serve_with(config);
+    let quote = |warranty| {
+        let payer = world.user.address();
+        serving.client.quote(payer, DUSD, Amount(1), Amount(warranty))
+    };
+    assert_eq!(code(quote(151)), "exec.quote");
+    quote(150).unwrap();
+    serving.channel(FEE, 100);
+    assert_eq!(code(quote(51)), "exec.quote");
+    quote(50).unwrap();
 }
