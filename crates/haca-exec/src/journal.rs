@@ -4,33 +4,23 @@
 //! receipt or none, and every receipt that left is found again. Settlement transactions are in it before they are
 //! sent, so that a restart sends the same one again instead of a second one.
 
+mod file;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use haca_wire::{
     Address, Decode, Domain, Encode as _, OrderHash, ReceiptHash, SignedTransaction, TxHash, codec_struct,
 };
-use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use crate::ExecError;
 use crate::entry::{Entry, Missed, Pending, Place};
 use table::{BATCHES, ENTRIES, HASHES, META, MISSED, OPEN};
 
-/// Memory for pages of the file. Entries are written once and read seldom.
-const CACHE_BYTES: usize = 32 << 20;
-/// Bytes of the store's first page, which every file of it has.
-const FIRST_PAGE_BYTES: u64 = 4096;
 /// Version of the tables and their encodings.
 const FORMAT: u32 = 1;
-/// How long a journal that another process holds is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
-/// How often it is tried.
-const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// The durable record of every answer.
 #[derive(Debug)]
@@ -74,10 +64,6 @@ impl Journal {
     }
 
     fn open_checked(path: &Path, domain: Domain, account: Address) -> Result<Self, ExecError> {
-        let failed = |reason: String| ExecError::Journal {
-            path: path.to_owned(),
-            reason,
-        };
         let owner = Owner {
             format: FORMAT,
             chain_id: domain.chain_id.0,
@@ -89,24 +75,12 @@ impl Journal {
             // forgets what was answered signs second receipts.
             let partial = path.with_extension("partial");
             let _ = std::fs::remove_file(&partial);
-            let journal = Self::over(database(&partial)?, &partial, domain);
+            let journal = Self::over(file::database(&partial)?, &partial, domain);
             journal.own(owner).map_err(|error| journal.failed(&error))?;
             drop(journal);
-            std::fs::rename(&partial, path).map_err(|error| failed(error.to_string()))?;
-            sync_directory(path);
+            file::rename(&partial, path)?;
         }
-        let length = std::fs::metadata(path)
-            .map_err(|error| failed(error.to_string()))?
-            .len();
-        if length < FIRST_PAGE_BYTES {
-            return Err(failed(format!("it is only {length} bytes long")));
-        }
-        let mut database = database(path)?;
-        let is_intact = database.check_integrity();
-        if !is_intact.map_err(|error| failed(error.to_string()))? {
-            return Err(failed("pages fail their checksums".to_owned()));
-        }
-        let journal = Self::over(database, path, domain);
+        let journal = Self::over(file::checked(path)?, path, domain);
         let found = journal.own(owner).map_err(|error| journal.failed(&error))?;
         if found != owner.encode() {
             return Err(ExecError::OtherJournal {
@@ -378,30 +352,5 @@ impl Journal {
             path: self.path.clone(),
             reason: error.to_string(),
         }
-    }
-}
-
-/// Opens or makes the database in a file. A process that is ending holds it a little longer than its port.
-fn database(path: &Path) -> Result<Database, ExecError> {
-    let start = Instant::now();
-    loop {
-        match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
-            Err(DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(LOCK_POLL);
-            }
-            made => {
-                return made.map_err(|error| ExecError::Journal {
-                    path: path.to_owned(),
-                    reason: error.to_string(),
-                });
-            }
-        }
-    }
-}
-
-/// Makes a new file's name durable, too. A system that can't do that for directories has nothing to sync.
-fn sync_directory(path: &Path) {
-    if let Some(directory) = path.parent().and_then(|path| std::fs::File::open(path).ok()) {
-        let _ = directory.sync_all();
     }
 }
