@@ -170,7 +170,9 @@ fn senders_that_never_finish_are_cut_off() {
 #[test]
 fn a_sender_that_never_finishes_does_not_hold_up_a_shutdown() {
     let world = World::start();
-    let serving = world.serve();
+    let mut config = world.config(world.url());
+    config.http.body_time = Duration::from_secs(3_600);
+    let serving = world.serve_with(config);
     let address = serving.node.url().trim_start_matches("http://").to_owned();
     let mut slow = TcpStream::connect(&address).unwrap();
     slow.write_all(post(&serving, "00", 100).as_bytes()).unwrap();

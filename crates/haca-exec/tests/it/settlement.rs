@@ -1,5 +1,7 @@
 //! The settler against a full node that loses, refuses, is away; and against receipts that can't settle.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use haca_client::Wallet;
 use haca_wire::{Close, Height, Message, Order, Tick};
 
@@ -64,6 +66,34 @@ fn a_full_node_that_goes_away_and_comes_back_delays_and_loses_nothing() {
         });
     }
     assert_eq!(world.record(channel).settled, 2);
+}
+
+#[test]
+fn a_refusal_that_passes_is_waited_out_with_the_same_transaction() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(ZK_FEE, 100);
+    let refusals = [
+        (422, "ledger.base_fee"),
+        (422, "ledger.cannot_pay_gas"),
+        (503, "node.mempool_full"),
+    ];
+    let next = AtomicUsize::new(0);
+    gate.set(move |method, _| {
+        if method != "POST" {
+            return Action::Pass;
+        }
+        let turn = next.fetch_add(1, Ordering::SeqCst);
+        refusals
+            .get(turn)
+            .map_or(Action::Pass, |(status, code)| Action::Answer(*status, code))
+    });
+    let sent = gate.submitted();
+    let order = serving.answer(&serving.zk(channel, 0, &serving.body()));
+    let first = serving.wait_for(order, "submitted").tx;
+    assert_eq!(serving.wait_for(order, "settled").tx, first);
+    assert_eq!(gate.submitted(), sent + refusals.len() + 1);
 }
 
 #[test]
