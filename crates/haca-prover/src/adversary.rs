@@ -6,8 +6,13 @@
 use std::sync::Arc;
 
 use haca_wire::Inference;
-use haca_zk::field::{Base, base};
+use haca_zk::field::{Base, Extension, base};
+use haca_zk::fraction::FractionProof;
+use haca_zk::transcript::{Committed, Transcript};
+use haca_zk::uses::UsePoint;
 use haca_zk::witness::Column;
+
+use crate::fraction;
 
 /// One row of a lookup table: values, then the id of the table.
 pub type Row = [Base; 4];
@@ -54,10 +59,54 @@ impl Witness {
 /// The witness of a registration, before it is committed.
 #[derive(Clone, Debug)]
 pub struct RegistrationWitness {
+    /// The matrices, then the biases, as the proof takes them. They are committed before.
+    pub tables: Vec<Vec<Base>>,
+    /// Distances of the weights to both ends of their ranges, two columns for each matrix: helpers that are looked up
+    /// but not committed.
+    pub distances: Vec<Vec<Base>>,
     /// Limb columns: distances to the low end, then to the high end.
     pub limbs: Vec<Vec<Base>>,
     /// Multiplicities of the range table.
     pub multiplicity: Vec<Base>,
+}
+
+/// The leaves of both trees of a lookup argument.
+#[derive(Clone, Debug)]
+pub struct Trees {
+    /// The numerators of the lookups; all are one when there are none.
+    pub lookup_numerators: Option<Vec<Base>>,
+    /// The denominators of the lookups, padding included.
+    pub lookups: Vec<Extension>,
+    /// Negated multiplicities, padding included.
+    pub table_numerators: Vec<Base>,
+    /// The denominators of the tables, padding included.
+    pub tables: Vec<Extension>,
+}
+
+impl Trees {
+    /// Steps F1 and F2 for both trees: the proofs and the points of the leaves.
+    pub(crate) fn prove(
+        self,
+        tamper: &mut dyn Tamper,
+        transcript: &mut Transcript<Committed>,
+    ) -> ([FractionProof; 2], [Vec<Extension>; 2]) {
+        let numerators = self.lookup_numerators.as_deref();
+        let (lookups, leaf) = fraction::prove("lookup tree", numerators, self.lookups, tamper, transcript);
+        let numerators = Some(self.table_numerators.as_slice());
+        let (tables, table) = fraction::prove("table tree", numerators, self.tables, tamper, transcript);
+        ([lookups, tables], [leaf, table])
+    }
+}
+
+/// The channel sumcheck of one use with multipliers per channel.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// The weight of each channel, multiplier included.
+    pub rows: Vec<Extension>,
+    /// The weights of each channel at the point of the matrix product sumcheck.
+    pub weights: Vec<Extension>,
+    /// The bias of each channel.
+    pub biases: Vec<Extension>,
 }
 
 /// What a test may alter. Every method does nothing unless overridden.
@@ -68,7 +117,7 @@ pub trait Tamper {
     }
 
     /// Alters the out-of-domain answers before they enter the verifying key.
-    fn answers(&mut self, answers: &mut [haca_zk::field::Extension]) {
+    fn answers(&mut self, answers: &mut [Extension]) {
         let _ = answers;
     }
 
@@ -77,25 +126,63 @@ pub trait Tamper {
         let _ = witness;
     }
 
+    /// Alters what registration commits to; the rest of the proof is about the witness as it was.
+    fn registration_committed(&mut self, witness: &mut RegistrationWitness) {
+        let _ = witness;
+    }
+
     /// Alters the witness of a proof of inferences before it is committed.
     fn witness(&mut self, witness: &mut Witness) {
         let _ = witness;
     }
 
+    /// Alters what a proof of inferences commits to; the rest of the proof is about the witness as it was.
+    fn committed(&mut self, witness: &mut Witness) {
+        let _ = witness;
+    }
+
+    /// Alters the leaves of the lookup argument, with its challenge known.
+    fn trees(&mut self, alpha: Extension, trees: &mut Trees) {
+        let _ = (alpha, trees);
+    }
+
     /// Alters the folded biases, one for each use, after the challenges they depend on.
-    fn biases(&mut self, biases: &mut [haca_zk::field::Extension]) {
-        let _ = biases;
+    fn biases(&mut self, uses: &[UsePoint], biases: &mut [Extension]) {
+        let _ = (uses, biases);
     }
 
-    /// Alters the folded weights `sum_j m_j W(j, .)` of each use before the matrix product sumcheck.
-    fn folded_weights(&mut self, folded: &mut [Vec<haca_zk::field::Extension>]) {
-        let _ = folded;
+    /// Alters the folded inputs `sum_i eq(i) X(i, .)` and the folded weights `sum_j m_j W(j, .)` of each use before
+    /// the matrix product sumcheck.
+    fn products(&mut self, inputs: &mut [Vec<Extension>], weights: &mut [Vec<Extension>]) {
+        let _ = (inputs, weights);
     }
 
-    /// Alters the folded inputs `sum_i eq(i) X(i, .)` of each use before the matrix product sumcheck.
-    fn folded_inputs(&mut self, folded: &mut [Vec<haca_zk::field::Extension>]) {
-        let _ = folded;
+    /// Alters the uses with multipliers per channel before the channel sumcheck.
+    fn channels(&mut self, channels: &mut [Channel]) {
+        let _ = channels;
     }
+
+    /// Alters values before they are absorbed and sent. `name` says which.
+    fn sends(&mut self, name: &'static str, values: &mut [Extension]) {
+        let _ = (name, values);
+    }
+
+    /// The transcript after the values called `name`, or the root, have been absorbed.
+    fn heard(&mut self, name: &'static str, transcript: &Transcript<Committed>) {
+        let _ = (name, transcript);
+    }
+}
+
+/// Absorbs values that go into the proof.
+pub(crate) fn send(
+    name: &'static str,
+    values: &mut [Extension],
+    tamper: &mut dyn Tamper,
+    transcript: &mut Transcript<Committed>,
+) {
+    tamper.sends(name, values);
+    transcript.absorb(values);
+    tamper.heard(name, transcript);
 }
 
 /// Alters nothing.

@@ -9,6 +9,7 @@ use haca_zk::transcript::{Committed, Transcript};
 use p3_field::{PrimeCharacteristicRing, batch_multiplicative_inverse};
 use rayon::prelude::*;
 
+use crate::adversary::{Tamper, send};
 use crate::lane::{Lane, Packed, WIDTH, pack, unpack};
 
 /// Items below which a loop is not worth splitting between threads.
@@ -25,51 +26,53 @@ enum Level {
 }
 
 /// Proves the sum of the fractions `numerators / denominators`; all numerators are one when none are given. Returns
-/// the proof and the point of the leaves.
+/// the proof and the point of the leaves. `name` is the name of the tree for a liar.
 pub(crate) fn prove(
+    name: &'static str,
     numerators: Option<&[Base]>,
     denominators: Vec<Extension>,
+    tamper: &mut dyn Tamper,
     transcript: &mut Transcript<Committed>,
 ) -> (FractionProof, Vec<Extension>) {
     let mut levels = build(numerators, denominators);
-    let root = match levels.pop() {
+    let mut root = match levels.pop() {
         Some(Level::Scalar(n, d)) => [n[0], d[0]],
         _ => [Extension::ZERO, Extension::ONE],
     };
-    transcript.absorb(&root);
+    send(name, &mut root, tamper, transcript);
     let [mut numerator, mut denominator] = root;
     let (mut point, mut layers) = (Vec::new(), Vec::new());
     while let Some(level) = levels.pop() {
         let mix = transcript.challenge();
-        let mut rounds = Rounds::new(numerator + mix * denominator, &point);
+        let mut rounds = Rounds::new(name, numerator + mix * denominator, &point);
         let ends = match level {
             Level::Scalar(n, d) => {
                 let suffixes = suffix_tables(point.get(1..).unwrap_or_default());
                 let mut state = State::new(&n, &d, mix);
-                rounds.run(&mut state, &suffixes, transcript);
+                rounds.run(&mut state, &suffixes, tamper, transcript);
                 state.ends()
             }
             Level::Packed(n, d) => {
                 let (scalar, packed) = packed_suffix_tables(&point[1..]);
                 let mut state = State::new(&n, &d, mix);
-                rounds.run(&mut state, &packed, transcript);
+                rounds.run(&mut state, &packed, tamper, transcript);
                 let mut state = state.unpack();
-                rounds.run(&mut state, &scalar, transcript);
+                rounds.run(&mut state, &scalar, tamper, transcript);
                 state.ends()
             }
             Level::Ones(d) => {
                 let (scalar, packed) = packed_suffix_tables(&point[1..]);
                 let mut state = OnesState::new(&d, mix);
                 rounds.offset = state.inverse;
-                rounds.run(&mut state, &packed, transcript);
+                rounds.run(&mut state, &packed, tamper, transcript);
                 let mut state = state.unpack();
-                rounds.run(&mut state, &scalar, transcript);
+                rounds.run(&mut state, &scalar, tamper, transcript);
                 state.ends(mix)
             }
         };
         let [n0, d0, m1, d1] = ends;
-        let ends = [n0, d0, m1 - mix * d1, d1];
-        transcript.absorb(&ends);
+        let mut ends = [n0, d0, m1 - mix * d1, d1];
+        send(name, &mut ends, tamper, transcript);
         let side = transcript.challenge();
         numerator = ends[0] + side * (ends[2] - ends[0]);
         denominator = ends[1] + side * (ends[3] - ends[1]);
@@ -306,6 +309,7 @@ fn fold<A: Lane>(values: &mut Vec<A>, challenge: A) {
 
 /// The rounds of one layer.
 struct Rounds {
+    name: &'static str,
     claim: Extension,
     inverses: Vec<Extension>,
     sent: Vec<[Extension; 2]>,
@@ -315,9 +319,10 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(claim: Extension, point: &[Extension]) -> Self {
+    fn new(name: &'static str, claim: Extension, point: &[Extension]) -> Self {
         let inverses = batch_multiplicative_inverse(point);
         Self {
+            name,
             claim,
             inverses,
             sent: Vec::new(),
@@ -332,6 +337,7 @@ impl Rounds {
         &mut self,
         summand: &mut impl Summand<A>,
         suffixes: &[Vec<A>],
+        tamper: &mut dyn Tamper,
         transcript: &mut Transcript<Committed>,
     ) {
         while summand.len() > 1 {
@@ -339,8 +345,10 @@ impl Rounds {
             let (at_zero, leading) = summand.round(&suffixes[half.trailing_zeros() as usize]);
             let at_zero = at_zero - self.offset;
             let slope = (self.claim - at_zero) * self.inverses[self.sent.len()];
-            transcript.absorb(&[leading, slope]);
-            self.sent.push([leading, slope]);
+            let mut round = [leading, slope];
+            send(self.name, &mut round, tamper, transcript);
+            let [leading, slope] = round;
+            self.sent.push(round);
             let challenge = transcript.challenge();
             self.claim = at_zero + challenge * (slope - leading + challenge * leading);
             self.point.push(challenge);

@@ -50,7 +50,12 @@ pub(crate) fn prove(
     }
     stages.witness = watch.lap();
     let commitment = match (&witness, layout) {
-        (Some(witness), Some(layout)) => Some(commit(key, batch_variables, layout, witness)?),
+        (Some(witness), Some(layout)) if is_honest => Some(commit(key, batch_variables, layout, witness)?),
+        (Some(witness), Some(layout)) => {
+            let mut committed = witness.clone();
+            tamper.committed(&mut committed);
+            Some(commit(key, batch_variables, layout, &committed)?)
+        }
         _ => None,
     };
     stages.commit = watch.lap();
@@ -61,9 +66,10 @@ pub(crate) fn prove(
     };
     let root = commitment.as_ref().map(|commitment| commitment.root);
     let mut transcript = Transcript::new(PURPOSE, &statement.digest(verifying_key)).commit(root.as_ref());
+    tamper.heard("root", &transcript);
     // P3 and P4
     let lookup = match (&witness, layout) {
-        (Some(witness), Some(layout)) => Some(lookup::prove(layout, witness, &mut transcript)),
+        (Some(witness), Some(layout)) => Some(lookup::prove(layout, witness, tamper, &mut transcript)),
         _ => None,
     };
     stages.lookups = watch.lap();
@@ -78,7 +84,7 @@ pub(crate) fn prove(
     let results = if is_honest { None } else { witness.as_ref() };
     let inputs = folded_inputs(circuit, layout, batch, results, &uses);
     let products = prove_products(key, &uses, inputs, tamper, &mut transcript);
-    let (channels, channel_points) = prove_channels(key, &uses, &products.point, &mut transcript);
+    let (channels, channel_points) = prove_channels(key, &uses, &products.point, tamper, &mut transcript);
     stages.sumchecks = watch.lap();
     // P10
     let mut witness_proof = None;

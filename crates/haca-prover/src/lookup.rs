@@ -9,8 +9,7 @@ use haca_zk::witness::WitnessLayout;
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
 use rayon::prelude::*;
 
-use crate::adversary::Witness;
-use crate::fraction;
+use crate::adversary::{Tamper, Trees, Witness, send};
 
 /// What the lookup argument leaves to be proven, and its part of the proof.
 pub(crate) struct Lookup {
@@ -27,14 +26,20 @@ pub(crate) struct Lookup {
 pub(crate) fn prove(
     layout: &WitnessLayout,
     witness: &Witness,
+    tamper: &mut dyn Tamper,
     transcript: &mut Transcript<Committed>,
 ) -> Lookup {
     transcript.step("lookups");
     let challenges = LookupChallenges::new(transcript.challenge(), transcript.challenge());
-    let leaves = lookup_leaves(layout, witness, &challenges);
     let (numerators, denominators) = table_leaves(layout, witness, &challenges);
-    let (lookups, leaf) = fraction::prove(None, leaves, transcript);
-    let (tables, table_point) = fraction::prove(Some(&numerators), denominators, transcript);
+    let mut trees = Trees {
+        lookup_numerators: None,
+        lookups: lookup_leaves(layout, witness, &challenges),
+        table_numerators: numerators,
+        tables: denominators,
+    };
+    tamper.trees(challenges.alpha, &mut trees);
+    let ([lookups, tables], [leaf, table_point]) = trees.prove(tamper, transcript);
     let cells = leaf[leaf.len() - layout.variables..].to_vec();
     let eq = eq_table(&cells);
     let evaluate = |column: &[Base]| -> Extension {
@@ -47,12 +52,12 @@ pub(crate) fn prove(
             column.iter().zip(&eq).map(|(c, e)| *e * *c).sum()
         }
     };
-    let columns: Vec<Extension> = witness
+    let mut columns: Vec<Extension> = witness
         .columns
         .iter()
         .map(|(_, column)| evaluate(column))
         .collect();
-    let low = evaluate(&witness.low);
+    let mut low = [evaluate(&witness.low)];
     let mut multiplicities = [Extension::ZERO; 3];
     for ((value, cells), table) in multiplicities
         .iter_mut()
@@ -61,14 +66,14 @@ pub(crate) fn prove(
     {
         *value = haca_zk::multilinear::evaluate(cells, table.inner(&table_point));
     }
-    transcript.absorb(&columns);
-    transcript.absorb(&[low]);
-    transcript.absorb(&multiplicities);
+    send("columns", &mut columns, tamper, transcript);
+    send("low", &mut low, tamper, transcript);
+    send("multiplicities", &mut multiplicities, tamper, transcript);
     Lookup {
         lookups,
         tables,
         columns,
-        low,
+        low: low[0],
         multiplicities,
         cells,
         table_point,

@@ -10,7 +10,7 @@ use haca_zk::uses::{UsePoint, channel_blocks, product_blocks};
 use haca_zk::witness::WitnessLayout;
 use p3_field::PrimeCharacteristicRing;
 
-use crate::adversary::{Tamper, Witness};
+use crate::adversary::{Channel, Tamper, Witness, send};
 use crate::kernel::{fold_columns, fold_rows};
 use crate::proving_key::ProvingKey;
 use crate::{Execution, sumcheck};
@@ -84,8 +84,8 @@ pub(crate) fn prove_products(
             .sum()
     };
     let mut biases: Vec<Extension> = uses.iter().zip(&rows).map(bias).collect();
-    tamper.biases(&mut biases);
-    transcript.absorb(&biases);
+    tamper.biases(uses, &mut biases);
+    send("biases", &mut biases, tamper, transcript);
     let fold = |(at, rows): (&UsePoint, &Vec<Extension>)| {
         let linear = &circuit.linears[at.of.linear];
         fold_rows(
@@ -95,8 +95,7 @@ pub(crate) fn prove_products(
         )
     };
     let mut weights: Vec<Vec<Extension>> = uses.iter().zip(&rows).map(fold).collect();
-    tamper.folded_weights(&mut weights);
-    tamper.folded_inputs(&mut inputs);
+    tamper.products(&mut inputs, &mut weights);
     let (blocks, variables) = product_blocks(circuit);
     let mut f = vec![Extension::ZERO; 1 << variables];
     let mut g = vec![Extension::ZERO; 1 << variables];
@@ -108,7 +107,7 @@ pub(crate) fn prove_products(
         g[block.range()].copy_from_slice(weight);
     }
     transcript.step("matrix product");
-    let (rounds, point) = sumcheck::prove(f, g, transcript);
+    let (rounds, point) = sumcheck::prove("product", f, g, tamper, transcript);
     let at_point = |(values, block): (&Vec<Extension>, &haca_zk::block::Block)| -> Extension {
         values
             .iter()
@@ -117,15 +116,15 @@ pub(crate) fn prove_products(
             .sum()
     };
     let reads = |at: &UsePoint| matches!(circuit.linears[at.of.linear].source, Site::Requantise(_));
-    let results: Vec<Extension> = uses
+    let mut results: Vec<Extension> = uses
         .iter()
         .zip(inputs.iter().zip(&blocks))
         .filter(|(at, _)| reads(at))
         .map(|(_, pair)| at_point(pair))
         .collect();
-    let weights: Vec<Extension> = weights.iter().zip(&blocks).map(at_point).collect();
-    transcript.absorb(&results);
-    transcript.absorb(&weights);
+    let mut weights: Vec<Extension> = weights.iter().zip(&blocks).map(at_point).collect();
+    send("results", &mut results, tamper, transcript);
+    send("weights", &mut weights, tamper, transcript);
     Products {
         biases,
         rounds,
@@ -154,6 +153,7 @@ pub(crate) fn prove_channels(
     key: &ProvingKey,
     uses: &[UsePoint],
     product: &[Extension],
+    tamper: &mut dyn Tamper,
     transcript: &mut Transcript<Committed>,
 ) -> (Option<ChannelProof>, Vec<Vec<Extension>>) {
     let circuit = key.verifying_key().circuit();
@@ -170,10 +170,8 @@ pub(crate) fn prove_channels(
     let mut mixes = powers(transcript.challenge());
     let mut next = || mixes.next().unwrap_or(Extension::ZERO);
     let (blocks, variables) = channel_blocks(circuit);
-    let mut f = vec![Extension::ZERO; 1 << variables];
-    let mut g = vec![Extension::ZERO; 1 << variables];
     let mut columns = Vec::new();
-    for ((at, column), block) in per_channel.iter().zip(&blocks) {
+    for (at, column) in per_channel {
         let linear = &circuit.linears[at.of.linear];
         let weights = fold_columns(
             &key.weights().matrices[linear.weight],
@@ -184,24 +182,34 @@ pub(crate) fn prove_channels(
         for (cell, bias) in biases.iter_mut().zip(&key.weights().biases[linear.bias]) {
             *cell = Extension::from(base(i64::from(*bias)));
         }
+        columns.push(Channel {
+            rows: row_weights(circuit, at),
+            weights,
+            biases,
+        });
+    }
+    tamper.channels(&mut columns);
+    let mut f = vec![Extension::ZERO; 1 << variables];
+    let mut g = vec![Extension::ZERO; 1 << variables];
+    for (channel, block) in columns.iter().zip(&blocks) {
         let (mix_weight, mix_bias) = (next(), next());
-        f[block.range()].copy_from_slice(&row_weights(circuit, at));
-        for (g, (weight, bias)) in g[block.range()].iter_mut().zip(weights.iter().zip(&biases)) {
+        f[block.range()].copy_from_slice(&channel.rows);
+        let cells = channel.weights.iter().zip(&channel.biases);
+        for (g, (weight, bias)) in g[block.range()].iter_mut().zip(cells) {
             *g = mix_weight * *weight + mix_bias * *bias;
         }
-        columns.push((weights, biases));
     }
-    let (rounds, point) = sumcheck::prove(f, g, transcript);
+    let (rounds, point) = sumcheck::prove("channels", f, g, tamper, transcript);
     let points: Vec<Vec<Extension>> = blocks.iter().map(|block| block.inner(&point).to_vec()).collect();
     let (mut weights, mut biases) = (Vec::new(), Vec::new());
-    for ((weight, bias), point) in columns.iter().zip(&points) {
+    for (channel, point) in columns.iter().zip(&points) {
         let eq = eq_table(point);
         let at = |values: &[Extension]| -> Extension { values.iter().zip(&eq).map(|(v, e)| *v * *e).sum() };
-        weights.push(at(weight));
-        biases.push(at(bias));
+        weights.push(at(&channel.weights));
+        biases.push(at(&channel.biases));
     }
-    transcript.absorb(&weights);
-    transcript.absorb(&biases);
+    send("channel weights", &mut weights, tamper, transcript);
+    send("channel biases", &mut biases, tamper, transcript);
     (
         Some(ChannelProof {
             rounds,

@@ -9,9 +9,8 @@ use haca_zk::transcript::Transcript;
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
 
 use crate::ProverError;
-use crate::adversary::{RegistrationWitness, Tamper};
+use crate::adversary::{RegistrationWitness, Tamper, Trees, send};
 use crate::commitment::{Columns, Committer, WeightCommitment};
-use crate::fraction;
 
 /// Distances of each committed cell to both ends of its range, in the order of the lookup blocks.
 fn distances(key: &VerifyingKey, tables: &[Vec<Base>]) -> Vec<Vec<Base>> {
@@ -37,7 +36,7 @@ fn distances(key: &VerifyingKey, tables: &[Vec<Base>]) -> Vec<Vec<Base>> {
 }
 
 /// Fills the witness.
-fn fill(key: &VerifyingKey, tables: &[Vec<Base>], distances: &[Vec<Base>]) -> RegistrationWitness {
+fn fill(key: &VerifyingKey, tables: &[Vec<Base>], distances: Vec<Vec<Base>>) -> RegistrationWitness {
     let layout = key.registration();
     let biases = tables.last().map_or(&[][..], Vec::as_slice);
     let mut ends = vec![(Base::ZERO, Base::ZERO); biases.len()];
@@ -65,6 +64,8 @@ fn fill(key: &VerifyingKey, tables: &[Vec<Base>], distances: &[Vec<Base>]) -> Re
     let looked_up: u64 = layout.lookups.iter().map(|block| 1u64 << block.variables).sum();
     counts[0] += (1u64 << layout.lookup_variables) - looked_up;
     RegistrationWitness {
+        tables: tables.to_vec(),
+        distances,
         limbs,
         multiplicity: counts.into_iter().map(Base::from_u64).collect(),
     }
@@ -78,30 +79,36 @@ pub(crate) fn prove(
     tamper: &mut dyn Tamper,
 ) -> Result<Vec<u8>, ProverError> {
     let layout = key.registration();
-    let distances = distances(key, tables);
-    let mut witness = fill(key, tables, &distances);
+    let mut witness = fill(key, tables, distances(key, tables));
     tamper.registration(&mut witness);
+    let mut committed = witness.clone();
+    tamper.registration_committed(&mut committed);
     let committer = Committer::new(layout.configuration());
     let commitment = committer.commit(vec![
         Columns {
             height: 1 << layout.limb_variables,
-            cells: witness.limbs.concat(),
+            cells: committed.limbs.concat(),
         },
         Columns {
             height: 1 << RANGE_BITS,
-            cells: witness.multiplicity.clone(),
+            cells: committed.multiplicity,
         },
     ])?;
     // G1
     let root = commitment.root;
     let model_id = key.model_id();
     let mut transcript = Transcript::new("haca v1 zk registration", model_id.as_bytes()).commit(Some(&root));
+    tamper.heard("root", &transcript);
     // G2
     transcript.step("registration lookups");
     let alpha = transcript.challenge();
     // G3
     let mut leaves = vec![alpha; 1 << layout.lookup_variables];
-    for (block, cells) in layout.lookups.iter().zip(distances.iter().chain(&witness.limbs)) {
+    for (block, cells) in layout
+        .lookups
+        .iter()
+        .zip(witness.distances.iter().chain(&witness.limbs))
+    {
         leaves[block.range()]
             .iter_mut()
             .zip(cells)
@@ -111,13 +118,20 @@ pub(crate) fn prove(
     let rows = (0..1u64 << RANGE_BITS)
         .map(|v| alpha - Base::from_u64(v))
         .collect();
-    let (lookups, leaf) = fraction::prove(None, leaves, &mut transcript);
-    let (table_tree, table_point) = fraction::prove(Some(&negated), rows, &mut transcript);
+    let mut trees = Trees {
+        lookup_numerators: None,
+        lookups: leaves,
+        table_numerators: negated,
+        tables: rows,
+    };
+    tamper.trees(alpha, &mut trees);
+    let ([lookups, table_tree], [leaf, table_point]) = trees.prove(tamper, &mut transcript);
     // G4
     let suffix = |variables: usize| leaf[leaf.len() - variables..].to_vec();
     let evaluate = |cells: &[Base], point: &[Extension]| haca_zk::multilinear::evaluate(cells, point);
     let variables = key.weights().tables();
-    let cells: Vec<Extension> = tables
+    let mut cells: Vec<Extension> = witness
+        .tables
         .iter()
         .zip(&variables)
         .map(|(cells, v)| evaluate(cells, &suffix(*v)))
@@ -125,11 +139,11 @@ pub(crate) fn prove(
     let limb_point = suffix(layout.limb_variables);
     let eq = eq_table(&limb_point);
     let limb = |cells: &Vec<Base>| cells.iter().zip(&eq).map(|(c, e)| *e * *c).sum();
-    let limbs: Vec<Extension> = witness.limbs.iter().map(limb).collect();
-    let multiplicity = evaluate(&witness.multiplicity, &table_point);
-    transcript.absorb(&cells);
-    transcript.absorb(&limbs);
-    transcript.absorb(&[multiplicity]);
+    let mut limbs: Vec<Extension> = witness.limbs.iter().map(limb).collect();
+    let mut multiplicity = [evaluate(&witness.multiplicity, &table_point)];
+    send("cells", &mut cells, tamper, &mut transcript);
+    send("limbs", &mut limbs, tamper, &mut transcript);
+    send("multiplicity", &mut multiplicity, tamper, &mut transcript);
     // G7
     let points = [limb_point, table_point];
     let opening = committer.open(
@@ -154,7 +168,7 @@ pub(crate) fn prove(
         tables: table_tree,
         cells,
         limbs,
-        multiplicity,
+        multiplicity: multiplicity[0],
         opening,
         weights,
     };

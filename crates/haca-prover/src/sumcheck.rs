@@ -4,10 +4,14 @@ use haca_zk::field::Extension;
 use haca_zk::transcript::{Committed, Transcript};
 use p3_field::PrimeCharacteristicRing;
 
-/// Proves `sum_x f(x) g(x)`; returns the rounds and the point.
+use crate::adversary::{Tamper, send};
+
+/// Proves `sum_x f(x) g(x)`; returns the rounds and the point. `name` is the name of the sumcheck for a liar.
 pub(crate) fn prove(
+    name: &'static str,
     mut f: Vec<Extension>,
     mut g: Vec<Extension>,
+    tamper: &mut dyn Tamper,
     transcript: &mut Transcript<Committed>,
 ) -> (Vec<[Extension; 2]>, Vec<Extension>) {
     let (mut rounds, mut point) = (Vec::new(), Vec::new());
@@ -18,8 +22,9 @@ pub(crate) fn prove(
             at_zero += f[i] * g[i];
             leading += (f[half + i] - f[i]) * (g[half + i] - g[i]);
         }
-        transcript.absorb(&[at_zero, leading]);
-        rounds.push([at_zero, leading]);
+        let mut round = [at_zero, leading];
+        send(name, &mut round, tamper, transcript);
+        rounds.push(round);
         let challenge = transcript.challenge();
         point.push(challenge);
         for factor in [&mut f, &mut g] {

@@ -13,7 +13,7 @@ use crate::field::{Base, Challenger, Extension};
 #[derive(Debug)]
 pub enum Uncommitted {}
 /// State of a transcript in which the witness is committed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Committed {}
 
 /// The transcript of one proof.

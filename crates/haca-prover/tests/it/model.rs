@@ -36,6 +36,10 @@ pub(crate) struct Build {
     pub(crate) requantised_output: bool,
     /// Whether the index of the largest output is an output, too.
     pub(crate) arg_max: bool,
+    /// Whether the accumulators of every layer are outputs, too.
+    pub(crate) accumulators: bool,
+    /// Whether the input and a second copy of the last layer are outputs, too.
+    pub(crate) copies: bool,
     /// Range of the weights.
     pub(crate) weights: (i64, i64),
     /// Right shift of the requantisations.
@@ -50,6 +54,8 @@ impl Build {
             per_channel: false,
             requantised_output: false,
             arg_max: false,
+            accumulators: false,
+            copies: false,
             weights: (-127, 127),
             shift: 14,
         }
@@ -76,6 +82,7 @@ pub(crate) fn mlp(build: &Build) -> ModelFile {
     let (mut params, mut tensors, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
     let layers = build.sizes.len() - 1;
     let mut value = ValueId(0);
+    let mut accumulators = Vec::new();
     for (layer, pair) in build.sizes.windows(2).enumerate() {
         let (k, n) = (pair[0], pair[1]);
         let (low, high) = build.weights;
@@ -105,6 +112,7 @@ pub(crate) fn mlp(build: &Build) -> ModelFile {
         value = ValueId(nodes.len() as u32);
         let is_last = layer + 1 == layers;
         if !is_last || build.requantised_output {
+            accumulators.push((value, spec(&format!("accumulators{layer}"), DType::I32, vec![n])));
             // About one saturating quotient in a few.
             let typical = 60.0 / (f64::from(k).sqrt() * 74.0 * 60.0);
             let mid = ((typical * f64::from(1u32 << build.shift)) as i64).max(1);
@@ -133,6 +141,20 @@ pub(crate) fn mlp(build: &Build) -> ModelFile {
     if build.arg_max {
         nodes.push(Op::ArgMax { input: value });
         outputs.push((ValueId(nodes.len() as u32), spec("label", DType::I32, vec![])));
+    }
+    if build.copies {
+        let copies = [
+            ("copy", ValueId(0), DType::I8, build.sizes[0]),
+            ("again", outputs[0].0, dtype, last),
+        ];
+        for (name, input, dtype, size) in copies {
+            let shape = Shape::new(vec![1, size]).unwrap();
+            nodes.push(Op::Reshape { input, shape });
+            outputs.push((ValueId(nodes.len() as u32), spec(name, dtype, vec![1, size])));
+        }
+    }
+    if build.accumulators {
+        outputs.extend(accumulators);
     }
     let inputs = vec![spec("input", DType::I8, vec![build.sizes[0]])];
     let graph = Graph::new(inputs, params, nodes, outputs).unwrap();
