@@ -45,20 +45,18 @@ enum Word {
 
 /// Whether a refusal says nothing of the receipts: a fee or a balance that moves, a full block or mempool, a full node
 /// that is not ready, or a nonce that this very transaction has used in a block not yet proven.
-fn is_passing(code: &str) -> bool {
-    let ledger = code.starts_with("ledger.");
-    !ledger
-        || matches!(
-            code,
-            "ledger.base_fee"
-                | "ledger.block_full"
-                | "ledger.cannot_pay_gas"
-                | "ledger.nonce_used"
-                | "ledger.expired"
-                | "ledger.expiry_too_far"
-                | "ledger.model_too_new"
-                | "ledger.receipt_from_future"
-        )
+fn is_passing(status: u16, code: &str) -> bool {
+    matches!(
+        code,
+        "ledger.base_fee"
+            | "ledger.block_full"
+            | "ledger.cannot_pay_gas"
+            | "ledger.nonce_used"
+            | "ledger.expired"
+            | "ledger.expiry_too_far"
+            | "ledger.model_too_new"
+            | "ledger.receipt_from_future"
+    ) || matches!(status, 408 | 429 | 500..)
 }
 
 impl Settler<'_> {
@@ -139,9 +137,14 @@ impl Settler<'_> {
     fn offer(&self, tx: &SignedTransaction) -> Result<Word, ExecError> {
         match self.service.chain.client.submit(tx) {
             Ok(_) => Ok(Word::Taken),
-            Err(ClientError::Refused { message, refusal, .. }) => {
+            Err(ClientError::Refused {
+                status,
+                message,
+                refusal,
+                ..
+            }) => {
                 let reason = format!("{refusal}: {message}");
-                Ok(if is_passing(&refusal) {
+                Ok(if is_passing(status, &refusal) {
                     Word::Later(reason)
                 } else {
                     Word::Refused(reason)

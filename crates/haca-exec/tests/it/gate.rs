@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haca_wire::Decode as _;
+use haca_wire::{Decode as _, Message};
 
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) enum Action {
     Shut,
     /// It is answered with this status and error code, and goes nowhere.
     Answer(u16, &'static str),
+    /// A settlement of this sequence is refused, all else goes to the full node.
+    RefuseSequence(u64),
     /// A transaction is taken with thanks and forgotten.
     Lose,
     /// A transaction is said to have burned gas in a block and failed.
@@ -133,17 +135,17 @@ fn handle(stream: TcpStream, target: &str, rule: &Mutex<Rule>, submitted: &Atomi
     let mut stream = stream;
     match action {
         Action::Shut | Action::Hold => {}
-        Action::Pass => {
+        Action::RefuseSequence(sequence) if settles(&body, sequence) => {
+            answer(&mut stream, 422, &error("ledger.evidence"))?;
+        }
+        Action::Pass | Action::RefuseSequence(_) => {
             let mut node = TcpStream::connect(target).ok()?;
             let request = format!("{}connection: close\r\n\r\n", head.concat());
             node.write_all(request.as_bytes()).ok()?;
             node.write_all(&body).ok()?;
             std::io::copy(&mut node, &mut stream).ok()?;
         }
-        Action::Answer(status, code) => {
-            let error = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"no\",\"hint\":\"wait\"}}}}");
-            answer(&mut stream, status, &error)?;
-        }
+        Action::Answer(status, code) => answer(&mut stream, status, &error(code))?,
         Action::Failed => {
             let failed = r#"{"height":1,"index":0,"code":91,"log":"failed in its block","gas_used":5}"#;
             answer(&mut stream, 200, failed)?;
@@ -154,6 +156,20 @@ fn handle(stream: TcpStream, target: &str, rule: &Mutex<Rule>, submitted: &Atomi
         }
     }
     Some(())
+}
+
+/// Whether a transaction settles a sequence.
+fn settles(body: &[u8], sequence: u64) -> bool {
+    let tx = haca_wire::SignedTransaction::decode_all(body).unwrap();
+    let Message::SettleBatch { groups } = tx.transaction.message else {
+        return false;
+    };
+    let mut items = groups.iter().flat_map(|group| &group.items);
+    items.any(|item| item.order.value.sequence.0 == sequence)
+}
+
+fn error(code: &str) -> String {
+    format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"no\",\"hint\":\"wait\"}}}}")
 }
 
 fn answer(stream: &mut TcpStream, status: u16, body: &str) -> Option<()> {

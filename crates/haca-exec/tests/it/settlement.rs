@@ -165,6 +165,24 @@ fn a_receipt_that_can_not_settle_keeps_no_other_from_settling() {
 }
 
 #[test]
+fn a_receipt_that_is_refused_for_unknown_reasons_is_sent_alone_until_it_passes() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(3 * ZK_FEE, 1_000);
+    gate.freeze();
+    let orders = [0, 1, 2].map(|sequence| serving.answer(&serving.zk(channel, sequence, &serving.body())));
+    gate.transactions(Action::RefuseSequence(0));
+    serving.wait_for(orders[1], "settled");
+    serving.wait_for(orders[2], "settled");
+    assert_eq!(world.record(channel).settled, 2);
+    gate.open();
+    let last = serving.wait_for(orders[0], "settled");
+    assert_eq!(last.proof.unwrap().batch, 1);
+    assert_eq!(world.record(channel).settled, 3);
+}
+
+#[test]
 fn a_receipt_of_a_model_that_was_moved_away_waits_for_its_return() {
     let world = World::start();
     let gate = Gate::before(world.url());
