@@ -116,6 +116,9 @@ fn only_the_payer_of_this_network_orders() {
     altered.value.settle_by.0 += 1;
     assert_eq!(send(&altered), "exec.order_signature");
     serving.infer(&body, &order).unwrap();
+    // Who knows an answered order does not thereby get its answer.
+    let stolen = thief.sign_order(order, &world.domain).unwrap();
+    assert_eq!(send(&stolen), "exec.order_signature");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One receipt per order, and what its status says.
 
-use haca_wire::{Amount, Encode as _, Order, Tick};
+use haca_wire::{Amount, Encode as _, Message, Order, Tick};
 
 use crate::gate::{Action, Gate};
 use crate::world::{FEE, World, ZK_FEE, body, code, wait};
@@ -62,10 +62,33 @@ fn receipts_that_wait_are_proven_and_settled_together() {
 }
 
 #[test]
+fn while_a_transaction_waits_for_a_lower_base_fee_the_next_batch_grows() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(4 * ZK_FEE, 1_000);
+    gate.transactions(Action::Answer(422, "ledger.base_fee"));
+    let answer = |sequence| serving.answer(&serving.zk(channel, sequence, &serving.body()));
+    let first = answer(0);
+    serving.wait_for(first, "submitted");
+    let others = [1, 2, 3].map(answer);
+    let sent = gate.submitted();
+    wait("another sending", || (gate.submitted() > sent).then_some(()));
+    for order in others {
+        assert_eq!(serving.status(order).status, "answered");
+    }
+    gate.open();
+    assert_eq!(serving.wait_for(first, "settled").proof.unwrap().batch, 1);
+    for order in others {
+        assert_eq!(serving.wait_for(order, "settled").proof.unwrap().batch, 3);
+    }
+}
+
+#[test]
 fn a_repeated_order_gets_the_same_bytes_and_another_for_its_sequence_nothing() {
     let world = World::start();
     let serving = world.serve();
-    let channel = serving.channel(2 * FEE, 1_000);
+    let channel = serving.channel(FEE, 1_000);
     let first = serving.order(channel, 0, &serving.body());
     let signed = serving.sign(&first);
     let answers: Vec<_> = std::thread::scope(|scope| {
@@ -107,8 +130,19 @@ fn a_repeated_order_gets_the_same_bytes_and_another_for_its_sequence_nothing() {
     serving.wait_for(first.hash(&world.domain), "settled");
     check(&serving);
     serving.node.shutdown();
-    check(&world.serve());
+    let serving = world.serve();
+    check(&serving);
     assert_eq!(world.record(channel).settled, 1);
+    // What was answered stays answered, whatever becomes of the channel.
+    let consent = None;
+    world.send(&world.user, Message::CloseChannel { channel, consent });
+    let fresh = serving.order(channel, 1, &serving.body());
+    wait("the closing", || {
+        let refused = code(serving.infer(&serving.body(), &fresh));
+        (refused == "exec.channel_not_open").then_some(())
+    });
+    let again = serving.client.infer(&serving.body(), &signed).unwrap();
+    assert_eq!(again.receipt.encode(), answers[0].receipt.encode());
 }
 
 #[test]
