@@ -1,6 +1,7 @@
 //! The lying provers. Each alters one thing, finishes the transcript honestly, and is refused by the check that the
 //! test names. `docs/concepts/soundness.md` lists them.
 
+mod challenge;
 mod lookup;
 mod opening;
 mod product;

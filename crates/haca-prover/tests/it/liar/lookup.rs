@@ -12,7 +12,7 @@ use crate::liar::{BALANCE, LAYER, LOOKUP_LEAVES, Liar, Stage, TABLE_LEAVES, buil
 use crate::model::Build;
 
 /// Publishes a result that is not the clamped quotient. Nothing but the lookup argument notices.
-fn falsify(stage: &Stage, witness: &mut Witness) {
+pub(crate) fn falsify(stage: &Stage, witness: &mut Witness) {
     let cell = stage.public_cell();
     let result = get(witness, "result", cell);
     set(witness, "result", cell, result + 1);
@@ -218,22 +218,32 @@ fn numerators_that_are_not_the_multiplicities() {
     }
 }
 
+/// Sends a root of the table tree that balances: with another numerator, or with another denominator.
+pub(crate) fn balance<'a>(numerator: bool) -> impl FnMut(&'static str, &mut [Extension]) + Send + 'a {
+    let mut roots = Vec::new();
+    move |name, values: &mut [Extension]| {
+        if name == "lookup tree" && values.len() == 2 && roots.is_empty() {
+            roots.push([values[0], values[1]]);
+        } else if name == "table tree" && values.len() == 2 && roots.len() == 1 {
+            let ratio = -roots[0][0] * roots[0][1].inverse();
+            if numerator {
+                values[0] = values[1] * ratio;
+            } else {
+                values[1] = values[0] * ratio.inverse();
+            }
+            roots.push([values[0], values[1]]);
+        }
+    }
+}
+
 #[test]
 fn root_of_a_tree_that_balances() {
     let stage = Stage::new(&build());
-    let mut roots = Vec::new();
-    let mut liar = liar!(witness: |witness: &mut Witness| falsify(&stage, witness));
-    liar.sends = Some(Box::new(|name, values: &mut [Extension]| {
-        let first = |tree| name == tree && values.len() == 2;
-        if first("lookup tree") && roots.is_empty() {
-            roots.push([values[0], values[1]]);
-        } else if first("table tree") && roots.len() == 1 {
-            let [numerator, denominator] = roots[0];
-            values[0] = -numerator * values[1] * denominator.inverse();
-            roots.push([values[0], values[1]]);
-        }
-    }));
-    stage.refuses(liar, LAYER);
+    for numerator in [false, true] {
+        let mut liar = liar!(witness: |witness: &mut Witness| falsify(&stage, witness));
+        liar.sends = Some(Box::new(balance(numerator)));
+        stage.refuses(liar, LAYER);
+    }
 }
 
 #[test]

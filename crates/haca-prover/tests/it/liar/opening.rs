@@ -23,6 +23,23 @@ fn columns_that_are_not_the_committed_ones() {
 }
 
 #[test]
+fn results_that_are_not_those_looked_up() {
+    // The tree and the claims are about the true result; the committed and published one is another.
+    let stage = Stage::new(&build());
+    let cell = stage.public_cell();
+    let lie = |witness: &mut Witness| Witness::nudge(witness.column("result").unwrap(), cell, 1);
+    let publish = |witness: &mut Witness| {
+        let honest = witness.clone();
+        lie(witness);
+        stage.finish(witness);
+        let published = std::mem::take(&mut witness.inferences);
+        *witness = honest;
+        witness.inferences = published;
+    };
+    stage.refuses(liar!(witness: publish, committed: lie), WITNESS_OPENING);
+}
+
+#[test]
 fn multiplicities_that_are_not_the_committed_ones() {
     let stage = Stage::new(&build());
     for table in 0..3 {

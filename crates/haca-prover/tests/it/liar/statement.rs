@@ -1,7 +1,7 @@
 //! Public tensors, and the padding of the batch.
 
 use haca_prover::adversary::Witness;
-use haca_wire::Tensor;
+use haca_wire::{DType, Shape, Tensor};
 use haca_zk::{Inference, ProofRejection};
 
 use crate::liar::product::two_outputs;
@@ -139,4 +139,32 @@ fn inferences_in_another_order_or_number() {
         witness.inferences.remove(1);
     };
     assert!(stage.outcome(liar!(witness: leave_out)).is_err());
+}
+
+#[test]
+fn tensors_of_another_type_or_shape() {
+    // The values stay.
+    let stage = Stage::new(&build());
+    let refuses = |lie: &(dyn Fn(&mut Inference) + Sync), what| {
+        for inference in 0..3 {
+            let alter = |witness: &mut Witness| lie(&mut witness.inferences[inference]);
+            let check = ProofRejection::TensorShape {
+                inference,
+                what,
+                index: 0,
+            };
+            stage.refuses(liar!(witness: alter), check);
+        }
+    };
+    let wide = |tensor: &mut Tensor| {
+        *tensor = Tensor::new(DType::I32, tensor.shape().clone(), tensor.values().to_vec()).unwrap();
+    };
+    refuses(&|public| wide(&mut public.inputs[0]), "input");
+    refuses(&|public| wide(&mut public.outputs[0]), "output");
+    let tall = |tensor: &mut Tensor| {
+        let shape = Shape::new(vec![3, tensor.values().len() as u32 / 3]).unwrap();
+        *tensor = Tensor::new(tensor.dtype(), shape, tensor.values().to_vec()).unwrap();
+    };
+    refuses(&|public| tall(&mut public.inputs[0]), "input");
+    refuses(&|public| tall(&mut public.outputs[0]), "output");
 }
