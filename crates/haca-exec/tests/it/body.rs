@@ -100,7 +100,10 @@ fn a_request_that_is_not_exactly_the_models_input_is_refused_and_leaves_nothing(
 #[test]
 fn a_body_above_the_limit_is_refused_before_it_is_read() {
     let world = World::start();
-    let serving = world.serve();
+    let mut config = world.config(world.url());
+    // The connection of a refused body ends soon.
+    config.http.header_time = Duration::from_secs(1);
+    let serving = world.serve_with(config);
     let head = post(&serving, "00", limit::BODY_BYTES + 1);
     let answer = raw(&serving, head.as_bytes(), false);
     assert!(
