@@ -169,3 +169,20 @@ pub(crate) fn registration(key: &VerifyingKey) -> SecurityBudget {
         ("hash collisions", HASH_BITS),
     ])
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_below_the_floor_is_refused() {
+        let budget = |bits| SecurityBudget::new(vec![("hash collisions", 128.0), ("opening", bits)]);
+        check_floor(&budget(100.5)).unwrap();
+        for (bits, found) in [(99.5, 99), (64.0, 64), (0.0, 0), (-3.0, 0), (f64::NAN, 0)] {
+            let expected = FLOOR_BITS;
+            let refusal = Err(ProofRejection::Security { found, expected });
+            assert_eq!(check_floor(&budget(bits)), refusal, "{bits}");
+        }
+    }
+}

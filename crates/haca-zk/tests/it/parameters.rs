@@ -2,10 +2,15 @@
 
 use haca_graph::{Graph, Manifest, Op, ParamId, ParamSpec, ValueId};
 use haca_wire::{DType, Decode, Encode, Name, Scale, Shape, Tensor, TensorSpec};
-use haca_zk::field::extension;
+use haca_zk::circuit::Circuit;
+use haca_zk::field::{Extension, extension};
 use haca_zk::schedule::Schedule;
-use haca_zk::witness::{BatchParameters, WitnessParameters};
-use haca_zk::{Inference, Layouts, ProtocolParameters, Statement, VerifyingKey, verify, verify_registration};
+use haca_zk::weight::WeightLayout;
+use haca_zk::witness::{BatchParameters, WitnessLayout, WitnessParameters};
+use haca_zk::{
+    Inference, Layouts, ProofRejection, ProtocolParameters, Statement, VerifyingKey, out_of_domain_points,
+    verify, verify_registration,
+};
 use proptest::prelude::*;
 
 /// A chain of layers 6-5-5-..., each requantised with one of `clamps`.
@@ -175,6 +180,131 @@ fn a_window_or_shift_that_leaves_inputs_without_proof_is_refused() {
         )
         .is_none()
     );
+}
+
+/// What stands in the way of the parameters of a witness.
+fn refusal(change: impl Fn(&mut WitnessParameters), batch_variables: usize) -> &'static str {
+    let manifest = manifest(&[(-128, 127)]);
+    let circuit = Circuit::new(&manifest.graph).unwrap();
+    let mut witness = parameters(&manifest).batches[0].witness.clone().unwrap();
+    change(&mut witness);
+    match WitnessLayout::new(&circuit, batch_variables, &witness) {
+        Err(ProofRejection::Parameter { what }) => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_bound_of_a_witness_has_its_refusal() {
+    for bits in [3, 17] {
+        assert_eq!(refusal(|w| w.limb_bits = bits, 0), "table bits");
+        assert_eq!(refusal(|w| w.high_bits = bits, 0), "table bits");
+    }
+    for bits in [0, 17] {
+        assert_eq!(refusal(|w| w.window_bits = bits, 0), "table bits");
+    }
+    for limbs in [0, 13] {
+        assert_eq!(refusal(|w| w.limbs = limbs, 0), "limbs or batch");
+    }
+    assert_eq!(refusal(|_| {}, 11), "limbs or batch");
+    // The clamp -128..=127 in a window of 128 values; quotients beyond the high parts.
+    let narrow = |w: &mut WitnessParameters| (w.window_bits, w.high_bits) = (7, w.high_bits + 3);
+    assert_eq!(refusal(narrow, 0), "quotient range");
+    assert_eq!(refusal(|w| w.high_bits -= 1, 0), "quotient range");
+    let wide = |w: &mut WitnessParameters| (w.limb_bits, w.limbs) = (16, 4);
+    assert_eq!(refusal(wide, 0), "requantisation identity could wrap");
+    assert_eq!(refusal(|w| w.limbs = 1, 0), "shift");
+    assert_eq!(refusal(|w| w.window_bits = 15, 0), "witness size");
+}
+
+#[test]
+fn each_bound_of_a_schedule_has_its_refusal() {
+    let manifest = manifest(&[(-128, 127), (0, 127)]);
+    let circuit = Circuit::new(&manifest.graph).unwrap();
+    let refusal = |schedule: Schedule| match WeightLayout::new(&circuit, &schedule) {
+        Err(ProofRejection::Parameter { what }) => what,
+        other => panic!("{other:?}"),
+    };
+    // The matrices and the biases fill eight variables.
+    assert_eq!(refusal(schedule(&[], &[])), "number of phases");
+    assert_eq!(refusal(schedule(&[4], &[5, 5])), "number of phases");
+    assert_eq!(refusal(schedule(&[1], &[5])), "number of phases");
+    assert_eq!(refusal(schedule(&[0], &[5])), "fold");
+    assert_eq!(refusal(schedule(&[9], &[5])), "fold");
+    assert_eq!(refusal(schedule(&[4, 0], &[5, 5])), "fold");
+    assert_eq!(refusal(schedule(&[4], &[0])), "code rate");
+    assert_eq!(refusal(schedule(&[4], &[13])), "code rate");
+    assert_eq!(refusal(schedule(&[4, 2], &[5, 5])), "superfluous phase");
+    let mut grinding = schedule(&[4], &[5]);
+    grinding.grinding_bits = 21;
+    assert_eq!(refusal(grinding), "grinding");
+}
+
+#[test]
+fn each_bound_of_a_key_has_its_refusal() {
+    let manifest = manifest(&[(-128, 127)]);
+    let good = parameters(&manifest);
+    let refusal = |parameters: &ProtocolParameters, answers: usize| {
+        let answers = vec![extension(1); answers];
+        match VerifyingKey::new(manifest.clone(), parameters.clone(), [3; 32], answers) {
+            Err(ProofRejection::Parameter { what }) => what,
+            other => panic!("{other:?}"),
+        }
+    };
+    for answers in [0, 1, 3] {
+        assert_eq!(refusal(&good, answers), "out-of-domain answers");
+    }
+    let batches = |batches: Vec<BatchParameters>| ProtocolParameters {
+        batches,
+        ..good.clone()
+    };
+    assert_eq!(refusal(&batches(vec![]), 2), "batch sizes");
+    assert_eq!(
+        refusal(&batches(vec![good.batches[0].clone(); 12]), 2),
+        "batch sizes"
+    );
+    assert_eq!(
+        refusal(&batches(vec![BatchParameters { witness: None }]), 2),
+        "witness"
+    );
+    let registration = schedule(&[5, 2], &[5, 5]);
+    let deep = ProtocolParameters {
+        registration,
+        ..good.clone()
+    };
+    assert_eq!(refusal(&deep, 2), "registration schedule");
+}
+
+#[test]
+fn out_of_domain_points_move_with_all_that_stands_before_them() {
+    let manifest = manifest(&[(-128, 127)]);
+    let good = parameters(&manifest);
+    let points = out_of_domain_points(&manifest, &good, &[3; 32], &[6, 4]);
+    assert_eq!(points, out_of_domain_points(&manifest, &good, &[3; 32], &[6, 4]));
+    assert_eq!(points[0][2..], points[1]);
+    let mut others = vec![out_of_domain_points(&manifest, &good, &[4; 32], &[6, 4])];
+    let mut other = manifest.clone();
+    other.tokenizer = [1; 32];
+    others.push(out_of_domain_points(&other, &good, &[3; 32], &[6, 4]));
+    let mut other = good.clone();
+    other.registration.grinding_bits += 1;
+    others.push(out_of_domain_points(&manifest, &other, &[3; 32], &[6, 4]));
+    for other in others {
+        assert!(other.iter().zip(&points).all(|(other, point)| other != point));
+    }
+}
+
+#[test]
+fn answers_are_part_of_the_model_id() {
+    let manifest = manifest(&[(-128, 127)]);
+    let id = |answers: Vec<Extension>| {
+        let parameters = parameters(&manifest);
+        let key = VerifyingKey::new(manifest.clone(), parameters, [3; 32], answers).unwrap();
+        key.model_id()
+    };
+    let one = id(vec![extension(1), extension(1)]);
+    assert_ne!(one, id(vec![extension(1), extension(2)]));
+    assert_ne!(one, id(vec![extension(2), extension(1)]));
 }
 
 fn any_schedule() -> impl Strategy<Value = Schedule> {

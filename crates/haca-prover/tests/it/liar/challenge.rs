@@ -135,7 +135,8 @@ fn round_of_a_layer_for_a_known_challenge() {
         } else {
             let [side, _, x] = memory.challenges(None);
             let excess = memory.excess * (Extension::ONE - side);
-            values[1] += excess * (side - x).inverse();
+            // The slope of the honest prover is `excess / side` above the true one already.
+            values[1] += excess * x * (side * (side - x)).inverse();
         }
     });
 }
