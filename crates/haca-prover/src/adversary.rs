@@ -162,6 +162,11 @@ pub trait Tamper {
         let _ = channels;
     }
 
+    /// Alters the two factors of the product sumcheck `name`, padding included.
+    fn factors(&mut self, name: &'static str, f: &mut [Extension], g: &mut [Extension]) {
+        let _ = (name, f, g);
+    }
+
     /// Alters values before they are absorbed and sent. `name` says which.
     fn sends(&mut self, name: &'static str, values: &mut [Extension]) {
         let _ = (name, values);

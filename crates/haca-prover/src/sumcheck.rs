@@ -14,6 +14,7 @@ pub(crate) fn prove(
     tamper: &mut dyn Tamper,
     transcript: &mut Transcript<Committed>,
 ) -> (Vec<[Extension; 2]>, Vec<Extension>) {
+    tamper.factors(name, &mut f, &mut g);
     let (mut rounds, mut point) = (Vec::new(), Vec::new());
     while f.len() > 1 {
         let half = f.len() / 2;

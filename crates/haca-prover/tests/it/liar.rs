@@ -45,6 +45,7 @@ pub(crate) const WEIGHT_OPENING: ProofRejection = ProofRejection::Opening { comm
 type Lie<'a, T> = Option<Box<dyn FnMut(&mut T) + Send + 'a>>;
 type LieKnowing<'a, K, T> = Option<Box<dyn FnMut(K, &mut T) + Send + 'a>>;
 type Biases<'a> = Option<Box<dyn FnMut(&[UsePoint], &mut [Extension]) + Send + 'a>>;
+type Factors<'a> = Option<Box<dyn FnMut(&'static str, &mut [Extension], &mut [Extension]) + Send + 'a>>;
 type Heard<'a> = Option<Box<dyn FnMut(&'static str, &Transcript<Committed>) + Send + 'a>>;
 type Products<'a> = Option<Box<dyn FnMut(&mut [Vec<Extension>], &mut [Vec<Extension>]) + Send + 'a>>;
 
@@ -61,6 +62,7 @@ pub(crate) struct Liar<'a> {
     pub(crate) biases: Biases<'a>,
     pub(crate) products: Products<'a>,
     pub(crate) channels: Lie<'a, [Channel]>,
+    pub(crate) factors: Factors<'a>,
     pub(crate) sends: LieKnowing<'a, &'static str, [Extension]>,
     pub(crate) heard: Heard<'a>,
     statement: Option<Vec<Inference>>,
@@ -120,6 +122,10 @@ impl Tamper for Liar<'_> {
 
     fn channels(&mut self, channels: &mut [Channel]) {
         call(&mut self.channels, channels);
+    }
+
+    fn factors(&mut self, name: &'static str, f: &mut [Extension], g: &mut [Extension]) {
+        self.factors.iter_mut().for_each(|lie| lie(name, f, g));
     }
 
     fn sends(&mut self, name: &'static str, values: &mut [Extension]) {

@@ -1,7 +1,12 @@
 //! Accumulators: folded inputs, weights and biases, public accumulators, and the channels.
 
-use haca_prover::adversary::Channel;
+use std::sync::Mutex;
+
+use haca_prover::adversary::{Channel, Witness};
+use haca_wire::Tensor;
 use haca_zk::field::Extension;
+use haca_zk::multilinear::eq_index;
+use haca_zk::transcript::{Committed, Transcript};
 use haca_zk::uses::UsePoint;
 use p3_field::{Field, PrimeCharacteristicRing};
 
@@ -154,6 +159,70 @@ fn multipliers_beyond_the_last_channel() {
     let stage = Stage::new(&build());
     let lie = |channels: &mut [Channel]| channels[1].rows[7] = Extension::ONE;
     stage.refuses(liar!(channels: lie), CHANNELS);
+}
+
+#[test]
+fn padding_columns_of_inputs_and_weights() {
+    // The input has twelve elements, padded to sixteen. One factor alone changes no sum.
+    let stage = Stage::new(&build());
+    let inputs = |inputs: &mut [Vec<Extension>], _: &mut [Vec<Extension>]| inputs[0][13] = Extension::ONE;
+    stage.refuses(liar!(products: inputs), PRODUCT);
+    let weights = |_: &mut [Vec<Extension>], weights: &mut [Vec<Extension>]| weights[0][13] = Extension::ONE;
+    stage.refuses(liar!(products: weights), CHANNELS);
+}
+
+#[test]
+fn padding_of_the_product_that_makes_up_for_a_false_output() {
+    let stage = Stage::new(&public());
+    let excess = Mutex::new(Extension::ZERO);
+    let publish = |witness: &mut Witness| {
+        let tensor = &mut witness.inferences[0].outputs[0];
+        let mut values = tensor.values().to_vec();
+        values[0] += 1;
+        *tensor = Tensor::new(tensor.dtype(), tensor.shape().clone(), values).unwrap();
+    };
+    let mut liar = liar!(witness: publish);
+    liar.biases = Some(Box::new(|uses: &[UsePoint], _: &mut [Extension]| {
+        let at = &uses[2];
+        *excess.lock().unwrap() = at.coefficient * eq_index(&at.batch, 0) * eq_index(&at.rows, 0);
+    }));
+    // The columns of the three uses fill 16 + 16 + 8 of 64 cells.
+    liar.factors = Some(Box::new(|name, f: &mut [Extension], g: &mut [Extension]| {
+        if name == "product" {
+            assert_eq!((f[40], g[40]), (Extension::ZERO, Extension::ZERO));
+            (f[40], g[40]) = (*excess.lock().unwrap(), Extension::ONE);
+        }
+    }));
+    stage.refuses(liar, PRODUCT);
+}
+
+#[test]
+fn padding_of_the_channels_that_makes_up_for_false_biases() {
+    let stage = Stage::new(&build());
+    let moved = Mutex::new([Extension::ZERO; 2]);
+    let mix = Mutex::new(Extension::ZERO);
+    let mut liar = liar!(biases: |uses: &[UsePoint], biases: &mut [Extension]| {
+        let moves = [uses[0].coefficient.inverse(), -uses[1].coefficient.inverse()];
+        biases[0] += moves[0];
+        biases[1] += moves[1];
+        *moved.lock().unwrap() = moves;
+    });
+    liar.heard = Some(Box::new(|name, transcript: &Transcript<Committed>| {
+        if name == "weights" {
+            let mut transcript = transcript.clone();
+            transcript.step("channels");
+            *mix.lock().unwrap() = transcript.challenge();
+        }
+    }));
+    // The rows of the three uses fill 16 + 8 + 4 of 32 cells.
+    liar.factors = Some(Box::new(|name, f: &mut [Extension], g: &mut [Extension]| {
+        if name == "channels" {
+            assert_eq!((f[28], g[28]), (Extension::ZERO, Extension::ZERO));
+            let (mix, moved) = (*mix.lock().unwrap(), *moved.lock().unwrap());
+            (f[28], g[28]) = (mix * moved[0] + mix.cube() * moved[1], Extension::ONE);
+        }
+    }));
+    stage.refuses(liar, CHANNELS);
 }
 
 /// Two layers of three channels whose accumulators are both public.
