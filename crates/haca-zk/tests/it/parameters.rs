@@ -213,6 +213,9 @@ fn each_bound_of_a_witness_has_its_refusal() {
     assert_eq!(refusal(|w| w.high_bits -= 1, 0), "quotient range");
     let wide = |w: &mut WitnessParameters| (w.limb_bits, w.limbs) = (16, 4);
     assert_eq!(refusal(wide, 0), "requantisation identity could wrap");
+    // The high parts alone: the accumulators stay far below.
+    let tall = |w: &mut WitnessParameters| (w.limb_bits, w.limbs, w.high_bits) = (5, 8, 16);
+    assert_eq!(refusal(tall, 0), "requantisation identity could wrap");
     assert_eq!(refusal(|w| w.limbs = 1, 0), "shift");
     assert_eq!(refusal(|w| w.window_bits = 15, 0), "witness size");
 }

@@ -25,8 +25,12 @@ fn narrow() -> Build {
     }
 }
 
-fn outcome(mut liar: Liar<'_>) -> Result<(), ProofRejection> {
-    let registration = ProvingKey::register_tampered(mlp(&narrow()), &mut liar).unwrap();
+fn outcome(liar: Liar<'_>) -> Result<(), ProofRejection> {
+    outcome_of(&narrow(), liar)
+}
+
+fn outcome_of(build: &Build, mut liar: Liar<'_>) -> Result<(), ProofRejection> {
+    let registration = ProvingKey::register_tampered(mlp(build), &mut liar).unwrap();
     verify_registration(&registration.verifying_key, &registration.proof)
 }
 
@@ -89,6 +93,15 @@ fn weights_in_padding() {
         for value in [1, -1, 3, 1 << 40] {
             refuses(put(0, cell, value), BALANCE);
         }
+    }
+    // A matrix of 2 x 3 fills 8 cells, fewer than the first fold; the rest of its table is padding, too.
+    let small = Build {
+        weights: (-20, 100),
+        ..Build::new(21, &[3, 2, 2])
+    };
+    outcome_of(&small, Liar::default()).unwrap();
+    for cell in [3, 8, 15] {
+        assert_eq!(outcome_of(&small, put(0, cell, 1)), Err(BALANCE));
     }
 }
 
