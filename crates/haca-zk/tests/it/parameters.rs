@@ -244,6 +244,33 @@ fn each_bound_of_a_schedule_has_its_refusal() {
 }
 
 #[test]
+fn a_codeword_longer_than_the_field_allows_is_refused() {
+    // One matrix of 2^11 x 2^11 and its biases: 23 variables, and nine more for the rate.
+    let size = 1u32 << 11;
+    let spec = |name: &str, dtype| TensorSpec {
+        name: Name::new(name).unwrap(),
+        dtype,
+        shape: Shape::new(vec![size]).unwrap(),
+        scale: Scale::ONE,
+    };
+    let param = |dtype, shape: Vec<u32>| ParamSpec {
+        dtype,
+        shape: Shape::new(shape).unwrap(),
+        low: -127,
+        high: 127,
+    };
+    let params = vec![param(DType::I8, vec![size, size]), param(DType::I32, vec![size])];
+    let (input, weight, bias) = (ValueId(0), ParamId(0), ParamId(1));
+    let nodes = vec![Op::Linear { input, weight, bias }];
+    let outputs = vec![(ValueId(1), spec("y", DType::I32))];
+    let graph = Graph::new(vec![spec("x", DType::I8)], params, nodes, outputs).unwrap();
+    let circuit = Circuit::new(&graph).unwrap();
+    let refusal = WeightLayout::new(&circuit, &schedule(&[8, 8, 3], &[9, 9, 9])).unwrap_err();
+    let what = "codeword length";
+    assert_eq!(refusal, ProofRejection::Parameter { what });
+}
+
+#[test]
 fn each_bound_of_a_key_has_its_refusal() {
     let manifest = manifest(&[(-128, 127)]);
     let good = parameters(&manifest);

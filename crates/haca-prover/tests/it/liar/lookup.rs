@@ -319,6 +319,20 @@ fn rows_of_two_tables_taken_for_each_other() {
 }
 
 #[test]
+fn rows_of_two_sides_taken_for_each_other() {
+    let stage = Stage::new(&build());
+    let lie = |witness: &mut Witness| {
+        let cell = stage.public_cell();
+        set(witness, "side", cell, 2);
+        set(witness, "result", cell, 127);
+        stage.finish(witness);
+        let high = get(witness, "high", cell);
+        Witness::nudge(&mut witness.multiplicities[1], high as usize, 1);
+    };
+    stage.refuses(liar!(witness: lie), BALANCE);
+}
+
+#[test]
 fn rows_of_two_clamps_taken_for_each_other() {
     let stage = Stage::new(&build());
     let lie = |witness: &mut Witness| {
