@@ -207,8 +207,8 @@ class Reader:
 
 
 ORDER = [
-    ("channel", -32), ("sequence", 8), ("request", -32), ("model", -32), ("evidence", 1), ("offerVersion", 4),
-    ("maxFee", 16), ("warranty", 16), ("settleBy", 8),
+    ("channel", -32), ("sequence", 8), ("request", -32), ("inputRoot", -32), ("model", -32), ("evidence", 1),
+    ("offerVersion", 4), ("maxFee", 16), ("warranty", 16), ("settleBy", 8),
 ]  # fmt: skip
 RECEIPT = [
     ("channel", -32), ("sequence", 8), ("order", -32), ("inputRoot", -32), ("outputRoot", -32), ("response", -32),

@@ -53,8 +53,8 @@ STRUCTS = {
         ("warranty", "uint128"), ("offerVersion", "uint32"), ("expires", "uint64"), ("nonce", "bytes32"),
     ],
     "Order": [
-        ("channel", "bytes32"), ("sequence", "uint64"), ("request", "bytes32"), ("model", "bytes32"),
-        ("evidence", "uint8"), ("offerVersion", "uint32"), ("maxFee", "uint128"), ("warranty", "uint128"),
+        ("channel", "bytes32"), ("sequence", "uint64"), ("request", "bytes32"), ("inputRoot", "bytes32"),
+        ("model", "bytes32"), ("evidence", "uint8"), ("offerVersion", "uint32"), ("maxFee", "uint128"), ("warranty", "uint128"),
         ("settleBy", "uint64"),
     ],
     "Receipt": [

@@ -2,14 +2,16 @@
 //! remember what it has verified.
 
 use haca_wire::state::{ChainRecord, ModelRecord, key};
-use haca_wire::{Evidence, Gas, Inference, Message, ModelId, ReceiptHash, SignedTransaction, proof_context};
+use haca_wire::{
+    Evidence, Gas, Inference, Message, ModelId, ReceiptHash, SignedTransaction, TensorSpec, proof_context,
+};
 
 use crate::error::LedgerError;
 use crate::overlay::{need, read};
 use crate::state_reader::StateReader;
 
 /// What a verifying key says of its model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFacts {
     /// The identity of the model.
     pub model: ModelId,
@@ -17,6 +19,10 @@ pub struct ModelFacts {
     pub units: u64,
     /// The most inferences that one proof covers.
     pub max_batch: usize,
+    /// Gas of verifying a proof of at most `2^i` inferences, at index `i`, up to the largest batch.
+    pub batch_gas: Vec<Gas>,
+    /// The model's outputs.
+    pub outputs: Vec<TensorSpec>,
 }
 
 /// Verifies evidence. Every answer must be a pure function of the arguments: an implementation may remember, but
@@ -24,9 +30,6 @@ pub struct ModelFacts {
 pub trait CheckProof: Sync {
     /// Decodes the key and checks that its security reaches the floor.
     fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str>;
-    /// Gas of verifying one proof of `batch` inferences, from the key alone; `None` when the key is malformed or
-    /// covers no such batch.
-    fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas>;
     /// Gas of verifying the registration proof, from the key alone; `None` when the key is malformed.
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas>;
     /// Verifies that committed weights and biases lie in their declared ranges.

@@ -126,9 +126,7 @@ fn evidence_gas(
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(place) => place.insert(read(state, &key::model(id))?),
                 };
-                let gas = model
-                    .as_ref()
-                    .and_then(|model| checker.gas(&model.verifying_key, group.items.len()));
+                let gas = model.as_ref().and_then(|model| model.gas(group.items.len()));
                 sum = sum.saturating_add(gas.unwrap_or_default().0);
             }
         }

@@ -174,10 +174,6 @@ impl CheckProof for Verified<'_> {
         self.0.facts(verifying_key)
     }
 
-    fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas> {
-        self.0.gas(verifying_key, batch)
-    }
-
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
         self.0.registration_gas(verifying_key)
     }

@@ -438,6 +438,15 @@ refusals! {
         index: usize
     } = 89, "ledger.input_root", "inputs of inference {index} do not hash to its receipt's root",
         "give the inferences in the order of the receipts";
+    /// The receipt is for other input tensors than the payer signed.
+    OrderInput = 92, "ledger.order_input", "receipt names other input tensors than its order",
+        "the payer's render of the request decides; answer that request";
+    /// The response that the receipt names is not the one that the public outputs give.
+    Response {
+        /// Position in the group.
+        index: usize
+    } = 93, "ledger.response", "the outputs of inference {index} do not give its receipt's response",
+        "send the response exactly as the render makes it";
     /// The public outputs are not the receipt's.
     OutputRoot {
         /// Position in the group.

@@ -15,11 +15,9 @@ impl CheckProof for ZkEvidence {
             model: facts.model,
             units: facts.units,
             max_batch: facts.max_batch,
+            batch_gas: facts.batch_gas,
+            outputs: facts.outputs,
         })
-    }
-
-    fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas> {
-        self.0.gas(verifying_key, batch)
     }
 
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {

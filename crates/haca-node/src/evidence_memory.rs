@@ -107,10 +107,6 @@ impl CheckProof for EvidenceMemory {
         self.checker.facts(verifying_key)
     }
 
-    fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas> {
-        self.checker.gas(verifying_key, batch)
-    }
-
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
         self.checker.registration_gas(verifying_key)
     }

@@ -1,6 +1,6 @@
 //! Proofs, checked by `haca-zk`.
 
-use haca_wire::{Decode, Gas, Inference, ModelId, TensorSpec};
+use haca_wire::{Decode, Gas, Inference, ModelId, RenderId, TensorSpec};
 use haca_zk::{ProofRejection, Statement, VerifyingKey};
 
 use crate::policy::SECURITY_FLOOR_BITS;
@@ -14,6 +14,8 @@ pub struct ZkFacts {
     pub units: u64,
     /// The most inferences that one proof covers.
     pub max_batch: usize,
+    /// Gas of verifying a proof of at most `2^i` inferences, at index `i`, up to the largest batch.
+    pub batch_gas: Vec<Gas>,
     /// The model's inputs.
     pub inputs: Vec<TensorSpec>,
     /// The model's outputs.
@@ -27,10 +29,13 @@ pub struct ZkChecker;
 
 impl ZkChecker {
     /// Decodes a verifying key and checks that the union of all terms of its security, for one inference and for the
-    /// largest batch, reaches [`SECURITY_FLOOR_BITS`].
+    /// largest batch, reaches [`SECURITY_FLOOR_BITS`], and that its render is known.
     pub fn facts(&self, verifying_key: &[u8]) -> Result<ZkFacts, &'static str> {
         let key = decode(verifying_key)?;
         let max_batch = key.max_batch();
+        if key.manifest().render != RenderId::INFER_V1.0 {
+            return Err("zk.render");
+        }
         for batch in [1, max_batch] {
             let (_, union_bits) = security_bits(&key, batch);
             if union_bits < SECURITY_FLOOR_BITS {
@@ -42,18 +47,10 @@ impl ZkChecker {
             model: key.model_id(),
             units: graph.macs(),
             max_batch,
+            batch_gas: batches(max_batch).map(|batch| key.verification_gas(batch)).collect(),
             inputs: graph.inputs().to_vec(),
             outputs: graph.outputs().iter().map(|(_, spec)| spec.clone()).collect(),
         })
-    }
-
-    /// Gas of verifying one proof of `batch` inferences, from the key alone; `None` when the key is malformed or
-    /// covers no such batch.
-    pub fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas> {
-        let key = decode(verifying_key).ok()?;
-        (1..=key.max_batch())
-            .contains(&batch)
-            .then(|| key.verification_gas(batch))
     }
 
     /// Gas of verifying the registration proof, from the key alone; `None` when the key is malformed.
@@ -77,6 +74,11 @@ impl ZkChecker {
     ) -> Result<(), &'static str> {
         verify(&decode(verifying_key)?, context, inferences, proof).map_err(|rejection| rejection.code())
     }
+}
+
+/// The batch sizes up to the largest, each twice the one before.
+fn batches(max_batch: usize) -> impl Iterator<Item = usize> {
+    core::iter::successors(Some(1usize), |batch| batch.checked_mul(2)).take_while(move |batch| *batch <= max_batch)
 }
 
 fn decode(verifying_key: &[u8]) -> Result<VerifyingKey, &'static str> {

@@ -16,6 +16,8 @@ pub const PROOF_BYTES: usize = 1 << 20;
 pub const VERIFYING_KEY_BYTES: usize = 256 << 10;
 /// Groups of one settlement batch.
 pub const GROUPS: usize = 64;
+/// Batch sizes of a model, each twice the one before.
+pub const BATCH_CLASSES: usize = 16;
 /// Order and receipt pairs of one group; also the inferences of one proof.
 pub const ITEMS: usize = 1024;
 /// Bytes of a name: a tensor, a model, an asset.

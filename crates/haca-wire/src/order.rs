@@ -5,7 +5,7 @@ use crate::codec::{Decode, DecodeError, Encode, Reader};
 use crate::codec_struct;
 use crate::eip712::{Domain, SecretKey, Signature, SignatureError, StructHasher, TypedData};
 use crate::id::{
-    Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, OrderHash, RequestHash, Sequence, Tick,
+    Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, OrderHash, RequestHash, Sequence, TensorRoot, Tick,
 };
 
 /// How an inference is to be evidenced. The discriminant is the tag on the wire and in EIP-712.
@@ -172,6 +172,8 @@ pub struct Order {
     pub sequence: Sequence,
     /// BLAKE3 of the request bytes.
     pub request: RequestHash,
+    /// Root of the input tensors that the render makes of the request. A receipt for other tensors settles nothing.
+    pub input_root: TensorRoot,
     /// The model to run.
     pub model: ModelId,
     /// The evidence to settle with; no other kind settles this order.
@@ -189,6 +191,7 @@ codec_struct!(Order {
     channel,
     sequence,
     request,
+    input_root,
     model,
     evidence,
     offer_version,
@@ -199,8 +202,8 @@ codec_struct!(Order {
 
 impl Order {
     /// EIP-712 type string.
-    pub const TYPE: &'static str = "Order(bytes32 channel,uint64 sequence,bytes32 request,bytes32 model,\
-        uint8 evidence,uint32 offerVersion,uint128 maxFee,uint128 warranty,uint64 settleBy)";
+    pub const TYPE: &'static str = "Order(bytes32 channel,uint64 sequence,bytes32 request,bytes32 inputRoot,\
+        bytes32 model,uint8 evidence,uint32 offerVersion,uint128 maxFee,uint128 warranty,uint64 settleBy)";
 
     /// The EIP-712 digest that receipts refer to.
     pub fn hash(&self, domain: &Domain) -> OrderHash {
@@ -214,6 +217,7 @@ impl TypedData for Order {
             .bytes32(&self.channel.0)
             .uint(self.sequence.0.into())
             .bytes32(&self.request.0)
+            .bytes32(&self.input_root.0)
             .bytes32(&self.model.0)
             .uint((self.evidence as u8).into())
             .uint(self.offer_version.into())

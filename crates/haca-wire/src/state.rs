@@ -19,9 +19,10 @@ pub use node::{BondRecord, NodeRecord, SignerEnd, SignerTerm, UnbondingRecord};
 pub use supply::{AssetRecord, ChainRecord, Clock, Params, Queue, Spent, SpentNonces, Supply};
 pub use window::{SEQUENCE_WINDOW, SequenceState, SequenceWindow};
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes};
-use crate::id::{Address, Height};
+use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
+use crate::id::{Address, Gas, Height};
 use crate::limit;
+use crate::quant::TensorSpec;
 
 /// A registered model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,21 @@ pub struct ModelRecord {
     pub max_batch: u32,
     /// The block that registered the model. Receipts settle from the next block on.
     pub registered: Height,
+    /// Gas of a proof of at most `2^i` inferences, at index `i`.
+    pub batch_gas: Vec<Gas>,
+    /// The model's outputs: with them a response follows from its tensors.
+    pub outputs: Vec<TensorSpec>,
     /// The encoded verifying key.
     pub verifying_key: Vec<u8>,
+}
+
+impl ModelRecord {
+    /// Gas of a proof of `batch` inferences; `None` when one proof does not cover so many.
+    pub fn gas(&self, batch: usize) -> Option<Gas> {
+        let covered = (1..=self.max_batch as usize).contains(&batch);
+        let class = batch.checked_next_power_of_two()?.trailing_zeros();
+        self.batch_gas.get(class as usize).copied().filter(|_| covered)
+    }
 }
 
 impl Encode for ModelRecord {
@@ -44,6 +58,8 @@ impl Encode for ModelRecord {
         self.units.encode_into(out);
         self.max_batch.encode_into(out);
         self.registered.encode_into(out);
+        put_list(out, &self.batch_gas);
+        put_list(out, &self.outputs);
         put_bytes(out, &self.verifying_key);
     }
 }
@@ -55,6 +71,8 @@ impl Decode for ModelRecord {
             units: Decode::decode(reader)?,
             max_batch: Decode::decode(reader)?,
             registered: Decode::decode(reader)?,
+            batch_gas: reader.list("batch gas", limit::BATCH_CLASSES)?,
+            outputs: reader.list("outputs", limit::TENSORS)?,
             verifying_key: reader.bytes("verifying key", limit::VERIFYING_KEY_BYTES)?,
         })
     }

@@ -30,6 +30,8 @@ impl Execution<'_, '_> {
             units: facts.units,
             max_batch: u32::try_from(facts.max_batch).unwrap_or(u32::MAX),
             registered: self.rules.height,
+            batch_gas: facts.batch_gas,
+            outputs: facts.outputs,
             verifying_key: verifying_key.to_vec(),
         };
         self.state.put(key::model(model), &record);

@@ -3,7 +3,7 @@
 use haca_wire::state::{ChannelRecord, ModelRecord, NodeRecord, key};
 use haca_wire::{
     Evidence, EvidenceKind, Group, Inference, Item, ModelId, Order, OrderHash, Receipt, ReceiptHash,
-    RenderId, Settlement, proof_context, tensor_root,
+    RenderId, Settlement, proof_context, render, tensor_root,
 };
 
 use super::receipt::{check_pair, use_sequence};
@@ -119,6 +119,9 @@ impl Execution<'_, '_> {
         let order_hash = self.check_order(&item.order, channel)?;
         check_pair(order, order_hash, &item.receipt.value)?;
         let term = self.check_receipt(&item.receipt, node)?;
+        if item.receipt.value.input_root != order.input_root {
+            return Err(Refusal::OrderInput);
+        }
         if order.evidence != evidence {
             return Err(Refusal::EvidenceKind {
                 found: evidence.name(),
@@ -149,8 +152,7 @@ impl Execution<'_, '_> {
             });
         }
         let most = model.max_batch as usize;
-        let priced = self.rules.checker.gas(&model.verifying_key, inferences.len());
-        if inferences.len() > most || priced.is_none() {
+        if model.gas(inferences.len()).is_none() {
             return Err(Refusal::BatchTooLarge {
                 found: inferences.len(),
                 expected: most,
@@ -163,6 +165,11 @@ impl Execution<'_, '_> {
             }
             if tensor_root(&inference.outputs) != receipt.output_root {
                 return Err(Refusal::OutputRoot { index });
+            }
+            // Tensors of another shape than the model's are refused by the proof.
+            let response = render::response(item.order.value.model, &model.outputs, &inference.outputs);
+            if render::response_hash(&response) != receipt.response {
+                return Err(Refusal::Response { index });
             }
         }
         Ok(())

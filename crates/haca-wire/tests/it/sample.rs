@@ -174,6 +174,7 @@ record!(Order {
     channel,
     sequence,
     request,
+    input_root,
     model,
     evidence,
     offer_version,

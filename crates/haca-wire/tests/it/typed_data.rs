@@ -43,7 +43,8 @@ impl Document for Order {
     fn document(&self) -> Value {
         json!({
             "channel": self.channel.to_string(), "sequence": self.sequence.to_string(),
-            "request": self.request.to_string(), "model": self.model.to_string(), "evidence": kind(self.evidence),
+            "request": self.request.to_string(), "inputRoot": self.input_root.to_string(),
+            "model": self.model.to_string(), "evidence": kind(self.evidence),
             "offerVersion": self.offer_version.to_string(), "maxFee": self.max_fee.to_string(),
             "warranty": self.warranty.to_string(), "settleBy": self.settle_by.to_string(),
         })
