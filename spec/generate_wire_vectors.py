@@ -378,7 +378,7 @@ def write_orders():
         "accept/order.json",
         accepted("SignedOrder", good) + accepted("SignedQuote", quotes) + accepted("SignedClose", closes),
     )
-    kind = 32 + 8 + 32 + 32
+    kind = 32 + 8 + 32 + 32 + 32
     rows = [
         (f"evidence kind {tag}", order[:kind] + bytes([tag]) + order[kind + 1 :], "bad_tag") for tag in (0, 5, 255)
     ]

@@ -64,6 +64,17 @@ pub enum ClientError {
         /// The trusted hash.
         expected: haca_wire::GenesisHash,
     },
+    /// The model is not registered, or is not the one that its id names.
+    #[error("{url} knows no model {model}")]
+    UnknownModel {
+        /// The address.
+        url: String,
+        /// The model.
+        model: haca_wire::ModelId,
+    },
+    /// The request is none that the model can answer.
+    #[error("request: {0}")]
+    Request(haca_wire::render::RenderError),
     /// A key file that can't be read, written or used.
     #[error("key file {path}: {reason}")]
     KeyFile {
@@ -90,6 +101,8 @@ impl ClientError {
             Self::TransactionFailed { .. } => "client.transaction_failed",
             Self::Pending { .. } => "client.pending",
             Self::OtherNetwork { .. } => "client.other_network",
+            Self::UnknownModel { .. } => "client.unknown_model",
+            Self::Request(error) => error.code(),
             Self::KeyFile { .. } => "client.key_file",
             Self::Crypto { .. } => "client.crypto",
         }
@@ -107,6 +120,8 @@ impl ClientError {
             Self::TransactionFailed { .. } => "the code table stands in spec/ledger.md".into(),
             Self::Pending { .. } => "ask again later: nothing was lost".into(),
             Self::OtherNetwork { .. } => "check the address, and the genesis hash that you trust".into(),
+            Self::UnknownModel { .. } => "wait until the registration is in a block, or check the id".into(),
+            Self::Request(error) => error.hint().into(),
             Self::KeyFile { .. } => {
                 "a key file holds 64 hexadecimal digits and is readable by its owner only".into()
             }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use haca_verify::ZkChecker;
 use haca_wire::state::{self, ChainRecord, ChannelRecord, Clock, ModelRecord, NodeRecord, Params, Supply};
 use haca_wire::{
     Address, Amount, AssetId, BlockHash, ChannelId, Decode, Encode, GenesisHash, Height, ModelId,
-    ReceiptHash, Settlement, SignedTransaction, TxHash,
+    ReceiptHash, Settlement, SignedTransaction, TensorRoot, TxHash, render, tensor_root,
 };
 use serde::Deserialize;
 
@@ -291,6 +292,25 @@ impl NodeClient {
     /// A registered model.
     pub fn model(&self, model: ModelId) -> Result<Option<ModelRecord>, ClientError> {
         self.record(&state::key::model(model))
+    }
+
+    /// The root of the input tensors that a request to a model renders to: what an order for it names. The model's
+    /// inputs are those of the verifying key that its id is the hash of, whatever the node says.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::UnknownModel`]; [`ClientError::Request`] when the model can't answer these bytes.
+    pub fn input_root(&self, model: ModelId, request: &[u8]) -> Result<TensorRoot, ClientError> {
+        let unknown = || ClientError::UnknownModel {
+            url: self.url().to_owned(),
+            model,
+        };
+        let record = self.model(model)?.ok_or_else(unknown)?;
+        let facts = ZkChecker.facts(&record.verifying_key).ok();
+        let facts = facts.filter(|facts| facts.model == model).ok_or_else(unknown)?;
+        let request = render::parse_request(request).map_err(ClientError::Request)?;
+        let tensors = render::to_tensors(&request, &facts.inputs).map_err(ClientError::Request)?;
+        Ok(tensor_root(&tensors))
     }
 
     /// A registered inference node.

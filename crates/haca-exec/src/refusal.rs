@@ -47,6 +47,9 @@ pub enum Refusal {
     /// The order is for other request bytes.
     #[error("the order is for another request than the body")]
     RequestHash,
+    /// The order names other input tensors than the body renders to.
+    #[error("the order is for other input tensors than the body gives")]
+    InputRoot,
     /// Request and order name different models.
     #[error("the request names another model than the order")]
     OtherModel,
@@ -150,6 +153,7 @@ impl Refusal {
             Self::OrderEncoding(_) => "exec.order_encoding",
             Self::Render(error) => error.code(),
             Self::RequestHash => "exec.request_hash",
+            Self::InputRoot => "exec.input_root",
             Self::OtherModel => "exec.other_model",
             Self::UnknownChannel => "exec.unknown_channel",
             Self::OtherNode => "exec.other_node",
@@ -201,6 +205,9 @@ impl Refusal {
             }
             Self::Render(error) => error.hint(),
             Self::RequestHash => "sign the BLAKE3 hash of the exact body bytes",
+            Self::InputRoot => {
+                "sign the root of the tensors that the render makes of the body (spec/wire.md, W8)"
+            }
             Self::OtherModel => "name the same model in request and order",
             Self::UnknownChannel => "open it with a quote from /v1/quotes, and wait until it is in a block",
             Self::OtherNode => "ask the node that quoted the channel",

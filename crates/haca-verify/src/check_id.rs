@@ -42,6 +42,8 @@ pub const ORDER_REQUEST: &str = "order.request";
 pub const RECEIPT_SIGNATURE: &str = "receipt.signature";
 /// V11: the receipt answers the order.
 pub const RECEIPT_ORDER: &str = "receipt.order";
+/// V11: the receipt is for the input tensors that the payer signed.
+pub const RECEIPT_INPUTS: &str = "receipt.inputs";
 /// V11: channel and sequence of the receipt are the order's.
 pub const RECEIPT_SEQUENCE: &str = "receipt.sequence";
 /// V11: the receipt is for these response bytes.
@@ -110,6 +112,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     ORDER_REQUEST,
     RECEIPT_SIGNATURE,
     RECEIPT_ORDER,
+    RECEIPT_INPUTS,
     RECEIPT_SEQUENCE,
     RECEIPT_RESPONSE,
     RECEIPT_FEE,
@@ -138,6 +141,7 @@ pub(crate) const REQUIRED_ANSWER: &[&str] = &[
     RECEIPT_SIGNATURE,
     RECEIPT_SIGNER_REGISTERED,
     RECEIPT_ORDER,
+    RECEIPT_INPUTS,
     RECEIPT_SEQUENCE,
     RECEIPT_RESPONSE,
     RECEIPT_FEE,

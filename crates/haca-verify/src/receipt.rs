@@ -45,6 +45,12 @@ pub(crate) fn check_receipt(item: &Item, domain: &Domain, response: &[u8], check
         "the receipt answers the order",
     );
     checks.equal(
+        check_id::RECEIPT_INPUTS,
+        receipt.input_root,
+        order.input_root,
+        "root of the input tensors that the payer signed",
+    );
+    checks.equal(
         check_id::RECEIPT_SEQUENCE,
         format!("{} of {}", receipt.sequence, receipt.channel),
         format!("{} of {}", order.sequence, order.channel),

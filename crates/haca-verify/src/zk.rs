@@ -47,7 +47,9 @@ impl ZkChecker {
             model: key.model_id(),
             units: graph.macs(),
             max_batch,
-            batch_gas: batches(max_batch).map(|batch| key.verification_gas(batch)).collect(),
+            batch_gas: batches(max_batch)
+                .map(|batch| key.verification_gas(batch))
+                .collect(),
             inputs: graph.inputs().to_vec(),
             outputs: graph.outputs().iter().map(|(_, spec)| spec.clone()).collect(),
         })
@@ -78,7 +80,8 @@ impl ZkChecker {
 
 /// The batch sizes up to the largest, each twice the one before.
 fn batches(max_batch: usize) -> impl Iterator<Item = usize> {
-    core::iter::successors(Some(1usize), |batch| batch.checked_mul(2)).take_while(move |batch| *batch <= max_batch)
+    core::iter::successors(Some(1usize), |batch| batch.checked_mul(2))
+        .take_while(move |batch| *batch <= max_batch)
 }
 
 fn decode(verifying_key: &[u8]) -> Result<VerifyingKey, &'static str> {

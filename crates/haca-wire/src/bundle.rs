@@ -93,7 +93,7 @@ pub struct Bundle {
     pub branch: Branch,
     /// ICS-23 `CommitmentProof` in protobuf of the receipt root, against the last light block's application hash.
     pub receipts_proof: Vec<u8>,
-    /// ICS-23 `CommitmentProof` of the model's record, against the same hash.
+    /// ICS-23 `CommitmentProof` of the model's record, against the same hash. Only beside `Zk` evidence.
     pub model_proof: Option<Vec<u8>>,
     /// The order and the receipt.
     pub item: Item,
@@ -145,7 +145,7 @@ impl Decode for Bundle {
                 what: "magic of a bundle",
             });
         }
-        Ok(Self {
+        let bundle = Self {
             genesis: reader.bytes("genesis", limit::GENESIS_BYTES)?,
             light_blocks: reader.list("light blocks", limit::LIGHT_BLOCKS)?,
             height: Decode::decode(reader)?,
@@ -163,6 +163,13 @@ impl Decode for Bundle {
             evidence: Decode::decode(reader)?,
             request: reader.bytes("request", limit::BODY_BYTES)?,
             response: reader.bytes("response", limit::BODY_BYTES)?,
-        })
+        };
+        // No step reads a proof of the model beside signatures, so its bytes could be anything.
+        if bundle.model_proof.is_some() && matches!(bundle.evidence, Evidence::Signed) {
+            return Err(DecodeError::Invalid {
+                what: "model proof without a proof of inference",
+            });
+        }
+        Ok(bundle)
     }
 }

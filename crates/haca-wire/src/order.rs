@@ -5,7 +5,8 @@ use crate::codec::{Decode, DecodeError, Encode, Reader};
 use crate::codec_struct;
 use crate::eip712::{Domain, SecretKey, Signature, SignatureError, StructHasher, TypedData};
 use crate::id::{
-    Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, OrderHash, RequestHash, Sequence, TensorRoot, Tick,
+    Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, OrderHash, RequestHash, Sequence,
+    TensorRoot, Tick,
 };
 
 /// How an inference is to be evidenced. The discriminant is the tag on the wire and in EIP-712.

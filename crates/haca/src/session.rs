@@ -205,6 +205,7 @@ impl Session {
             channel,
             sequence,
             request: render::request_hash(request),
+            input_root: self.node.input_root(model, request).map_err(client)?,
             model,
             evidence,
             offer_version,

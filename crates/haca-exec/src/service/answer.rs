@@ -200,6 +200,9 @@ impl Service {
             return Err(Refusal::OtherModel);
         }
         let inputs = render::to_tensors(&request, model.inputs())?;
+        if tensor_root(&inputs) != terms.input_root {
+            return Err(Refusal::InputRoot);
+        }
         Ok(Admitted {
             order,
             model,

@@ -3,7 +3,7 @@
 use haca_client::Wallet;
 use haca_wire::{
     Amount, AssetId, ChannelId, Encode as _, EvidenceKind, Height, Message, ModelId, Nonce, Order, Quote,
-    Sequence, Signed, Tick, render,
+    Sequence, Signed, TensorRoot, Tick, render,
 };
 
 use crate::world::{DUSD, FEE, OTHER, Serving, World, ZK_FEE, body, code, wait};
@@ -58,6 +58,10 @@ fn an_order_that_is_wrong_in_one_field_is_refused_and_leaves_nothing() {
         (
             "exec.request_hash",
             wrong(|order| order.request = render::request_hash(b"{}")),
+        ),
+        (
+            "exec.input_root",
+            wrong(|order| order.input_root = TensorRoot([3; 32])),
         ),
         ("exec.not_offered", wrong(|order| order.model = ModelId([3; 32]))),
         (

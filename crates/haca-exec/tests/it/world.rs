@@ -262,6 +262,12 @@ impl Serving<'_> {
             channel,
             sequence: Sequence(sequence),
             request: render::request_hash(body),
+            // A body that is no request gives no tensors; the node refuses it for what it is.
+            input_root: self
+                .world
+                .client()
+                .input_root(self.model(), body)
+                .unwrap_or_default(),
             model: self.model(),
             evidence: EvidenceKind::Signed,
             offer_version: self.world.record(channel).offer_version,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use haca_ledger::{CheckProof, ModelFacts};
 use haca_wire::Decode;
-use haca_wire::{Encode, Gas, Inference, ModelId, codec_struct};
+use haca_wire::{DType, Encode, Gas, Inference, ModelId, Name, Scale, Shape, TensorSpec, codec_struct};
 use sha2::{Digest, Sha256};
 
 /// The gas of a key that decodes and yet has no price.
@@ -45,6 +45,16 @@ impl Key {
     }
 }
 
+/// The outputs of every model here.
+pub(crate) fn outputs() -> Vec<TensorSpec> {
+    vec![TensorSpec {
+        name: Name::new("y").unwrap(),
+        dtype: DType::I8,
+        shape: Shape::new(vec![1]).unwrap(),
+        scale: Scale::ONE,
+    }]
+}
+
 fn hash(parts: &[&[u8]]) -> Vec<u8> {
     Sha256::digest(parts.concat()).to_vec()
 }
@@ -68,14 +78,11 @@ impl CheckProof for Script {
             model: key.model,
             units: key.units,
             max_batch: key.max_batch as usize,
+            batch_gas: (0..3)
+                .map(|class| Gas(key.gas.0.saturating_mul(1 << class)))
+                .collect(),
+            outputs: outputs(),
         })
-    }
-
-    fn gas(&self, verifying_key: &[u8], batch: usize) -> Option<Gas> {
-        let key = Key::decode_all(verifying_key).ok()?;
-        (1..=key.max_batch as usize)
-            .contains(&batch)
-            .then(|| Gas(key.gas.0.saturating_mul(batch as u64)))
     }
 
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {

@@ -13,9 +13,11 @@ fn rejects_a_proof_on_another_receipt_with_the_same_tensors() {
     let first = world.item(channel, 0, EvidenceKind::Zk);
     let mut order = world.order(channel, 1, EvidenceKind::Zk);
     order.sequence = Sequence(100);
+    order.input_root = first.order.value.input_root;
     let mut receipt = world.receipt(&order);
     receipt.input_root = first.receipt.value.input_root;
     receipt.output_root = first.receipt.value.output_root;
+    receipt.response = first.receipt.value.response;
     let second = world.sign_item(order, receipt);
     let honest = world.zk_group(vec![first]);
     let stolen = Group {
@@ -29,6 +31,40 @@ fn rejects_a_proof_on_another_receipt_with_the_same_tensors() {
         }
     );
     world.ok(&node(), Message::SettleBatch { groups: vec![honest] });
+}
+
+/// The model did make these outputs: of inputs that nobody ordered.
+#[test]
+fn rejects_a_proof_of_inputs_that_the_payer_did_not_sign() {
+    let (mut world, channel) = World::with_channel();
+    for evidence in [EvidenceKind::Zk, EvidenceKind::Signed] {
+        let mut order = world.order(channel, 0, evidence);
+        order.input_root = world.order(channel, 1, evidence).input_root;
+        let receipt = world.receipt(&order);
+        let item = world.sign_item(order, receipt);
+        let group = match evidence {
+            EvidenceKind::Zk => world.zk_group(vec![item]),
+            _ => world.signed_group(vec![item]),
+        };
+        let message = Message::SettleBatch { groups: vec![group] };
+        assert_eq!(world.refused(&node(), message), Refusal::OrderInput);
+    }
+}
+
+/// The proof holds, and the payer was told something else.
+#[test]
+fn rejects_a_response_that_the_proven_outputs_do_not_give() {
+    let (mut world, channel) = World::with_channel();
+    let honest = world.item(channel, 0, EvidenceKind::Zk);
+    let order = world.order(channel, 1, EvidenceKind::Zk);
+    let mut receipt = world.receipt(&order);
+    receipt.response = haca_wire::render::response_hash(b"whatever");
+    let lie = world.sign_item(order, receipt);
+    let group = world.zk_group(vec![honest, lie]);
+    assert_eq!(
+        world.refused(&node(), Message::SettleBatch { groups: vec![group] }),
+        Refusal::Response { index: 1 }
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use haca_wire::order::Signed;
 use haca_wire::state::{BondRecord, ChannelRecord, NodeRecord, Params, Supply};
 use haca_wire::*;
 
-use crate::script::{Key, Script};
+use crate::script::{Key, Script, outputs};
 
 pub(crate) type State = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -368,6 +368,7 @@ impl World {
             channel,
             sequence: Sequence(sequence),
             request: RequestHash([7; 32]),
+            input_root: tensor_root(&self.inference(sequence).inputs),
             model: Key::new(1).model,
             evidence,
             offer_version: 1,
@@ -395,7 +396,7 @@ impl World {
             order: order.hash(&self.domain),
             input_root: tensor_root(&inference.inputs),
             output_root: tensor_root(&inference.outputs),
-            response: ResponseHash([8; 32]),
+            response: render::response_hash(&render::response(order.model, &outputs(), &inference.outputs)),
             render: RenderId::INFER_V1,
             parameters: [0; 32],
             seed: 0,

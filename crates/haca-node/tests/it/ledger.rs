@@ -67,9 +67,6 @@ impl haca_ledger::CheckProof for NoEvidence {
     fn facts(&self, _: &[u8]) -> Result<haca_ledger::ModelFacts, &'static str> {
         Err("test.no_evidence")
     }
-    fn gas(&self, _: &[u8], _: usize) -> Option<haca_wire::Gas> {
-        None
-    }
     fn registration_gas(&self, _: &[u8]) -> Option<haca_wire::Gas> {
         None
     }

@@ -10,8 +10,8 @@ use haca_node::Genesis;
 use haca_wire::{
     Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Decode as _, Domain, Encode as _, Evidence,
     EvidenceKind, Gas, Group, Height, Inference, Item, Message, ModelId, Nonce, Order, Quote, Receipt,
-    RenderId, RequestHash, ResponseHash, SecretKey, Sequence, Settlement, Signed, SignedTransaction, Tick,
-    Transaction, TxMeta, merkle::InclusionPath, tensor_root,
+    RenderId, RequestHash, SecretKey, Sequence, Settlement, Signed, SignedTransaction, Tick, Transaction,
+    TxMeta, merkle::InclusionPath, render, tensor_root,
 };
 use serde_json::Value;
 
@@ -34,10 +34,9 @@ impl CheckProof for Counting {
             model: MODEL,
             units: UNITS,
             max_batch: 4,
+            batch_gas: vec![Gas(1000); 3],
+            outputs: Vec::new(),
         })
-    }
-    fn gas(&self, _: &[u8], _: usize) -> Option<Gas> {
-        Some(Gas(1000))
     }
     fn registration_gas(&self, _: &[u8]) -> Option<Gas> {
         Some(Gas(1000))
@@ -115,6 +114,7 @@ impl Network {
             channel,
             sequence: Sequence(sequence),
             request: RequestHash([7; 32]),
+            input_root: tensor_root(&inference.inputs),
             model: MODEL,
             evidence: EvidenceKind::Zk,
             offer_version: 1,
@@ -128,7 +128,7 @@ impl Network {
             order: order.hash(&self.domain),
             input_root: tensor_root(&inference.inputs),
             output_root: tensor_root(&inference.outputs),
-            response: ResponseHash([8; 32]),
+            response: render::response_hash(&render::response(MODEL, &[], &inference.outputs)),
             render: RenderId::INFER_V1,
             parameters: [0; 32],
             seed: 0,

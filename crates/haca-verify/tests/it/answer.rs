@@ -24,7 +24,8 @@ fn network() -> Network {
     .into_bytes();
     network.order.request = render::request_hash(&network.request);
     let parsed = render::parse_request(&network.request).unwrap();
-    network.receipt.input_root = tensor_root(&render::to_tensors(&parsed, &specs()).unwrap());
+    network.order.input_root = tensor_root(&render::to_tensors(&parsed, &specs()).unwrap());
+    network.receipt.input_root = network.order.input_root;
     network
 }
 
@@ -90,7 +91,8 @@ fn every_lie_about_an_answer_is_named() {
 #[test]
 fn an_answer_to_other_tensors_is_refused() {
     let mut network = network();
-    network.receipt.input_root.0[0] ^= 1;
+    network.order.input_root.0[0] ^= 1;
+    network.receipt.input_root = network.order.input_root;
     assert_eq!(
         verify(&network, |_| {}),
         (Outcome::Rejected, Some(check_id::RENDER_INPUTS))

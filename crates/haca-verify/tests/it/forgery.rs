@@ -186,6 +186,24 @@ fn rejects_other_receipts_beside_signatures() {
     assert_rejected(&network.verify(&bundle), check_id::EVIDENCE_GROUP);
 }
 
+/// Nothing reads a proof of the model's record beside signatures, so none may stand there.
+#[test]
+fn rejects_a_model_proof_beside_signatures() {
+    let network = Network::new();
+    for garbage in [Vec::new(), b"anything".to_vec()] {
+        let mut bundle = network.bundle();
+        bundle.model_proof = Some(garbage);
+        assert_rejected(&network.verify(&bundle), check_id::BUNDLE_ENCODING);
+    }
+}
+
+#[test]
+fn rejects_a_receipt_for_inputs_that_the_payer_did_not_sign() {
+    let mut network = Network::new();
+    network.receipt.input_root.0[0] ^= 1;
+    assert_rejected(&network.verify(&network.bundle()), check_id::RECEIPT_INPUTS);
+}
+
 #[test]
 fn rejects_a_bundle_of_a_network_with_another_genesis() {
     let network = Network::new();

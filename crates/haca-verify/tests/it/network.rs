@@ -55,6 +55,7 @@ impl Network {
             channel: ChannelId([3; 32]),
             sequence: Sequence(5),
             request: render::request_hash(&request),
+            input_root: TensorRoot([5; 32]),
             model: ModelId([4; 32]),
             evidence: EvidenceKind::Signed,
             offer_version: 1,

@@ -43,6 +43,7 @@ fn order(local: &Local, channel: ChannelId, model: ModelId, sequence: u64, reque
         channel,
         sequence: Sequence(sequence),
         request: render::request_hash(request),
+        input_root: local.node().input_root(model, request).unwrap(),
         model,
         evidence: EvidenceKind::Zk,
         offer_version: 1,
