@@ -141,6 +141,13 @@ impl Schedule {
         {
             return Err(ProofRejection::Parameter { what });
         }
+        let last = config.final_round_config();
+        let positions = 1usize.checked_shl(last.log_folded_domain_size as u32);
+        let opens_all = positions.is_some_and(|positions| last.num_queries >= positions);
+        if opens_all && config.terminal().pow_bits > 0 && config.final_sumcheck_rounds() == 0 {
+            // Nothing would be drawn behind the last witness of work, so that any that suffices would do.
+            return Err(ProofRejection::Parameter { what: "grinding" });
+        }
         Ok(config)
     }
 }
@@ -164,4 +171,24 @@ pub(crate) fn query_phases(config: &Config) -> Vec<QueryPhase> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Behind a last phase that opens everything nothing is drawn: its witness of work would be anybody's to choose.
+    #[test]
+    fn no_work_is_asked_for_where_nobody_looks_at_it() {
+        let schedule = |grinding_bits| Schedule {
+            folds: vec![4],
+            log_inverse_rates: vec![2],
+            grinding_bits,
+        };
+        assert!(schedule(0).config(4).is_ok());
+        let refusal = schedule(2).config(4).err();
+        assert_eq!(refusal, Some(ProofRejection::Parameter { what: "grinding" }));
+        // Here the last sumcheck is drawn behind it.
+        assert!(schedule(2).config(8).is_ok());
+    }
 }

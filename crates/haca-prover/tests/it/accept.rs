@@ -195,3 +195,16 @@ proptest! {
         round_trip(&build, batch);
     }
 }
+
+/// The backend lists all tables for each claim, so verification of many small layers grows with their square. Gas that
+/// did not would sell it far below its work.
+#[test]
+fn gas_grows_with_tables_times_claims() {
+    let gas = |layers: usize| {
+        let build = Build::new(5, &vec![1; layers + 1]);
+        let key = ProvingKey::register(mlp(&build)).unwrap().verifying_key;
+        (key.registration_gas().0, key.verification_gas(1).0)
+    };
+    let (few, many) = (gas(60), gas(120));
+    assert!(many.0 > 2 * few.0 && many.1 > 2 * few.1, "{few:?} {many:?}");
+}
