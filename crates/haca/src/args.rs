@@ -258,6 +258,9 @@ pub(crate) struct BenchZk {
     /// Repetitions
     #[arg(long, default_value_t = 10)]
     pub(crate) runs: usize,
+    /// Show bytes by part, processor time by thread, and page faults after warm-up as well
+    #[arg(long)]
+    pub(crate) profile: bool,
 }
 
 #[derive(ClapArgs)]

@@ -1,5 +1,7 @@
 //! `haca bench zk`: one model through quantisation, registration, inference, proof and verification, in medians.
 
+mod profile;
+
 use std::time::Instant;
 
 use haca_onnx::{Options, fidelity, quantise_model, quantise_sample};
@@ -8,6 +10,7 @@ use haca_zk::Statement;
 use serde_json::{Value, json};
 
 use crate::args::{Bench, BenchZk};
+use crate::bench::profile::Counters;
 use crate::failure::{Exit, Failure};
 use crate::model::{fidelity_json, read_onnx};
 use crate::proof::prover;
@@ -28,6 +31,8 @@ struct Times {
     prove: Vec<f64>,
     verify: Vec<f64>,
     stages: Vec<Stages>,
+    /// Page faults and threads of a run: inference, proof and verification.
+    counted: Value,
 }
 
 fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
@@ -71,11 +76,12 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
         .collect::<Result<_, _>>()
         .map_err(onnx)?;
     let step = screen.step("infer, prove, verify");
-    let (times, bytes) = repeat(bench, &registration, &inputs)?;
+    let (times, proof) = repeat(bench, &registration, &inputs)?;
+    let bytes = proof.len();
     step.done(&format!("{} runs", bench.runs));
     let budget = key.security(bench.batch);
     let stage = |of: fn(&Stages) -> f64| median(times.stages.iter().map(of).collect());
-    let result = json!({
+    let mut result = json!({
         "params": report.params,
         "macs": report.macs,
         "batch": bench.batch,
@@ -101,8 +107,15 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
         },
         "fidelity": measured.as_ref().map(fidelity_json),
     });
+    if bench.profile {
+        result["profile"] = times.counted.clone();
+        result["profile"]["bytes"] = profile::bytes(key, bench.batch, &proof).unwrap_or_default();
+    }
     screen.object(&result);
     say(&result, screen);
+    if bench.profile {
+        profile::say(&result["profile"], screen);
+    }
     Ok(0)
 }
 
@@ -167,8 +180,9 @@ fn repeat(
     bench: &BenchZk,
     registration: &haca_prover::Registration,
     inputs: &[Vec<haca_wire::Tensor>],
-) -> Result<(Times, usize), Failure> {
-    let (mut times, mut bytes) = (Times::default(), 0);
+) -> Result<(Times, Vec<u8>), Failure> {
+    let (mut times, mut last) = (Times::default(), Vec::new());
+    let mut before = Counters::now();
     for round in 0..=bench.runs {
         let start = Instant::now();
         let executions = inputs
@@ -196,15 +210,18 @@ fn repeat(
             Failure::new(Exit::Rejected, error.code(), error, "this is a defect: report it")
         })?;
         let verify_ms = ms(start);
-        bytes = proof.len();
-        if round > 0 {
+        last = proof;
+        if round == 0 {
+            before = Counters::now();
+        } else {
             times.infer.push(infer_ms);
             times.prove.push(prove_ms);
             times.verify.push(verify_ms);
             times.stages.push(stages);
         }
     }
-    Ok((times, bytes))
+    times.counted = Counters::now().since(&before, bench.runs);
+    Ok((times, last))
 }
 
 fn ms(start: Instant) -> f64 {
