@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, Decode, Encode, Order, OrderHash, Quote, Receipt, Signed,
+    Address, Amount, AssetId, ChannelId, Decode, Domain, Encode, Order, OrderHash, Quote, Receipt, Signed,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -89,8 +89,35 @@ impl InferenceClient {
         self.http.get_json("/v1/node", "a node description")
     }
 
-    /// Asks for a quote.
+    /// Asks for a quote, and checks that it is for exactly what was asked and signed by the node that it names. Whether
+    /// that node is registered, the chain says.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Malformed`] when a term or the signature is another.
     pub fn quote(
+        &self,
+        payer: Address,
+        asset: AssetId,
+        deposit: Amount,
+        warranty: Amount,
+        domain: &Domain,
+    ) -> Result<Signed<Quote>, ClientError> {
+        let quote = self.ask_quote(payer, asset, deposit, warranty)?;
+        let value = &quote.value;
+        let asked = (payer, asset, deposit, warranty);
+        let given = (value.payer, value.asset, value.deposit, value.warranty);
+        if asked != given || quote.check(domain, value.node).is_err() {
+            return Err(ClientError::Malformed {
+                url: self.http.base().to_owned(),
+                found: format!("a quote for {given:?}"),
+                expected: "a quote for what was asked, signed by the node",
+            });
+        }
+        Ok(quote)
+    }
+
+    fn ask_quote(
         &self,
         payer: Address,
         asset: AssetId,

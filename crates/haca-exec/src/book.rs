@@ -141,14 +141,14 @@ fn check_sequence(
     if promises.contains_key(&sequence) || record.window.state(sequence) != SequenceState::Unused {
         return refused;
     }
-    // What was missed settles no more, so it needs no place in the window.
-    let unsettled = promises
-        .iter()
-        .filter(|(_, promise)| !matches!(promise.stage, Stage::Missed(_)))
-        .map(|(sequence, _)| sequence.0);
-    let (lowest, highest) = unsettled.fold((sequence.0, sequence.0), |(lowest, highest), other| {
-        (lowest.min(other), highest.max(other))
-    });
+    // What was missed settles no more, so it needs no place in the window; but the claim on it uses its sequence and
+    // moves the window up to it, away from what stands below.
+    let missed = |promise: &Promise| matches!(promise.stage, Stage::Missed(_));
+    let unsettled = promises.iter().filter(|(_, promise)| !missed(promise));
+    let lowest = unsettled.fold(sequence.0, |lowest, (other, _)| lowest.min(other.0));
+    let highest = promises
+        .keys()
+        .fold(sequence.0, |highest, other| highest.max(other.0));
     let highest = highest.max(record.window.next().0.saturating_sub(1));
     if highest.saturating_sub(lowest) >= SEQUENCE_WINDOW {
         return refused;
@@ -303,5 +303,21 @@ mod tests {
         reserve(&mut book, 0, 1, 1).unwrap();
         assert!(reserve(&mut book, SEQUENCE_WINDOW, 1, 1).is_err());
         reserve(&mut book, SEQUENCE_WINDOW - 1, 1, 1).unwrap();
+    }
+
+    /// The claim on what was missed moves the window: whatever stood below it could never settle.
+    #[test]
+    fn nothing_is_answered_that_the_claim_of_a_miss_would_void() {
+        let mut book = book(100, 100);
+        let missed = Missed {
+            place: place(5_000),
+            warranty: Amount(1),
+            until: Tick(500),
+        };
+        book.miss(&missed);
+        let below = 5_000 - SEQUENCE_WINDOW;
+        assert!(reserve(&mut book, 0, 10, 1).is_err());
+        assert!(reserve(&mut book, below, 10, 1).is_err());
+        reserve(&mut book, below + 1, 10, 1).unwrap();
     }
 }

@@ -28,6 +28,8 @@ pub struct ExecConfig {
     pub bond: Amount,
     /// The largest warranty reserve that one quote promises.
     pub max_channel_warranty: Amount,
+    /// The largest warranty reserve of a channel, in deposits: else a deposit of nothing ties up the bond.
+    pub warranty_per_deposit: u128,
     /// Blocks for which a quote holds.
     pub quote_blocks: u64,
     /// Fewest ticks between an order and its settle-by.
@@ -81,6 +83,7 @@ impl ExecConfig {
             signed_price: Amount(500),
             bond: Amount(500_000_000),
             max_channel_warranty: Amount(50_000_000),
+            warranty_per_deposit: 10,
             quote_blocks: 100,
             min_settle_ticks: 20,
             max_batch: 32,

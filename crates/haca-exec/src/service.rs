@@ -110,6 +110,9 @@ impl Service {
         if warranty > self.config.max_channel_warranty {
             return refuse("the warranty is above what the node promises to one channel");
         }
+        if warranty.0 > deposit.0.saturating_mul(self.config.warranty_per_deposit) {
+            return refuse("the warranty is too large for the deposit");
+        }
         let head = self.chain.head(self.config.stale_head_s)?;
         let bond: Option<BondRecord> = self
             .chain

@@ -7,7 +7,7 @@ use crate::admission::{Gate, Priced};
 use crate::bank::Purse;
 use crate::check::CheckProof;
 use crate::error::LedgerError;
-use crate::fee::{is_exhausted, next_base_fee, usable_gas};
+use crate::fee::{is_exhausted, next_base_fee, usable_gas, used_budget};
 use crate::message::{Execution, Stop, later};
 use crate::outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
 use crate::overlay::Overlay;
@@ -218,7 +218,7 @@ impl<'a> Block<'a> {
         let clock = Clock {
             height,
             tick: if exhausted { tick } else { later(tick, 1) },
-            base_fee: next_base_fee(&params, base_fee, self.gas),
+            base_fee: next_base_fee(&params, base_fee, used_budget(&params, self.gas, self.bytes)),
         };
         self.state.put(key::CLOCK.to_vec(), &clock);
         self.state.keep();

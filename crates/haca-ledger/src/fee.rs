@@ -35,7 +35,15 @@ pub(crate) fn is_exhausted(params: &Params, gas: Gas, bytes: u64) -> bool {
     gas_left < params.tx_gas.0 || bytes_left < haca_wire::limit::TX_BYTES as u64
 }
 
-/// The base fee after a block that used `used` gas: EIP-1559 around half of the budget, in steps of at least 1,
+/// What a block used of its budget, in gas: of gas and bytes the one that is scarcer. Bytes alone can exhaust a block,
+/// so they alone must be able to make the next one dearer.
+pub(crate) fn used_budget(params: &Params, gas: Gas, bytes: u64) -> Gas {
+    let whole = u128::from(params.block_bytes).max(1);
+    let by_bytes = u128::from(bytes).saturating_mul(u128::from(params.block_gas.0)) / whole;
+    gas.max(Gas(u64::try_from(by_bytes).unwrap_or(u64::MAX)))
+}
+
+/// The base fee after a block that used `used` of its budget: EIP-1559 around half of it, in steps of at least 1,
 /// with [`BASE_FEE_FLOOR`].
 pub fn next_base_fee(params: &Params, base_fee: Amount, used: Gas) -> Amount {
     let target = u128::from(params.block_gas.0 / 2).max(1);

@@ -36,6 +36,8 @@ pub struct Admission {
     pub hash: TxHash,
     /// Who acts.
     pub sender: Address,
+    /// Its nonce.
+    pub nonce: Nonce,
     /// Who pays for gas.
     pub gas_payer: Address,
     /// Its gas.
@@ -136,11 +138,17 @@ fn try_check_tx(
     }
     let hash = tx_hash(bytes);
     charge(&mut overlay, &priced)?;
-    dry_run(&gate, &mut overlay, &priced, hash)?;
+    match dry_run(&gate, &mut overlay, &priced, hash) {
+        // Everything else held, so a proof was verified. Were the transaction refused here, nobody would pay for that
+        // and it could be asked for without end; in a block it burns its gas.
+        Ok(()) | Err(Stop::Refused(Refusal::Evidence { .. } | Refusal::RegistrationProof { .. })) => {}
+        Err(stop) => return Err(stop),
+    }
     let meta = &priced.tx.transaction.meta;
     Ok(Admission {
         hash,
         sender: meta.sender,
+        nonce: meta.nonce,
         gas_payer,
         gas: priced.gas,
         reserve: priced.cost,

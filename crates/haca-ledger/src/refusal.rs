@@ -438,6 +438,9 @@ refusals! {
         index: usize
     } = 89, "ledger.input_root", "inputs of inference {index} do not hash to its receipt's root",
         "give the inferences in the order of the receipts";
+    /// Another transaction of the sender with this nonce waits for a block.
+    NonceWaiting = 94, "ledger.nonce_waiting", "another transaction of the sender with this nonce waits for a block",
+        "sign with a nonce of its own, or wait until the other one is in a block or has expired";
     /// The receipt is for other input tensors than the payer signed.
     OrderInput = 92, "ledger.order_input", "receipt names other input tensors than its order",
         "the payer's render of the request decides; answer that request";

@@ -7,11 +7,11 @@ use std::{
 };
 
 use haca_ledger::{
-    BlockContext, BlockOutcome, CheckMode, CheckProof, GenesisOutcome, LedgerError, ReadError, StateReader,
-    TxOutcome, check_proposal, check_tx, execute_block, init_genesis, select_proposal,
+    Admission, BlockContext, BlockOutcome, CheckMode, CheckProof, GenesisOutcome, LedgerError, ReadError,
+    Refusal, StateReader, TxOutcome, check_proposal, check_tx, execute_block, init_genesis, select_proposal,
 };
 use haca_wire::{
-    Address, Amount, Decode as _, Encode as _, Height, SignedTransaction,
+    Address, Amount, Decode as _, Encode as _, Height, Nonce, SignedTransaction, TxHash,
     state::{Params, key},
 };
 
@@ -82,8 +82,43 @@ pub struct LedgerApp {
     evidence: EvidenceMemory,
     metrics: Arc<Metrics>,
     staged: Mutex<Option<Staged>>,
-    /// OPG set aside per payer of gas for transactions admitted since the last commit.
-    reserved: Mutex<BTreeMap<Address, Amount>>,
+    /// What the transactions admitted since the last commit have claimed.
+    reserved: Mutex<Reserved>,
+}
+
+/// What waiting transactions have claimed: money, and nonces, of each of which one transaction at most can be charged.
+#[derive(Default)]
+struct Reserved {
+    /// OPG set aside per payer of gas.
+    amounts: BTreeMap<Address, Amount>,
+    nonces: BTreeMap<(Address, Nonce), TxHash>,
+}
+
+impl Reserved {
+    /// Counts a transaction; false when another one waits with its nonce.
+    fn add(&mut self, admission: &Admission) -> bool {
+        let place = (admission.sender, admission.nonce);
+        if *self.nonces.entry(place).or_insert(admission.hash) != admission.hash {
+            return false;
+        }
+        let sum = self.amounts.entry(admission.gas_payer).or_default();
+        sum.0 = sum.0.saturating_add(admission.reserve.0);
+        true
+    }
+}
+
+/// A refusal as the mempool reports it.
+fn refused(refusal: &Refusal) -> TxResult {
+    TxResult {
+        code: refusal.number(),
+        log: serde_json::json!({
+            "code": refusal.code(),
+            "message": refusal.to_string(),
+            "hint": refusal.hint(),
+        })
+        .to_string(),
+        ..TxResult::default()
+    }
 }
 
 impl std::fmt::Debug for LedgerApp {
@@ -206,27 +241,24 @@ impl Application for LedgerApp {
     fn check_tx(&self, tx: &[u8], recheck: bool) -> Result<TxResult, NodeError> {
         let view = self.view()?;
         let mode = if recheck { CheckMode::Again } else { CheckMode::New };
-        let reserved = |payer| lock(&self.reserved).get(&payer).copied().unwrap_or_default();
+        let reserved = |payer| {
+            lock(&self.reserved)
+                .amounts
+                .get(&payer)
+                .copied()
+                .unwrap_or_default()
+        };
         match check_tx(&Committed(&view), tx, mode, &reserved, &self.evidence)? {
             Ok(admission) => {
-                let mut reserved = lock(&self.reserved);
-                let sum = reserved.entry(admission.gas_payer).or_default();
-                sum.0 = sum.0.saturating_add(admission.reserve.0);
+                if !lock(&self.reserved).add(&admission) {
+                    return Ok(refused(&Refusal::NonceWaiting));
+                }
                 Ok(TxResult {
                     gas_wanted: admission.gas.0,
                     ..TxResult::default()
                 })
             }
-            Err(refusal) => Ok(TxResult {
-                code: refusal.number(),
-                log: serde_json::json!({
-                    "code": refusal.code(),
-                    "message": refusal.to_string(),
-                    "hint": refusal.hint(),
-                })
-                .to_string(),
-                ..TxResult::default()
-            }),
+            Err(refusal) => Ok(refused(&refusal)),
         }
     }
 
@@ -295,7 +327,7 @@ impl Application for LedgerApp {
         })?;
         self.store.commit(staged.block, &staged.index)?;
         // What still waits is checked again and reserves anew.
-        lock(&self.reserved).clear();
+        *lock(&self.reserved) = Reserved::default();
         self.metrics.block(&staged.outcome, staged.started.elapsed());
         Ok(())
     }

@@ -25,7 +25,7 @@ use crate::{
     home::Home,
     ledger_app::LedgerApp,
     metrics::Metrics,
-    rest::{Api, router},
+    rest::{Api, Bounded, router},
     store::{DEFAULT_KEEP_VERSIONS, Store, database::prepare_directory},
 };
 
@@ -192,7 +192,7 @@ fn serve(
     };
     let app = router(Arc::new(api));
     runtime.spawn(async move {
-        let _ = axum::serve(listener, app)
+        let _ = axum::serve(Bounded::new(listener), app)
             .with_graceful_shutdown(async {
                 let _ = stopped.await;
             })

@@ -2,6 +2,7 @@
 
 mod answer;
 mod block;
+mod listener;
 mod state;
 mod transaction;
 
@@ -14,6 +15,7 @@ use axum::{
 };
 
 pub use answer::Problem;
+pub(crate) use listener::Bounded;
 pub(crate) use state::export_json;
 
 use crate::{driver::Driver, genesis::Genesis, ledger_app::LedgerApp, metrics::Metrics};

@@ -107,6 +107,9 @@ pub(crate) struct Infer {
     /// How the answer is to be evidenced
     #[arg(long, default_value = "zk", value_parser = ["zk", "signed"])]
     pub(crate) evidence: String,
+    /// The most to pay for the inference, in the smallest unit of the node's asset
+    #[arg(long, value_name = "AMOUNT", default_value_t = 100_000)]
+    pub(crate) max_fee: u128,
     /// Do not wait for the settlement
     #[arg(long)]
     pub(crate) no_wait: bool,

@@ -80,7 +80,7 @@ pub(crate) fn exchange(
 ) -> Result<Exchange, Failure> {
     let step = screen.step("payment channel");
     let reserve = terms.times(WARRANTY_FEES * WARRANTIES);
-    let (channel, opened) = session.channel(terms.asset, terms.fee, terms.times(DEPOSIT_FEES), reserve)?;
+    let (channel, opened) = session.channel(terms, terms.times(DEPOSIT_FEES), reserve)?;
     step.done(&format!("{} {channel}", if opened { "opened" } else { "reused" }));
     let step = screen.step("order and answer");
     let request = request_bytes(terms.model, &terms.input, &sample.values);
@@ -108,6 +108,16 @@ pub(crate) fn run(infer: &Infer, screen: &Screen) -> Result<u8, Failure> {
     )?;
     let model = session.model(infer.model.as_deref())?;
     let terms = Terms::of(&model, &infer.evidence)?;
+    if terms.fee.0 > infer.max_fee {
+        return Err(Failure::usage(
+            "cli.fee_above_max",
+            format!(
+                "the node asks {} for one inference, more than {}",
+                terms.fee, infer.max_fee
+            ),
+            "agree with --max-fee, or ask another node",
+        ));
+    }
     let sample = match &infer.input {
         Some(path) => sample::read(path, infer.row, &model.input_specs())?,
         None => sample::digit(infer.row)?,

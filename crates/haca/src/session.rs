@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use haca_client::{Answered, ClientError, InferenceClient, NodeClient, SettledReceipt, Wallet};
-use haca_wire::state::ChannelState;
+use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
-    Amount, AssetId, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence,
+    Address, Amount, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence,
     Signed, Tick, render,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Exit, Failure};
+use crate::infer::Terms;
 
 /// How long a transaction may take to be included.
 pub(crate) const INCLUSION: Duration = Duration::from_secs(30);
@@ -134,26 +135,39 @@ impl Session {
         })
     }
 
-    /// The channel in use, opened first when there is none or when it can't pay `fee` any more. Says whether it
-    /// was opened now.
+    /// The channel in use, opened first when there is none, or when it can't pay the terms' fee and warranty any more.
+    /// Says whether it was opened now.
     pub(crate) fn channel(
         &self,
-        asset: AssetId,
-        fee: Amount,
+        terms: &Terms,
         deposit: Amount,
         warranty: Amount,
     ) -> Result<(ChannelId, bool), Failure> {
         if let Some(file) = self.read_channel()? {
             let id: ChannelId = file.channel.parse().map_err(|_| damaged(&self.channel_path()))?;
             let record = self.node.channel(id).map_err(client)?;
-            if record.is_some_and(|r| r.state == ChannelState::Open && r.deposit >= fee && r.asset == asset) {
+            let serves = |r: &ChannelRecord| {
+                r.state == ChannelState::Open
+                    && r.asset == terms.asset
+                    && r.deposit >= terms.fee
+                    && r.reserve >= terms.warranty()
+            };
+            if let Some(record) = record.filter(serves) {
+                self.check_offer(record.node, terms)?;
                 return Ok((id, false));
             }
         }
         let quote = self
             .inference
-            .quote(self.wallet.address(), asset, deposit, warranty)
+            .quote(
+                self.wallet.address(),
+                terms.asset,
+                deposit,
+                warranty,
+                &self.domain,
+            )
             .map_err(client)?;
+        self.check_offer(quote.value.node, terms)?;
         let id = quote.value.channel(&self.domain);
         self.send(Message::OpenChannel { quote })?;
         self.write_channel(&ChannelFile {
@@ -161,6 +175,31 @@ impl Session {
             next_sequence: 0,
         })?;
         Ok((id, true))
+    }
+
+    /// Holds the terms that an inference node told against those it has registered on chain. Money is only promised to
+    /// a node that is registered, at the price that everybody sees.
+    fn check_offer(&self, node: Address, terms: &Terms) -> Result<(), Failure> {
+        let record = self.node.node(node).map_err(client)?;
+        let model = self.node.model(terms.model).map_err(client)?;
+        let offered = record.zip(model).is_some_and(|(record, model)| {
+            record.offers.iter().any(|offer| {
+                (offer.model, offer.evidence, offer.asset) == (terms.model, terms.evidence, terms.asset)
+                    && offer.fee(model.units) == Some(terms.fee)
+            })
+        });
+        if offered {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Network,
+            "cli.offer_mismatch",
+            format!(
+                "the inference node asks {} for what {node} does not offer at that price on chain",
+                terms.fee
+            ),
+            "do not pay it; ask another node, or wait until its registration is included",
+        ))
     }
 
     /// Signs a message as the user, submits it and waits until it is in a block.

@@ -197,6 +197,7 @@ fn requests_beyond_the_limit_are_refused_and_not_queued() {
         crate::world::DUSD,
         haca_wire::Amount(1),
         haca_wire::Amount(0),
+        &world.domain,
     );
     assert_eq!(code(quote), "exec.busy");
     assert!(serving.client.is_ready(), "a busy node is not a dead one");

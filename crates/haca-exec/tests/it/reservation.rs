@@ -173,10 +173,20 @@ fn no_quote_promises_more_than_the_free_bond() {
     let mut config = world.config(world.url());
     config.bond = Amount(150);
     let serving = world.serve_with(config);
-    let quote = |warranty| {
+    let quote_for = |deposit, warranty| {
         let payer = world.user.address();
-        serving.client.quote(payer, DUSD, Amount(1), Amount(warranty))
+        let (deposit, warranty) = (Amount(deposit), Amount(warranty));
+        serving
+            .client
+            .quote(payer, DUSD, deposit, warranty, &world.domain)
     };
+    let quote = |warranty| quote_for(1_000, warranty);
+    assert_eq!(
+        code(quote_for(1, 11)),
+        "exec.quote",
+        "a bond is not tied up for nothing"
+    );
+    quote_for(1, 10).unwrap();
     assert_eq!(code(quote(151)), "exec.quote");
     quote(150).unwrap();
     serving.channel(FEE, 100);

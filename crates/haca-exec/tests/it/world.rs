@@ -240,7 +240,13 @@ impl Serving<'_> {
         let user = &self.world.user;
         let quote = self
             .client
-            .quote(user.address(), DUSD, Amount(deposit), Amount(warranty))
+            .quote(
+                user.address(),
+                DUSD,
+                Amount(deposit),
+                Amount(warranty),
+                &self.world.domain,
+            )
             .unwrap();
         let channel = quote.value.channel(&self.world.domain);
         self.world.send(user, Message::OpenChannel { quote });

@@ -29,7 +29,7 @@ impl Execution<'_, '_> {
         let hash = self.check_order(order, &record)?;
         check_pair(&order.value, hash, &receipt.value)?;
         let node = self.need_node(record.node)?;
-        let term = self.check_receipt(receipt, &node)?;
+        let term = self.check_receipt_of_claim(receipt, &node)?;
         self.check_claim_window(self.deadline(&order.value, &record, term))?;
         use_sequence(&mut record.window, sequence)?;
         let paid = self.pay_warranty(&mut record, order.value.warranty)?;
@@ -86,7 +86,7 @@ impl Execution<'_, '_> {
             if receipt.value.channel != channel || receipt.value.sequence != sequence {
                 return Err(Refusal::ReceiptMismatch.into());
             }
-            self.check_receipt(receipt, &node)?;
+            self.check_receipt_of_claim(receipt, &node)?;
         }
         if ![first, second]
             .iter()

@@ -43,13 +43,34 @@ impl Execution<'_, '_> {
                 found: value.signer,
                 height: value.block_height,
             })?;
+        self.check_receipt_signature(receipt)?;
+        Ok(term)
+    }
+
+    /// The term of the node's receipt key that signed a receipt held against the node. The block that the receipt
+    /// names does not matter here: else a node could sign what it says to a user in a way that no claim can use.
+    pub(super) fn check_receipt_of_claim<'n>(
+        &self,
+        receipt: &Signed<Receipt>,
+        node: &'n NodeRecord,
+    ) -> Result<&'n SignerTerm, Refusal> {
+        let value = &receipt.value;
+        let term = node.last_term(value.signer).ok_or(Refusal::SignerInactive {
+            found: value.signer,
+            height: value.block_height,
+        })?;
+        self.check_receipt_signature(receipt)?;
+        Ok(term)
+    }
+
+    fn check_receipt_signature(&self, receipt: &Signed<Receipt>) -> Result<(), Refusal> {
+        let expected = receipt.value.signer;
         receipt
-            .check(&self.rules.domain, value.signer)
+            .check(&self.rules.domain, expected)
             .map_err(|error| Refusal::ReceiptSignature {
                 found: signer_found(error),
-                expected: value.signer,
-            })?;
-        Ok(term)
+                expected,
+            })
     }
 }
 

@@ -2,14 +2,13 @@
 
 use haca_wire::state::{ChannelRecord, ModelRecord, NodeRecord, key};
 use haca_wire::{
-    Evidence, EvidenceKind, Group, Inference, Item, ModelId, Order, OrderHash, Receipt, ReceiptHash,
+    Amount, Evidence, EvidenceKind, Group, Inference, Item, ModelId, Order, OrderHash, Receipt, ReceiptHash,
     RenderId, Settlement, proof_context, render, tensor_root,
 };
 
 use super::receipt::{check_pair, use_sequence};
 use super::{Execution, Stop};
 use crate::bank::Purse;
-use crate::error::LedgerError;
 use crate::outcome::Effect;
 use crate::refusal::Refusal;
 
@@ -77,7 +76,7 @@ impl Execution<'_, '_> {
                 found: channel.deposit,
                 expected: receipt.fee,
             })?;
-        channel.paid = channel.paid.checked_add(receipt.fee).ok_or(OUT_OF_RANGE)?;
+        channel.paid = Amount(channel.paid.0.saturating_add(receipt.fee.0));
         channel.settled = channel.settled.saturating_add(1);
         let to = Purse::Balance(node.payout);
         self.state.shift(channel.asset, Purse::Escrow, to, receipt.fee)?;
@@ -195,5 +194,3 @@ fn check_terms(order: &Order, receipt: &Receipt, model: &ModelRecord) -> Result<
     }
     Ok(())
 }
-
-const OUT_OF_RANGE: LedgerError = LedgerError::Arithmetic { what: "channel" };

@@ -142,6 +142,26 @@ fn the_base_fee_rises_under_load_and_falls_back_to_its_floor() {
     assert_eq!(last, BASE_FEE_FLOOR);
 }
 
+/// Bytes alone can exhaust a block and hold the clock, so they alone make the next one dearer.
+#[test]
+fn a_block_full_of_cheap_bytes_raises_the_base_fee() {
+    let mut world = World::with_params(Params {
+        block_gas: Gas(100_000_000),
+        tx_gas: Gas(2_000_000),
+        block_bytes: 1 << 20,
+        gas_byte: Gas(0),
+        ..test_params()
+    });
+    let junk = Message::RegisterModel {
+        verifying_key: vec![0; 200_000],
+        proof: vec![0; 400_000],
+    };
+    let before = world.base_fee();
+    let tx = world.tx(&alice(), junk);
+    world.block(&[tx]);
+    assert!(world.base_fee() > before, "a few gas, and most of the bytes");
+}
+
 #[test]
 fn the_base_fee_follows_eip_1559_around_half_of_the_budget() {
     let params = Params {

@@ -4,8 +4,8 @@ use haca_ledger::{Effect, Refusal, query};
 use haca_wire::order::Signed;
 use haca_wire::state::ClaimKind;
 use haca_wire::{
-    Amount, ChannelId, Decode, EvidenceKind, Item, Message, Receipt, ResponseHash, Sequence, Signature,
-    TypedData,
+    Amount, ChannelId, Decode, EvidenceKind, Height, Item, Message, Receipt, ResponseHash, Sequence,
+    Signature, TypedData,
 };
 use k256::Scalar;
 use k256::ecdsa::SigningKey;
@@ -129,6 +129,33 @@ fn a_malleated_signature_does_not_even_decode() {
     bytes[64] = 55 - bytes[64];
     assert!(Signature::from_bytes(bytes).is_none());
     assert!(Signature::decode_all(&bytes).is_err());
+}
+
+/// What a node signs for a user, it can be held to, whatever block the receipt names: one that does not exist yet, or
+/// one before the key was the node's.
+#[test]
+fn no_block_that_a_receipt_names_keeps_it_out_of_a_claim() {
+    for height in [u64::MAX, 0] {
+        let (mut world, channel) = World::with_channel();
+        let honest = world.item(channel, 0, EvidenceKind::Signed);
+        let mut lie = second(&world, &honest).value;
+        lie.block_height = Height(height);
+        let lie = Signed::new(lie, &world.domain, &signer()).unwrap();
+        world.ok(&bob(), report(&honest, lie.clone()));
+        assert!(world.node().jailed, "height {height}");
+
+        let (mut world, channel) = World::with_channel();
+        let mut item = world.item(channel, 0, EvidenceKind::Signed);
+        item.receipt = lie;
+        item.receipt.value.order = item.order.value.hash(&world.domain);
+        item.receipt = Signed::new(item.receipt.value, &world.domain, &signer()).unwrap();
+        world.wait_for_tick(item.order.value.settle_by.0 + test_params().grace + 1);
+        let claim = Message::ClaimMissed {
+            order: item.order,
+            receipt: item.receipt,
+        };
+        world.ok(&alice(), claim);
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use haca_wire::{
     Address, Amount, Encode, Evidence, EvidenceKind, Gas, Message, SignedTransaction, Transaction,
 };
 
-use crate::world::{RICH, USD, World, alice, bob, node, pauper, sponsor, test_params};
+use crate::script::Key;
+use crate::world::{OPG, RICH, USD, World, alice, bob, node, pauper, sponsor, test_params};
 
 fn pay_bob() -> Message {
     Message::Transfer {
@@ -122,19 +123,32 @@ fn a_recheck_verifies_no_evidence_but_sees_the_new_state() {
 }
 
 #[test]
-fn the_mempool_refuses_bad_evidence() {
+fn bad_evidence_enters_the_mempool_so_that_it_pays_for_its_verification() {
     let (mut world, channel) = World::with_channel();
     let mut group = world.zk_group(vec![world.item(channel, 0, EvidenceKind::Zk)]);
     if let Evidence::Zk { proof, .. } = &mut group.evidence {
         proof[0] ^= 1;
     }
-    let tx = world.signed(&node(), Message::SettleBatch { groups: vec![group] });
-    assert!(matches!(check(&world, &tx), Err(Refusal::Evidence { .. })));
+    let message = Message::SettleBatch { groups: vec![group] };
+    let tx = world.signed(&node(), message.clone());
+    assert!(check(&world, &tx).is_ok());
+    let registration = Message::RegisterModel {
+        verifying_key: Key::new(40).encode(),
+        proof: vec![0; 32],
+    };
+    let other = world.signed(&node(), registration);
+    assert!(check(&world, &other).is_ok());
     assert_eq!(
         propose(&world, &[tx.encode()]),
         Ok(()),
         "a proposal with it is executed and burns"
     );
+    let burned = world.supply(OPG).burned;
+    assert!(matches!(
+        world.refused(&node(), message),
+        Refusal::Evidence { .. }
+    ));
+    assert!(world.supply(OPG).burned > burned);
 }
 
 #[test]

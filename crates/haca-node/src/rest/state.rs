@@ -24,6 +24,8 @@ use crate::{NodeError, ledger_app::Committed, store::StateView};
 
 /// Entries of one list.
 const LIST_ENTRIES: usize = 1_000;
+/// Models in a list. Each is read with its verifying key, which can be a quarter of a megabyte.
+const LIST_MODELS: usize = 64;
 /// Entries of an export.
 const EXPORT_ENTRIES: usize = 10_000_000;
 /// Bytes of a state key.
@@ -190,15 +192,25 @@ fn decode(key: &[u8], value: &[u8]) -> Result<Value, Problem> {
     Ok(record_json(&entry).1)
 }
 
-async fn list(api: Arc<Api>, prefix: &'static [u8], name: &'static str) -> Result<Json<Value>, Problem> {
+async fn list(
+    api: Arc<Api>,
+    prefix: &'static [u8],
+    name: &'static str,
+    most: usize,
+) -> Result<Json<Value>, Problem> {
     let json = blocking(api, move |api| {
         let view = view(api)?;
-        let rows = view.scan(prefix, LIST_ENTRIES)?;
-        let complete = rows.len() < LIST_ENTRIES;
-        let entries = rows
-            .iter()
-            .map(|(key, value)| decode(key, value))
-            .collect::<Result<Vec<_>, _>>()?;
+        let rows = view.scan(prefix, most)?;
+        let complete = rows.len() < most;
+        let entry = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            let mut entry = decode(key, value)?;
+            if let Some(fields) = entry.as_object_mut() {
+                // Asked for one by one: a list of keys would be hundreds of megabytes for a question of forty bytes.
+                fields.remove("verifying_key");
+            }
+            Ok::<_, Problem>(entry)
+        };
+        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({ "height": view.tip().height, name: entries, "complete": complete }))
     })
     .await?;
@@ -211,7 +223,7 @@ pub(super) async fn channel(State(api): Handler, Path(text): Path<String>) -> Re
 }
 
 pub(super) async fn models(State(api): Handler) -> Result<Json<Value>, Problem> {
-    list(api, key::MODEL, "models").await
+    list(api, key::MODEL, "models", LIST_MODELS).await
 }
 
 pub(super) async fn model(State(api): Handler, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
@@ -220,7 +232,7 @@ pub(super) async fn model(State(api): Handler, Path(text): Path<String>) -> Resu
 }
 
 pub(super) async fn nodes(State(api): Handler) -> Result<Json<Value>, Problem> {
-    list(api, key::NODE, "nodes").await
+    list(api, key::NODE, "nodes", LIST_ENTRIES).await
 }
 
 pub(super) async fn node(State(api): Handler, Path(text): Path<String>) -> Result<Json<Value>, Problem> {

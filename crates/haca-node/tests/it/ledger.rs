@@ -111,3 +111,30 @@ pub(crate) fn chain(
     )
     .unwrap()
 }
+
+/// Only one of several transactions with a nonce can ever be charged, so one of them waits and no other.
+#[test]
+fn a_nonce_takes_one_place_in_the_mempool() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = network(directory.path(), 1);
+    let app = app(directory.path(), &genesis);
+    use haca_node::application::Application as _;
+    let start = haca_node::application::InitChain {
+        chain_id: genesis.chain_id.to_string(),
+        initial_height: 1,
+    };
+    app.init_chain(&start).unwrap();
+    let (first, second) = (transfer(&genesis, 1, 1, 300), transfer(&genesis, 1, 2, 300));
+    assert_eq!(app.check_tx(&first, false).unwrap().code, 0);
+    let refused = app.check_tx(&second, false).unwrap();
+    assert!(refused.log.contains("ledger.nonce_waiting"), "{}", refused.log);
+    assert_eq!(
+        app.check_tx(&first, true).unwrap().code,
+        0,
+        "itself, checked again"
+    );
+    assert_eq!(
+        app.check_tx(&transfer(&genesis, 2, 2, 300), false).unwrap().code,
+        0
+    );
+}

@@ -62,6 +62,11 @@ impl NodeRecord {
             term.signer == signer && term.from <= height && term.end.is_none_or(|end| height < end.height)
         })
     }
+
+    /// The last term of `signer`, whether it has ended or not.
+    pub fn last_term(&self, signer: Address) -> Option<&SignerTerm> {
+        self.signers.iter().rev().find(|term| term.signer == signer)
+    }
 }
 
 impl Encode for NodeRecord {

@@ -169,7 +169,13 @@ impl Local {
         let user = self.user();
         let quote = self
             .inference()
-            .quote(user.address(), AssetId(1), Amount(deposit), Amount(warranty))
+            .quote(
+                user.address(),
+                AssetId(1),
+                Amount(deposit),
+                Amount(warranty),
+                &self.domain(),
+            )
             .unwrap();
         let channel = quote.value.channel(&self.domain());
         self.send(&user, Message::OpenChannel { quote }).unwrap();
