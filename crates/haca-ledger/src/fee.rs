@@ -39,8 +39,11 @@ pub(crate) fn is_exhausted(params: &Params, gas: Gas, bytes: u64) -> bool {
 /// so they alone must be able to make the next one dearer.
 pub(crate) fn used_budget(params: &Params, gas: Gas, bytes: u64) -> Gas {
     let whole = u128::from(params.block_bytes).max(1);
-    let by_bytes = u128::from(bytes).saturating_mul(u128::from(params.block_gas.0)) / whole;
-    gas.max(Gas(u64::try_from(by_bytes).unwrap_or(u64::MAX)))
+    let by_bytes = u128::from(bytes)
+        .saturating_mul(u128::from(params.block_gas.0))
+        .checked_div(whole);
+    let by_bytes = by_bytes.and_then(|gas| u64::try_from(gas).ok());
+    gas.max(Gas(by_bytes.unwrap_or(u64::MAX)))
 }
 
 /// The base fee after a block that used `used` of its budget: EIP-1559 around half of it, in steps of at least 1,
