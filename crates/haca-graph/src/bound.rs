@@ -1,11 +1,14 @@
 //! The static check of one node: its type, and the range of its value from shapes and declared ranges alone.
 //!
-//! Steps G3 to G6 of `spec/graph.md`.
+//! Steps G3 to G7 of `spec/graph.md`.
+
+mod element;
+mod window;
 
 use haca_wire::{DType, Shape};
 
 use crate::graph::Scope;
-use crate::{GraphError, Op, ParamId, ParamSpec, Place, ValueId, limit};
+use crate::{Function, GraphError, Op, ParamId, ParamSpec, Place, ValueId, limit};
 
 /// Type and static range of a value: no input and no parameters inside their ranges make it leave `low..=high`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +44,32 @@ pub(crate) fn check(scope: &Scope<'_>, op: &Op) -> Result<Checked, GraphError> {
         } => {
             return requantise(scope, *input, multipliers, *shift, (*low, *high));
         }
+        Op::Activate {
+            input,
+            multipliers,
+            shift,
+            function,
+        } => {
+            return activate(scope, *input, multipliers, *shift, function);
+        }
         Op::ArgMax { input } => arg_max(scope, *input)?,
-        Op::Reshape { input, shape } => reshape(scope, *input, shape)?,
+        Op::Convolve {
+            input,
+            weight,
+            bias,
+            window,
+            groups,
+        } => window::convolve(scope, *input, (*weight, *bias), window, *groups)?,
+        Op::WindowSum { input, window } => window::sum(scope, *input, window)?,
+        Op::WindowMax { input, window } => window::max(scope, *input, window)?,
+        Op::Sum { terms } => element::sum(scope, terms)?,
+        Op::Product { left, right } => element::product(scope, *left, *right)?,
+        Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Concat { .. }
+        | Op::Pad { .. }
+        | Op::Expand { .. } => element::arrangement(scope, op)?,
     };
     Ok(Checked {
         value,
@@ -61,10 +88,10 @@ fn linear(
     same_type(place, x.dtype, DType::I8)?;
     same_type(place, w.dtype, DType::I8)?;
     same_type(place, b.dtype, DType::I32)?;
-    let &[k] = x.shape.dims() else {
+    let Some((&k, positions)) = x.shape.dims().split_last() else {
         return Err(GraphError::Rank {
             place,
-            found: x.shape.dims().len(),
+            found: 0,
             expected: 1,
         });
     };
@@ -75,51 +102,65 @@ fn linear(
             expected: 2,
         });
     };
-    let mismatch = |found: &Shape, dims: Vec<u32>| match Shape::new(dims) {
-        Some(expected) => GraphError::Shape {
-            place,
-            found: found.clone(),
-            expected,
-        },
-        None => GraphError::Rank {
-            place,
-            found: found.dims().len(),
-            expected: 2,
-        },
-    };
     if columns != k {
-        return Err(mismatch(&w.shape, vec![n, k]));
+        return Err(mismatch(place, &w.shape, vec![n, k]));
     }
     if b.shape.dims() != [n] {
-        return Err(mismatch(&b.shape, vec![n]));
+        return Err(mismatch(place, &b.shape, vec![n]));
     }
-    let (low, high) = accumulator_range(i64::from(k), x, w, b);
+    let range = accumulator_range(i64::from(k), (x.low, x.high), w, b);
+    let mut dims = positions.to_vec();
+    dims.push(n);
+    accumulators(place, dims, range)
+}
+
+/// A shape that is not the one asked for.
+fn mismatch(place: Place, found: &Shape, dims: Vec<u32>) -> GraphError {
+    let found = found.clone();
+    match Shape::new(dims) {
+        Some(expected) => GraphError::Shape {
+            place,
+            found,
+            expected,
+        },
+        None => GraphError::TooLarge { place },
+    }
+}
+
+/// An int32 value of a shape with a static range.
+fn accumulators(place: Place, dims: Vec<u32>, (low, high): (i64, i64)) -> Result<ValueType, GraphError> {
     let (least, most) = DType::I32.range();
     if low < least || high > most {
         return Err(GraphError::AccumulatorOverflow { place, low, high });
     }
     Ok(ValueType {
         dtype: DType::I32,
-        shape: b.shape.clone(),
+        shape: Shape::new(dims).ok_or(GraphError::TooLarge { place })?,
         low,
         high,
     })
 }
 
 /// `k` products of two int8 ranges and one bias: at most `2^22 * 2^14 + 2^31`, far inside i64.
-fn accumulator_range(k: i64, x: &ValueType, w: &ParamSpec, b: &ParamSpec) -> (i64, i64) {
-    let corners = [
-        x.low.saturating_mul(w.low),
-        x.low.saturating_mul(w.high),
-        x.high.saturating_mul(w.low),
-        x.high.saturating_mul(w.high),
-    ];
-    let least = corners.iter().copied().fold(i64::MAX, i64::min);
-    let most = corners.iter().copied().fold(i64::MIN, i64::max);
+fn accumulator_range(k: i64, x: (i64, i64), w: &ParamSpec, b: &ParamSpec) -> (i64, i64) {
+    let (least, most) = product_range(x, (w.low, w.high));
     (
         k.saturating_mul(least).saturating_add(b.low),
         k.saturating_mul(most).saturating_add(b.high),
     )
+}
+
+/// The least and the largest product of an end of one range with an end of another.
+fn product_range(x: (i64, i64), w: (i64, i64)) -> (i64, i64) {
+    let corners = [
+        x.0.saturating_mul(w.0),
+        x.0.saturating_mul(w.1),
+        x.1.saturating_mul(w.0),
+        x.1.saturating_mul(w.1),
+    ];
+    let least = corners.iter().copied().fold(i64::MAX, i64::min);
+    let most = corners.iter().copied().fold(i64::MIN, i64::max);
+    (least, most)
 }
 
 fn requantise(
@@ -130,14 +171,64 @@ fn requantise(
     (low, high): (i8, i8),
 ) -> Result<Checked, GraphError> {
     let place = scope.place();
+    in_range(place, i64::from(low), DType::I8.range().0, i64::from(high))?;
+    let (acc, quotient) = quotients(scope, input, multipliers, shift)?;
+    let clamp = |v: i64| v.clamp(i64::from(low), i64::from(high));
+    let value = ValueType {
+        dtype: DType::I8,
+        shape: acc.shape.clone(),
+        low: clamp(quotient.0),
+        high: clamp(quotient.1),
+    };
+    Ok(Checked {
+        value,
+        quotient: Some(quotient),
+    })
+}
+
+fn activate(
+    scope: &Scope<'_>,
+    input: ValueId,
+    multipliers: &[u32],
+    shift: u8,
+    function: &Function,
+) -> Result<Checked, GraphError> {
+    function.check(scope.place())?;
+    let (acc, quotient) = quotients(scope, input, multipliers, shift)?;
+    let clamp = |v: i64| v.clamp(i64::from(function.low), i64::from(function.high));
+    let (first, last) = (clamp(quotient.0), clamp(quotient.1));
+    let reachable = |argument: &i16| (first..=last).contains(&i64::from(*argument));
+    let results = (function.low..=function.high).filter(reachable);
+    let results = results.map(|argument| i64::from(function.at(argument)));
+    let (low, high) = results.fold((i64::MAX, i64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    let value = ValueType {
+        dtype: DType::I8,
+        shape: acc.shape.clone(),
+        low,
+        high,
+    };
+    Ok(Checked {
+        value,
+        quotient: Some(quotient),
+    })
+}
+
+/// The accumulators that a requantisation reads, and the range of its quotients.
+fn quotients<'a>(
+    scope: &'a Scope<'_>,
+    input: ValueId,
+    multipliers: &[u32],
+    shift: u8,
+) -> Result<(&'a ValueType, (i64, i64)), GraphError> {
+    let place = scope.place();
     let acc = scope.value(input)?;
-    if !matches!(scope.producer(input), Some(Op::Linear { .. })) {
+    if !scope.producer(input).is_some_and(Op::makes_accumulators) {
         return Err(GraphError::NotAccumulator {
             place,
             found: input.0,
         });
     }
-    let n = acc.shape.elements();
+    let n = acc.shape.dims().last().map_or(1, |n| *n as usize);
     if multipliers.len() != 1 && multipliers.len() != n {
         let found = multipliers.len();
         return Err(GraphError::Length {
@@ -153,19 +244,7 @@ fn requantise(
         i64::from(limit::SHIFT_MIN),
         i64::from(limit::SHIFT_MAX),
     )?;
-    in_range(place, i64::from(low), DType::I8.range().0, i64::from(high))?;
-    let quotient = quotient_range(place, acc, multipliers, shift)?;
-    let clamp = |v: i64| v.clamp(i64::from(low), i64::from(high));
-    let value = ValueType {
-        dtype: DType::I8,
-        shape: acc.shape.clone(),
-        low: clamp(quotient.0),
-        high: clamp(quotient.1),
-    };
-    Ok(Checked {
-        value,
-        quotient: Some(quotient),
-    })
+    Ok((acc, quotient_range(place, acc, multipliers, shift)?))
 }
 
 /// The range of `(acc * M + 2^(shift-1)) >> shift` over all channels. Refused when a side of the identity
@@ -237,22 +316,6 @@ fn arg_max(scope: &Scope<'_>, input: ValueId) -> Result<ValueType, GraphError> {
         shape,
         low: 0,
         high: i64::from(*last).saturating_sub(1),
-    })
-}
-
-fn reshape(scope: &Scope<'_>, input: ValueId, shape: &Shape) -> Result<ValueType, GraphError> {
-    let from = scope.value(input)?;
-    if from.shape.elements() != shape.elements() {
-        let (found, expected) = (shape.clone(), from.shape.clone());
-        return Err(GraphError::Shape {
-            place: scope.place(),
-            found,
-            expected,
-        });
-    }
-    Ok(ValueType {
-        shape: shape.clone(),
-        ..from.clone()
     })
 }
 

@@ -150,8 +150,40 @@ pub enum GraphError {
         /// Bits allowed.
         expected: u32,
     },
-    /// A requantisation reads something that is not the value of a Linear node.
-    #[error("{place}: requantisation reads value {found}, which is not the value of a Linear node")]
+    /// A window does not fit, or lies wholly in padding, or one of its numbers is outside its limit.
+    #[error("{place}: the window does not fit its input")]
+    Window {
+        /// The node.
+        place: Place,
+    },
+    /// Groups do not divide channels and filters.
+    #[error("{place}: {found} groups do not divide {channels} channels and {filters} filters")]
+    Groups {
+        /// The node.
+        place: Place,
+        /// Groups.
+        found: u32,
+        /// Channels of the input.
+        channels: u32,
+        /// Channels of the value.
+        filters: u32,
+    },
+    /// The numbers of an op that moves elements do not fit its operands.
+    #[error("{place}: the numbers of {op} do not fit its operands")]
+    Arrangement {
+        /// The node.
+        place: Place,
+        /// The op.
+        op: &'static str,
+    },
+    /// A value has more elements than a tensor may have.
+    #[error("{place}: the value has too many elements")]
+    TooLarge {
+        /// The node.
+        place: Place,
+    },
+    /// A requantisation reads something that is not an accumulator.
+    #[error("{place}: requantisation reads value {found}, which no op makes as an accumulator")]
     NotAccumulator {
         /// The node.
         place: Place,
@@ -195,6 +227,10 @@ impl GraphError {
             Self::AccumulatorOverflow { .. } => "graph.accumulator_overflow",
             Self::ProductOverflow { .. } => "graph.product_overflow",
             Self::QuotientTooWide { .. } => "graph.quotient_too_wide",
+            Self::Window { .. } => "graph.window",
+            Self::Groups { .. } => "graph.groups",
+            Self::Arrangement { .. } => "graph.arrangement",
+            Self::TooLarge { .. } => "graph.too_large",
             Self::NotAccumulator { .. } => "graph.not_accumulator",
             Self::HiddenArgMax { .. } => "graph.hidden_argmax",
             Self::Unused { .. } => "graph.unused",
@@ -220,7 +256,13 @@ impl GraphError {
             Self::QuotientTooWide { .. } => {
                 "use a larger shift or smaller multipliers; a larger calibration range does that"
             }
-            Self::NotAccumulator { .. } => "put the requantisation directly behind its Linear node",
+            Self::Window { .. } => "compare kernel, stride, dilation and padding with the size of the input",
+            Self::Groups { .. } => "channels and filters are multiples of the number of groups",
+            Self::Arrangement { .. } => "compare axes, starts and counts with the shapes of the operands",
+            Self::TooLarge { .. } => "use smaller inputs, or fewer channels",
+            Self::NotAccumulator { .. } => {
+                "put the requantisation directly behind a Linear, Convolve, WindowSum, Sum or Product node"
+            }
             Self::HiddenArgMax { .. } => "make the operand an output as well",
             Self::Unused { .. } => "remove it, or make it an output",
             Self::Repeated { .. } => "give each input and output its own name and value",

@@ -1,9 +1,12 @@
-//! The reference interpreter: step G8 of `spec/graph.md`, written for reading, not for speed.
+//! The reference interpreter: step G10 of `spec/graph.md`, written for reading, not for speed.
 
 use haca_wire::{DType, Tensor};
 
+mod windows;
+
 use crate::parameters::check_tensor;
-use crate::{Graph, GraphError, Op, Parameters, Place};
+use crate::{Cell, Function, Graph, GraphError, Op, ParamId, Parameters, Place, Term, ValueId};
+use windows::{Filters, Windows};
 
 /// Everything one inference computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,38 +28,142 @@ pub fn evaluate(graph: &Graph, parameters: &Parameters, inputs: &[Tensor]) -> Re
     parameters.check_shapes(graph)?;
     let mut values: Vec<Vec<i64>> = inputs.iter().map(|tensor| tensor.values().to_vec()).collect();
     for (node, op) in graph.nodes().iter().enumerate() {
-        let place = Place::Node(node);
-        let found = op.input().0;
-        let unknown = GraphError::UnknownValue {
-            place,
-            found,
-            expected: values.len(),
-        };
-        let input = values.get(found as usize).ok_or(unknown)?;
-        let value = match op {
-            Op::Linear { weight, bias, .. } => {
-                let unknown = |found| GraphError::UnknownParam {
-                    place,
-                    found,
-                    expected: parameters.tensors().len(),
-                };
-                let tensor = |id: u32| parameters.tensors().get(id as usize).ok_or(unknown(id));
-                linear(input, tensor(weight.0)?.values(), tensor(bias.0)?.values())
-            }
-            Op::Requantise {
-                multipliers,
-                shift,
-                low,
-                high,
-                ..
-            } => requantise_all(input, multipliers, *shift, (*low, *high)),
-            Op::ArgMax { .. } => arg_max(input, graph.values().get(found as usize)),
-            Op::Reshape { .. } => input.clone(),
-        };
+        let value = Node {
+            graph,
+            parameters,
+            values: &values,
+            place: Place::Node(node),
+            node,
+        }
+        .evaluate(op)?;
         values.push(value);
     }
     let outputs = outputs(graph, &values)?;
     Ok(Evaluation { values, outputs })
+}
+
+/// One node, and everything that stands before it.
+struct Node<'a> {
+    graph: &'a Graph,
+    parameters: &'a Parameters,
+    values: &'a [Vec<i64>],
+    place: Place,
+    node: usize,
+}
+
+impl Node<'_> {
+    fn value(&self, id: ValueId) -> Result<&[i64], GraphError> {
+        let unknown = GraphError::UnknownValue {
+            place: self.place,
+            found: id.0,
+            expected: self.values.len(),
+        };
+        Ok(self.values.get(id.0 as usize).ok_or(unknown)?)
+    }
+
+    fn dims(&self, id: ValueId) -> &[u32] {
+        self.graph.value_type(id).map_or(&[], |value| value.shape.dims())
+    }
+
+    fn param(&self, id: ParamId) -> Result<&Tensor, GraphError> {
+        let unknown = GraphError::UnknownParam {
+            place: self.place,
+            found: id.0,
+            expected: self.parameters.tensors().len(),
+        };
+        self.parameters.tensors().get(id.0 as usize).ok_or(unknown)
+    }
+
+    fn evaluate(&self, op: &Op) -> Result<Vec<i64>, GraphError> {
+        Ok(match op {
+            Op::Linear { input, weight, bias } => linear(
+                self.value(*input)?,
+                self.param(*weight)?,
+                self.param(*bias)?.values(),
+            ),
+            Op::Requantise {
+                input,
+                multipliers,
+                shift,
+                low,
+                high,
+            } => {
+                let quotients = quotients(self.value(*input)?, multipliers, *shift);
+                let clamp = |y: i64| y.max(i64::from(*low)).min(i64::from(*high));
+                quotients.map(clamp).collect()
+            }
+            Op::Activate {
+                input,
+                multipliers,
+                shift,
+                function,
+            } => {
+                let table = function.table();
+                let quotients = quotients(self.value(*input)?, multipliers, *shift);
+                quotients.map(|y| activate(y, function, &table)).collect()
+            }
+            Op::ArgMax { input } => arg_max(self.value(*input)?, self.dims(*input)),
+            Op::Convolve {
+                input,
+                weight,
+                bias,
+                window,
+                groups,
+            } => {
+                let windows = Windows::new(self.dims(*input), window);
+                let filters = Filters {
+                    weight: self.param(*weight)?,
+                    bias: self.param(*bias)?.values(),
+                    groups: *groups,
+                };
+                filters.convolve(self.value(*input)?, &windows)
+            }
+            Op::WindowSum { input, window } => {
+                let windows = Windows::new(self.dims(*input), window);
+                windows.reduce(self.value(*input)?, |elements| elements.sum())
+            }
+            Op::WindowMax { input, window } => {
+                let windows = Windows::new(self.dims(*input), window);
+                windows.reduce(self.value(*input)?, |elements| elements.max().unwrap_or(0))
+            }
+            Op::Sum { terms } => self.sum(terms)?,
+            Op::Product { left, right } => {
+                let pairs = self.value(*left)?.iter().zip(self.value(*right)?);
+                pairs.map(|(l, r)| l.saturating_mul(*r)).collect()
+            }
+            Op::Reshape { input, .. } => self.value(*input)?.to_vec(),
+            Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Concat { .. }
+            | Op::Pad { .. }
+            | Op::Expand { .. } => self.arrange(op)?,
+        })
+    }
+
+    fn sum(&self, terms: &[Term]) -> Result<Vec<i64>, GraphError> {
+        let mut sum = Vec::new();
+        for term in terms {
+            let value = self.value(term.value)?;
+            sum.resize(value.len(), 0i64);
+            for (total, element) in sum.iter_mut().zip(value) {
+                *total = total.saturating_add(element.saturating_mul(i64::from(term.coefficient)));
+            }
+        }
+        Ok(sum)
+    }
+
+    fn arrange(&self, op: &Op) -> Result<Vec<i64>, GraphError> {
+        let operands = op.inputs();
+        let operands = operands.iter().map(|id| self.value(*id)).collect::<Result<Vec<_>, _>>()?;
+        let of = |cell: Cell| match cell {
+            Cell::Element(operand, index) => {
+                let value = operands.get(usize::from(operand));
+                value.and_then(|v| v.get(index as usize)).copied().unwrap_or(0)
+            }
+            Cell::Constant(value) => i64::from(value),
+        };
+        Ok(self.graph.arrangement(self.node).unwrap_or_default().into_iter().map(of).collect())
+    }
 }
 
 fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<(), GraphError> {
@@ -76,25 +183,32 @@ fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// `acc_i = b_i + sum_j w_ij * x_j`. The bound check keeps each sum inside int32; another graph's parameters
+/// `acc_pi = b_i + sum_j w_ij * x_pj`. The bound check keeps each sum inside int32; another graph's parameters
 /// could not make i64 overflow either, since a tensor has at most 2^22 elements of at most 2^31.
 #[expect(
     clippy::arithmetic_side_effects,
     reason = "at most 2^22 products of int8 by int8, and one int32"
 )]
-fn linear(input: &[i64], weight: &[i64], bias: &[i64]) -> Vec<i64> {
-    let rows = weight.chunks_exact(input.len().max(1));
-    let dot = |row: &[i64]| row.iter().zip(input).map(|(w, x)| w * x).sum::<i64>();
-    rows.zip(bias).map(|(row, b)| b + dot(row)).collect()
+fn linear(input: &[i64], weight: &Tensor, bias: &[i64]) -> Vec<i64> {
+    let columns = weight.shape().dims().last().map_or(1, |k| *k as usize).max(1);
+    let dot = |x: &[i64], row: &[i64]| row.iter().zip(x).map(|(w, x)| w * x).sum::<i64>();
+    let rows = |x| weight.values().chunks_exact(columns).zip(bias).map(move |(row, b)| b + dot(x, row));
+    input.chunks_exact(columns).flat_map(rows).collect()
 }
 
-fn requantise_all(acc: &[i64], multipliers: &[u32], shift: u8, clamp: (i8, i8)) -> Vec<i64> {
-    // One multiplier stands for all channels.
-    let multipliers = multipliers.iter().cycle().copied();
+/// The quotients of accumulators whose last axis has the multipliers; one multiplier stands for all channels.
+fn quotients(acc: &[i64], multipliers: &[u32], shift: u8) -> impl Iterator<Item = i64> {
+    let multipliers = multipliers.iter().cycle();
     acc.iter()
         .zip(multipliers)
-        .map(|(acc, m)| requantise(*acc, m, shift, clamp.0, clamp.1))
-        .collect()
+        .map(move |(acc, m)| quotient(*acc, i64::from(*m), shift))
+}
+
+fn activate(y: i64, function: &Function, table: &[i8]) -> i64 {
+    let (low, high) = (i64::from(function.low), i64::from(function.high));
+    let index = y.max(low).min(high).saturating_sub(low);
+    let entry = usize::try_from(index).ok().and_then(|index| table.get(index));
+    i64::from(entry.copied().unwrap_or(0))
 }
 
 /// Requantises one accumulator: `clamp((acc * multiplier + 2^(shift-1)) >> shift, low, high)`.
@@ -114,10 +228,8 @@ pub(crate) fn quotient(acc: i64, multiplier: i64, shift: u8) -> i64 {
     i64::try_from(floor).unwrap_or(if floor < 0 { i64::MIN } else { i64::MAX })
 }
 
-fn arg_max(input: &[i64], operand: Option<&crate::ValueType>) -> Vec<i64> {
-    let last = operand
-        .and_then(|value| value.shape.dims().last().copied())
-        .unwrap_or(1);
+fn arg_max(input: &[i64], dims: &[u32]) -> Vec<i64> {
+    let last = dims.last().copied().unwrap_or(1);
     let index = |row: &[i64]| {
         let mut best = (0i64, i64::MIN);
         for (index, value) in (0i64..).zip(row) {

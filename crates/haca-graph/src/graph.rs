@@ -5,6 +5,7 @@ use haca_wire::limit::TENSORS;
 use haca_wire::{DType, Decode, DecodeError, Encode, Reader, TensorSpec};
 
 use crate::bound::{self, Checked, ValueType};
+use crate::arrangement::{self, Cell};
 use crate::{GraphError, Op, ParamId, ParamSpec, Place, ValueId, limit};
 
 /// The version byte that starts the encoding of a graph.
@@ -178,16 +179,25 @@ impl Graph {
 
     /// Multiply-accumulate operations of one inference.
     pub fn macs(&self) -> u64 {
-        let weight = |op: &Op| match op {
-            Op::Linear { weight, .. } => self.params.get(weight.0 as usize),
-            _ => None,
+        let of = |(node, op): (usize, &Op)| {
+            let value = self.value_type(self.node_value(node))?;
+            let channels = value.shape.dims().last().map_or(1, |n| u64::from(*n)).max(1);
+            let positions = (value.shape.elements() as u64).checked_div(channels)?;
+            let weight = self.params.get(op.params()?.0.0 as usize)?;
+            Some(positions.saturating_mul(weight.shape.elements() as u64))
         };
-        let sizes = self
-            .nodes
-            .iter()
-            .filter_map(weight)
-            .map(|spec| spec.shape.elements() as u64);
-        sizes.fold(0, u64::saturating_add)
+        self.nodes.iter().enumerate().filter_map(of).fold(0, u64::saturating_add)
+    }
+
+    /// What stands in each element of the value of an op that only moves elements; `None` for other nodes.
+    pub fn arrangement(&self, node: usize) -> Option<Vec<Cell>> {
+        let op = self.nodes.get(node)?;
+        let operands = op.inputs();
+        let shapes = operands.iter().map(|id| Some(&self.value_type(*id)?.shape));
+        let shapes = shapes.collect::<Option<Vec<_>>>()?;
+        let value = &self.value_type(self.node_value(node))?.shape;
+        arrangement::shape(op, &shapes)?;
+        Some(arrangement::cells(op, &shapes, value))
     }
 
     /// Elements of all parameters together.
@@ -308,8 +318,8 @@ fn check_use(
         }
     };
     for op in nodes {
-        mark(&mut values, op.input().0);
-        if let Op::Linear { weight, bias, .. } = op {
+        op.inputs().iter().for_each(|id| mark(&mut values, id.0));
+        if let Some((weight, bias)) = op.params() {
             mark(&mut weights, weight.0);
             mark(&mut weights, bias.0);
         }

@@ -32,20 +32,24 @@
 
 pub mod limit;
 
+mod arrangement;
 mod bound;
 mod error;
 mod evaluation;
+mod function;
 mod graph;
 mod manifest;
 mod model_file;
 mod op;
 mod parameters;
 
+pub use arrangement::Cell;
 pub use bound::ValueType;
 pub use error::{GraphError, Place};
 pub use evaluation::{Evaluation, evaluate, requantise};
+pub use function::{Function, FunctionKind};
 pub use graph::Graph;
 pub use manifest::Manifest;
 pub use model_file::ModelFile;
-pub use op::{Op, ParamId, ValueId};
+pub use op::{Op, ParamId, Stretch, Term, ValueId, Window, WindowAxis};
 pub use parameters::{ParamSpec, Parameters};

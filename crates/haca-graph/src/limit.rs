@@ -18,3 +18,9 @@ pub const MULTIPLIER_BITS: u32 = 31;
 pub const PRODUCT_BITS: u32 = 62;
 /// The unsaturated quotient of a requantisation takes at most `2^QUOTIENT_BITS` consecutive values.
 pub const QUOTIENT_BITS: u32 = 24;
+/// Largest kernel, stride or dilation of a window, and the largest reach of its taps.
+pub const WINDOW: u32 = 1 << 10;
+/// Values that one op reads.
+pub const OPERANDS: usize = 16;
+/// Arguments that a function has a table for, as a power of two.
+pub const TABLE_BITS: u32 = 12;

@@ -1,8 +1,10 @@
 //! The op set, and how ops name values and parameters.
 
-use haca_wire::codec::put_list;
-use haca_wire::limit::TENSOR_ELEMENTS;
-use haca_wire::{Decode, DecodeError, Encode, Reader, Shape};
+mod encoding;
+
+use haca_wire::{Shape, codec_struct};
+
+use crate::{Function, limit};
 
 /// A value by index: the inputs first, then the value of each node in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,12 +14,92 @@ pub struct ValueId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParamId(pub u32);
 
+/// How a window moves along one spatial axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowAxis {
+    /// Taps.
+    pub kernel: u32,
+    /// Distance between neighbouring windows.
+    pub stride: u32,
+    /// Distance between neighbouring taps.
+    pub dilation: u32,
+    /// Padding in front of the first element.
+    pub before: u32,
+    /// Padding behind the last element.
+    pub after: u32,
+}
+codec_struct!(WindowAxis {
+    kernel,
+    stride,
+    dilation,
+    before,
+    after
+});
+
+impl WindowAxis {
+    /// Number of windows over `length` elements; `None` when a number is outside its limit or no window fits.
+    pub fn count(&self, length: u32) -> Option<u32> {
+        let extent = limit::WINDOW;
+        let sound = |v: u32| (1..=extent).contains(&v);
+        if !sound(self.kernel) || !sound(self.stride) || !sound(self.dilation) {
+            return None;
+        }
+        let reach = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
+        if self.before >= reach || self.after >= reach || reach > extent {
+            return None;
+        }
+        let padded = length.checked_add(self.before)?.checked_add(self.after)?;
+        let room = padded.checked_sub(reach)?;
+        room.checked_div(self.stride)?.checked_add(1)
+    }
+
+    /// The element under tap `tap` of window `window` over `length` elements; `None` in the padding.
+    pub fn element(&self, window: u32, tap: u32, length: u32) -> Option<u32> {
+        let from_start = window
+            .checked_mul(self.stride)?
+            .checked_add(tap.checked_mul(self.dilation)?)?;
+        from_start.checked_sub(self.before).filter(|index| *index < length)
+    }
+}
+
+/// How a window moves over the two spatial axes of a value `[h, w, c]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Along the first axis.
+    pub height: WindowAxis,
+    /// Along the second axis.
+    pub width: WindowAxis,
+}
+codec_struct!(Window { height, width });
+
+/// One term of a weighted sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// An int8 value.
+    pub value: ValueId,
+    /// What it is multiplied by.
+    pub coefficient: i32,
+}
+codec_struct!(Term { value, coefficient });
+
+/// A stretch of one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// First index.
+    pub start: u32,
+    /// Distance between neighbouring indices; negative to walk backwards, never zero.
+    pub step: i32,
+    /// How many indices.
+    pub count: u32,
+}
+codec_struct!(Stretch { start, step, count });
+
 /// One op. The semantics are those of `spec/graph.md`; each makes exactly one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// `acc_i = bias_i + sum_j weight_ij * input_j`, exact: int8 `[k]` to int32 `[n]`.
+    /// `acc_pi = bias_i + sum_j weight_ij * input_pj`, exact: int8 `[.., k]` to int32 `[.., n]`.
     Linear {
-        /// An int8 vector `[k]`.
+        /// An int8 value `[.., k]`.
         input: ValueId,
         /// An int8 matrix `[n, k]`.
         weight: ParamId,
@@ -27,9 +109,9 @@ pub enum Op {
     /// `q_i = clamp((acc_i * M_i + 2^(shift-1)) >> shift, low, high)`: int32 accumulators to int8. The shift is
     /// arithmetic, so the rounding is half up. `low = 0` makes it a ReLU.
     Requantise {
-        /// The value of a [`Op::Linear`] node.
+        /// Accumulators: the value of an op for which [`Op::makes_accumulators`] holds.
         input: ValueId,
-        /// One multiplier for all channels, or one per channel; each below `2^31`.
+        /// One multiplier for all channels, or one per channel of the last axis; each below `2^31`.
         multipliers: Vec<u32>,
         /// Common right shift, 1 to 60.
         shift: u8,
@@ -50,17 +132,139 @@ pub enum Op {
         /// A shape with as many elements.
         shape: Shape,
     },
+    /// `acc_(y,x,i) = bias_i + sum weight_(i,a,b,j) * input_(y',x',j')` over taps `(a, b)` and the channels `j` of the
+    /// group of `i`; outside the input stands 0. int8 `[h, w, c]` to int32 `[oh, ow, n]`.
+    Convolve {
+        /// An int8 value `[h, w, c]`.
+        input: ValueId,
+        /// An int8 parameter `[n, kh, kw, c / groups]`.
+        weight: ParamId,
+        /// An int32 vector `[n]`.
+        bias: ParamId,
+        /// Kernel, stride, dilation and padding.
+        window: Window,
+        /// Groups of channels; `c` for a depthwise convolution.
+        groups: u32,
+    },
+    /// The sum of each channel over each window; outside the input stands 0. int8 `[h, w, c]` to int32 `[oh, ow, c]`.
+    WindowSum {
+        /// An int8 value `[h, w, c]`.
+        input: ValueId,
+        /// Kernel, stride, dilation and padding.
+        window: Window,
+    },
+    /// The largest element of each channel in each window; padding is ignored. int8 `[h, w, c]` to int8 `[oh, ow, c]`.
+    WindowMax {
+        /// An int8 value `[h, w, c]`.
+        input: ValueId,
+        /// Kernel, stride, dilation and padding.
+        window: Window,
+    },
+    /// `sum_t coefficient_t * value_t`, element by element: int8 values of one shape to int32.
+    Sum {
+        /// 1 to 16 terms.
+        terms: Vec<Term>,
+    },
+    /// `left * right`, element by element: int8 values of one shape to int32.
+    Product {
+        /// An int8 value.
+        left: ValueId,
+        /// An int8 value of the same shape.
+        right: ValueId,
+    },
+    /// A function of requantised accumulators, by a table: with `y = (acc * M + 2^(shift-1)) >> shift`,
+    /// `q = table[clamp(y, low, high)]`.
+    Activate {
+        /// Accumulators, as for [`Op::Requantise`].
+        input: ValueId,
+        /// One multiplier for all channels, or one per channel of the last axis; each below `2^31`.
+        multipliers: Vec<u32>,
+        /// Common right shift, 1 to 60.
+        shift: u8,
+        /// The function, the scales of its argument and result, and the arguments it has a table for.
+        function: Function,
+    },
+    /// Axis `i` of the value is axis `axes[i]` of the input.
+    Transpose {
+        /// An int8 value.
+        input: ValueId,
+        /// A permutation of the axes.
+        axes: Vec<u8>,
+    },
+    /// A stretch of each axis.
+    Slice {
+        /// An int8 value.
+        input: ValueId,
+        /// One stretch per axis.
+        stretches: Vec<Stretch>,
+    },
+    /// Values behind one another along one axis.
+    Concat {
+        /// 1 to 16 int8 values that differ in `axis` only.
+        inputs: Vec<ValueId>,
+        /// The axis.
+        axis: u8,
+    },
+    /// A constant around the input.
+    Pad {
+        /// An int8 value.
+        input: ValueId,
+        /// Elements in front, per axis.
+        before: Vec<u32>,
+        /// Elements behind, per axis.
+        after: Vec<u32>,
+        /// The constant.
+        value: i8,
+    },
+    /// Axes of one element repeated.
+    Expand {
+        /// An int8 value.
+        input: ValueId,
+        /// The shape: each axis is the input's, or any length where the input's is 1.
+        shape: Shape,
+    },
 }
 
 impl Op {
-    /// The value the op reads.
-    pub const fn input(&self) -> ValueId {
+    /// The values the op reads, in order.
+    pub fn inputs(&self) -> Vec<ValueId> {
         match self {
             Self::Linear { input, .. }
             | Self::Requantise { input, .. }
             | Self::ArgMax { input }
-            | Self::Reshape { input, .. } => *input,
+            | Self::Reshape { input, .. }
+            | Self::Convolve { input, .. }
+            | Self::WindowSum { input, .. }
+            | Self::WindowMax { input, .. }
+            | Self::Activate { input, .. }
+            | Self::Transpose { input, .. }
+            | Self::Slice { input, .. }
+            | Self::Pad { input, .. }
+            | Self::Expand { input, .. } => vec![*input],
+            Self::Product { left, right } => vec![*left, *right],
+            Self::Sum { terms } => terms.iter().map(|term| term.value).collect(),
+            Self::Concat { inputs, .. } => inputs.clone(),
         }
+    }
+
+    /// The parameters the op reads: weight and bias.
+    pub const fn params(&self) -> Option<(ParamId, ParamId)> {
+        match self {
+            Self::Linear { weight, bias, .. } | Self::Convolve { weight, bias, .. } => Some((*weight, *bias)),
+            _ => None,
+        }
+    }
+
+    /// Whether the value is a sum that only a requantisation or the graph's outputs may read.
+    pub const fn makes_accumulators(&self) -> bool {
+        matches!(
+            self,
+            Self::Linear { .. }
+                | Self::Convolve { .. }
+                | Self::WindowSum { .. }
+                | Self::Sum { .. }
+                | Self::Product { .. }
+        )
     }
 
     /// The name of the op in `spec/graph.md` and in messages.
@@ -70,96 +274,17 @@ impl Op {
             Self::Requantise { .. } => "Requantise",
             Self::ArgMax { .. } => "ArgMax",
             Self::Reshape { .. } => "Reshape",
-        }
-    }
-}
-
-impl Encode for ValueId {
-    fn encode_into(&self, out: &mut Vec<u8>) {
-        self.0.encode_into(out);
-    }
-}
-
-impl Decode for ValueId {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(u32::decode(reader)?))
-    }
-}
-
-impl Encode for ParamId {
-    fn encode_into(&self, out: &mut Vec<u8>) {
-        self.0.encode_into(out);
-    }
-}
-
-impl Decode for ParamId {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(u32::decode(reader)?))
-    }
-}
-
-impl Encode for Op {
-    fn encode_into(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Linear { input, weight, bias } => {
-                out.push(1);
-                input.encode_into(out);
-                weight.encode_into(out);
-                bias.encode_into(out);
-            }
-            Self::Requantise {
-                input,
-                multipliers,
-                shift,
-                low,
-                high,
-            } => {
-                out.push(2);
-                input.encode_into(out);
-                put_list(out, multipliers);
-                shift.encode_into(out);
-                low.encode_into(out);
-                high.encode_into(out);
-            }
-            Self::ArgMax { input } => {
-                out.push(3);
-                input.encode_into(out);
-            }
-            Self::Reshape { input, shape } => {
-                out.push(4);
-                input.encode_into(out);
-                shape.encode_into(out);
-            }
-        }
-    }
-}
-
-impl Decode for Op {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match u8::decode(reader)? {
-            1 => Ok(Self::Linear {
-                input: ValueId::decode(reader)?,
-                weight: ParamId::decode(reader)?,
-                bias: ParamId::decode(reader)?,
-            }),
-            2 => Ok(Self::Requantise {
-                input: ValueId::decode(reader)?,
-                multipliers: reader.list("multipliers", TENSOR_ELEMENTS)?,
-                shift: u8::decode(reader)?,
-                low: i8::decode(reader)?,
-                high: i8::decode(reader)?,
-            }),
-            3 => Ok(Self::ArgMax {
-                input: ValueId::decode(reader)?,
-            }),
-            4 => Ok(Self::Reshape {
-                input: ValueId::decode(reader)?,
-                shape: Shape::decode(reader)?,
-            }),
-            found => Err(DecodeError::BadTag {
-                what: "op",
-                found: u64::from(found),
-            }),
+            Self::Convolve { .. } => "Convolve",
+            Self::WindowSum { .. } => "WindowSum",
+            Self::WindowMax { .. } => "WindowMax",
+            Self::Sum { .. } => "Sum",
+            Self::Product { .. } => "Product",
+            Self::Activate { .. } => "Activate",
+            Self::Transpose { .. } => "Transpose",
+            Self::Slice { .. } => "Slice",
+            Self::Concat { .. } => "Concat",
+            Self::Pad { .. } => "Pad",
+            Self::Expand { .. } => "Expand",
         }
     }
 }

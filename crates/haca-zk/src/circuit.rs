@@ -153,6 +153,10 @@ const BAD: ProofRejection = ProofRejection::Graph {
     what: "a node refers to a value of another kind",
 };
 
+const UNSUPPORTED: ProofRejection = ProofRejection::Graph {
+    what: "a node for which there is no proof yet",
+};
+
 struct Builder<'a> {
     graph: &'a Graph,
     sites: Vec<Site>,
@@ -244,6 +248,7 @@ impl<'a> Builder<'a> {
                 Ok(Site::ArgMax(*input, last as usize))
             }
             Op::Reshape { input, .. } => self.site(*input),
+            _ => Err(UNSUPPORTED),
         }
     }
 
@@ -262,6 +267,9 @@ impl<'a> Builder<'a> {
         let bias = *self.params.get(bias as usize).ok_or(BAD)?;
         let shape = *self.circuit.weights.get(weight).ok_or(BAD)?;
         let value = self.graph.value_type(self.graph.node_value(node)).ok_or(BAD)?;
+        if value.shape.dims().len() != 1 {
+            return Err(UNSUPPORTED);
+        }
         self.circuit.linears.push(Linear {
             source,
             weight,

@@ -1,0 +1,100 @@
+//! Ops that work element by element, and ops that only move elements.
+
+use haca_wire::{DType, Shape};
+
+use super::{ValueType, accumulators, product_range, same_type};
+use crate::graph::Scope;
+use crate::{GraphError, Op, Term, ValueId, arrangement, limit};
+
+pub(super) fn sum(scope: &Scope<'_>, terms: &[Term]) -> Result<ValueType, GraphError> {
+    let place = scope.place();
+    let (found, expected) = (terms.len(), limit::OPERANDS);
+    let Some(first) = terms.first().filter(|_| found <= expected) else {
+        return Err(GraphError::Length {
+            place,
+            what: "terms",
+            found,
+            expected,
+        });
+    };
+    let shape = scope.value(first.value)?.shape.clone();
+    let mut range = (0i64, 0i64);
+    for term in terms {
+        let value = same_shape(scope, term.value, &shape)?;
+        let coefficient = i64::from(term.coefficient);
+        let (low, high) = product_range((value.low, value.high), (coefficient, coefficient));
+        range = (range.0.saturating_add(low), range.1.saturating_add(high));
+    }
+    accumulators(place, shape.dims().to_vec(), range)
+}
+
+pub(super) fn product(scope: &Scope<'_>, left: ValueId, right: ValueId) -> Result<ValueType, GraphError> {
+    let place = scope.place();
+    let shape = scope.value(left)?.shape.clone();
+    let left = same_shape(scope, left, &shape)?;
+    let right = same_shape(scope, right, &shape)?;
+    let range = product_range((left.low, left.high), (right.low, right.high));
+    accumulators(place, shape.dims().to_vec(), range)
+}
+
+/// An int8 value of a shape.
+fn same_shape<'a>(scope: &'a Scope<'_>, id: ValueId, shape: &Shape) -> Result<&'a ValueType, GraphError> {
+    let place = scope.place();
+    let value = scope.value(id)?;
+    same_type(place, value.dtype, DType::I8)?;
+    if value.shape != *shape {
+        let (found, expected) = (value.shape.clone(), shape.clone());
+        return Err(GraphError::Shape {
+            place,
+            found,
+            expected,
+        });
+    }
+    Ok(value)
+}
+
+pub(super) fn arrangement(scope: &Scope<'_>, op: &Op) -> Result<ValueType, GraphError> {
+    let place = scope.place();
+    let inputs = op.inputs();
+    let (found, expected) = (inputs.len(), limit::OPERANDS);
+    if found == 0 || found > expected {
+        return Err(GraphError::Length {
+            place,
+            what: "operands",
+            found,
+            expected,
+        });
+    }
+    let values = inputs.iter().map(|id| scope.value(*id)).collect::<Result<Vec<_>, _>>()?;
+    let shapes: Vec<&Shape> = values.iter().map(|value| &value.shape).collect();
+    let first = values.first().map_or(DType::I8, |value| value.dtype);
+    if !matches!(op, Op::Reshape { .. }) {
+        for value in &values {
+            same_type(place, value.dtype, DType::I8)?;
+        }
+    }
+    let shape = arrangement::shape(op, &shapes).ok_or_else(|| misfit(op, place, &shapes))?;
+    let constant = match op {
+        Op::Pad { value, .. } => Some(i64::from(*value)),
+        _ => None,
+    };
+    let lows = values.iter().map(|value| value.low).chain(constant);
+    let highs = values.iter().map(|value| value.high).chain(constant);
+    Ok(ValueType {
+        dtype: first,
+        shape,
+        low: lows.fold(i64::MAX, i64::min),
+        high: highs.fold(i64::MIN, i64::max),
+    })
+}
+
+fn misfit(op: &Op, place: crate::Place, shapes: &[&Shape]) -> GraphError {
+    match (op, shapes.first()) {
+        (Op::Reshape { shape, .. } | Op::Expand { shape, .. }, Some(from)) => GraphError::Shape {
+            place,
+            found: shape.clone(),
+            expected: (*from).clone(),
+        },
+        _ => GraphError::Arrangement { place, op: op.name() },
+    }
+}

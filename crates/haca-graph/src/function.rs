@@ -1,0 +1,321 @@
+//! The closed catalogue of functions that a table may hold, each an exact integer algorithm: section F of
+//! `spec/graph.md`.
+//!
+//! Reals are integers over `2^48`, products and quotients are rounded down. The algorithms are the definition: an
+//! implementation that computes "the same function" in floating point may differ in an entry.
+
+use haca_wire::{Decode, DecodeError, Encode, Reader, Scale};
+
+use crate::{GraphError, Place, limit};
+
+/// Fractional bits.
+const FRACTION: u32 = 48;
+const ONE: i128 = 1 << FRACTION;
+const LN_2: i128 = 195_103_586_505_167;
+const SQRT_2_OVER_PI: i128 = 224_584_538_169_778;
+const TWO_OVER_SQRT_PI: i128 = 317_610_499_778_998;
+const SQRT_HALF: i128 = 199_032_864_766_430;
+const CUBIC: i128 = 12_586_153_583_616;
+/// From this magnitude on a function equals its asymptote.
+const TAIL: i128 = 64 << FRACTION;
+
+/// What a function computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionKind {
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+    /// `tanh x`.
+    Tanh,
+    /// `x * sigmoid(x)`.
+    Silu,
+    /// `x * (1 + erf(x / sqrt 2)) / 2`.
+    Gelu,
+    /// `x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3))`.
+    GeluTanh,
+    /// `ln(1 + e^x)`.
+    Softplus,
+    /// `x`, times the slope below zero.
+    LeakyRelu {
+        /// The slope.
+        slope: Scale,
+    },
+    /// `min(1, max(0, alpha x + beta))`.
+    HardSigmoid {
+        /// The slope.
+        alpha: Scale,
+        /// The value at zero.
+        beta: Scale,
+    },
+    /// `x * min(1, max(0, x / 6 + 1/2))`.
+    HardSwish,
+}
+
+/// A function of requantised accumulators, as a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// What it computes.
+    pub kind: FunctionKind,
+    /// What one unit of the argument stands for.
+    pub argument: Scale,
+    /// What one unit of the result stands for.
+    pub result: Scale,
+    /// Smallest argument; smaller ones are taken for it.
+    pub low: i16,
+    /// Largest argument; larger ones are taken for it.
+    pub high: i16,
+}
+
+impl Function {
+    /// The results, from [`Function::low`] on.
+    pub fn table(&self) -> Vec<i8> {
+        (self.low..=self.high).map(|argument| self.at(argument)).collect()
+    }
+
+    /// The result for one argument.
+    pub fn at(&self, argument: i16) -> i8 {
+        let argument = argument.clamp(self.low, self.high);
+        let x = real(i128::from(argument), self.argument);
+        round(self.kind.value(x), self.result)
+    }
+
+    pub(crate) fn check(&self, place: Place) -> Result<(), GraphError> {
+        let (low, high) = (i64::from(self.low), i64::from(self.high));
+        let most = low.saturating_add((1 << limit::TABLE_BITS) - 1);
+        if high < low || high > most {
+            return Err(GraphError::Range {
+                place,
+                found: high,
+                low,
+                high: most,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl FunctionKind {
+    fn value(self, x: i128) -> i128 {
+        match self {
+            Self::LeakyRelu { slope } if x < 0 => scaled(x, slope),
+            Self::LeakyRelu { .. } => x,
+            Self::HardSigmoid { alpha, beta } => scaled(x, alpha)
+                .saturating_add(scaled(ONE, beta))
+                .clamp(0, ONE),
+            Self::HardSwish if x.saturating_abs() >= TAIL => x.max(0),
+            Self::HardSwish => {
+                let gate = x.div_euclid(6).saturating_add(ONE / 2);
+                multiply(x, gate.clamp(0, ONE))
+            }
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => sigmoid(x.saturating_mul(2)).saturating_mul(2).saturating_sub(ONE),
+            Self::Silu | Self::Gelu | Self::GeluTanh | Self::Softplus if x.saturating_abs() >= TAIL => x.max(0),
+            Self::Silu => multiply(x, sigmoid(x)),
+            Self::Gelu => multiply(x, ONE.saturating_add(erf(multiply(x, SQRT_HALF))) >> 1),
+            Self::GeluTanh => {
+                let cube = multiply(multiply(x, x), multiply(x, CUBIC));
+                let inner = multiply(x.saturating_add(cube), SQRT_2_OVER_PI);
+                multiply(x, sigmoid(inner.saturating_mul(2)))
+            }
+            Self::Softplus => {
+                let decay = exponential(x.saturating_abs());
+                x.max(0).saturating_add(logarithm(decay))
+            }
+        }
+    }
+}
+
+/// `floor(a * b / 2^48)`. All callers stay below `2^126`; beyond, the product saturates.
+fn multiply(a: i128, b: i128) -> i128 {
+    a.saturating_mul(b) >> FRACTION
+}
+
+/// `value * scale`, rounded down; `value` counts units of `2^-48` or whole units alike.
+fn scaled(value: i128, scale: Scale) -> i128 {
+    value.saturating_mul(i128::from(scale.mantissa())) >> scale.shift().min(126)
+}
+
+/// An integer under a scale.
+fn real(value: i128, scale: Scale) -> i128 {
+    scaled(value.saturating_mul(ONE), scale)
+}
+
+/// The nearest int8 to a real under a scale, halves away from zero.
+fn round(value: i128, scale: Scale) -> i8 {
+    let shift = u32::from(scale.shift());
+    let mantissa = i128::from(scale.mantissa()).max(1);
+    let (numerator, unit) = if shift <= FRACTION {
+        (value, mantissa.saturating_mul(1 << FRACTION.saturating_sub(shift)))
+    } else {
+        (
+            value.saturating_mul(1 << shift.saturating_sub(FRACTION).min(64)),
+            mantissa,
+        )
+    };
+    let doubled = numerator.saturating_abs().saturating_mul(2).saturating_add(unit);
+    let magnitude = doubled.checked_div(unit.saturating_mul(2)).unwrap_or(0);
+    let rounded = if numerator < 0 {
+        magnitude.saturating_neg()
+    } else {
+        magnitude
+    };
+    i8::try_from(rounded.clamp(i128::from(i8::MIN), i128::from(i8::MAX))).unwrap_or(0)
+}
+
+/// `e^-u` for `u >= 0`: `u = n ln 2 + r`, then 20 terms of the series of `e^-r` from the last to the first.
+fn exponential(u: i128) -> i128 {
+    let halvings = u.div_euclid(LN_2);
+    let rest = u.rem_euclid(LN_2);
+    let mut sum = ONE;
+    for k in (1..=20).rev() {
+        sum = ONE.saturating_sub(multiply(rest, sum).div_euclid(k));
+    }
+    u32::try_from(halvings).ok().and_then(|n| sum.checked_shr(n)).unwrap_or(0)
+}
+
+/// `1 / (1 + e^-x)`.
+fn sigmoid(x: i128) -> i128 {
+    let decay = exponential(x.saturating_abs());
+    let below = decay.saturating_mul(ONE).div_euclid(ONE.saturating_add(decay));
+    if x < 0 { below } else { ONE.saturating_sub(below) }
+}
+
+/// `ln(1 + u)` for `0 <= u <= 1`: twice the series of the inverse hyperbolic tangent of `u / (2 + u)`, 18 terms.
+fn logarithm(u: i128) -> i128 {
+    let z = u.saturating_mul(ONE).div_euclid(ONE.saturating_mul(2).saturating_add(u));
+    let square = multiply(z, z);
+    let (mut sum, mut power) = (0i128, z);
+    for k in 0..18 {
+        sum = sum.saturating_add(power.div_euclid(i128::from(2 * k + 1)));
+        power = multiply(power, square);
+    }
+    sum.saturating_mul(2)
+}
+
+/// `erf(w)`: 1 from 4 on; below, `2 / sqrt pi * e^(-w^2) * sum 2^k w^(2k+1) / (1 * 3 * .. (2k+1))`, 100 terms.
+fn erf(w: i128) -> i128 {
+    let magnitude = w.saturating_abs();
+    let value = if magnitude >= 4 * ONE {
+        ONE
+    } else {
+        let square = multiply(magnitude, magnitude);
+        let (mut sum, mut term) = (0i128, magnitude);
+        for k in 0..100 {
+            sum = sum.saturating_add(term);
+            term = multiply(term.saturating_mul(2), square).div_euclid(i128::from(2 * k + 3));
+        }
+        multiply(multiply(sum, exponential(square)), TWO_OVER_SQRT_PI).min(ONE)
+    };
+    if w < 0 { value.saturating_neg() } else { value }
+}
+
+impl Encode for FunctionKind {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Sigmoid => out.push(1),
+            Self::Tanh => out.push(2),
+            Self::Silu => out.push(3),
+            Self::Gelu => out.push(4),
+            Self::GeluTanh => out.push(5),
+            Self::Softplus => out.push(6),
+            Self::LeakyRelu { slope } => {
+                out.push(7);
+                slope.encode_into(out);
+            }
+            Self::HardSigmoid { alpha, beta } => {
+                out.push(8);
+                alpha.encode_into(out);
+                beta.encode_into(out);
+            }
+            Self::HardSwish => out.push(9),
+        }
+    }
+}
+
+impl Decode for FunctionKind {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::decode(reader)? {
+            1 => Ok(Self::Sigmoid),
+            2 => Ok(Self::Tanh),
+            3 => Ok(Self::Silu),
+            4 => Ok(Self::Gelu),
+            5 => Ok(Self::GeluTanh),
+            6 => Ok(Self::Softplus),
+            7 => Ok(Self::LeakyRelu {
+                slope: Scale::decode(reader)?,
+            }),
+            8 => Ok(Self::HardSigmoid {
+                alpha: Scale::decode(reader)?,
+                beta: Scale::decode(reader)?,
+            }),
+            9 => Ok(Self::HardSwish),
+            found => Err(DecodeError::BadTag {
+                what: "function",
+                found: u64::from(found),
+            }),
+        }
+    }
+}
+
+haca_wire::codec_struct!(Function {
+    kind,
+    argument,
+    result,
+    low,
+    high
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every kind against floating point: an entry may differ only where the real value is at a tie.
+    #[test]
+    fn tables_are_the_functions() {
+        let scale = |m, t| Scale::new(m, t).unwrap();
+        let erf = |w: f64| {
+            // Abramowitz and Stegun 7.1.5, enough terms for |w| < 6.
+            let (mut sum, mut term) = (0.0, w);
+            for k in 0..200 {
+                sum += term / f64::from(2 * k + 1);
+                term *= -w * w / f64::from(k + 1);
+            }
+            if w.abs() > 5.0 { w.signum() } else { sum * 2.0 / std::f64::consts::PI.sqrt() }
+        };
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let cases: Vec<(FunctionKind, Box<dyn Fn(f64) -> f64>)> = vec![
+            (FunctionKind::Sigmoid, Box::new(sigmoid)),
+            (FunctionKind::Tanh, Box::new(f64::tanh)),
+            (FunctionKind::Silu, Box::new(move |x| x * sigmoid(x))),
+            (FunctionKind::Gelu, Box::new(move |x| x * (1.0 + erf(x / 2f64.sqrt())) / 2.0)),
+            (
+                FunctionKind::GeluTanh,
+                Box::new(|x| {
+                    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+                    x * (1.0 + u.tanh()) / 2.0
+                }),
+            ),
+            (FunctionKind::Softplus, Box::new(|x| x.max(0.0) + (-x.abs()).exp().ln_1p())),
+            (
+                FunctionKind::LeakyRelu { slope: scale(13, 7) },
+                Box::new(|x| if x < 0.0 { x * 13.0 / 128.0 } else { x }),
+            ),
+            (
+                FunctionKind::HardSigmoid { alpha: scale(1, 3), beta: scale(1, 1) },
+                Box::new(|x| (x / 8.0 + 0.5).clamp(0.0, 1.0)),
+            ),
+            (FunctionKind::HardSwish, Box::new(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))),
+        ];
+        for (kind, reference) in cases {
+            for (argument, result) in [(scale(77, 10), scale(51, 12)), (scale(3, 2), scale(5, 3)), (scale(9, 0), scale(7, 0))] {
+                let function = Function { kind, argument, result, low: -300, high: 300 };
+                let unit = |s: Scale| f64::from(s.mantissa()) / 2f64.powi(i32::from(s.shift()));
+                for (y, found) in (-300i32..=300).zip(function.table()) {
+                    let exact = reference(f64::from(y) * unit(argument)) / unit(result);
+                    let expected = exact.clamp(-128.0, 127.0);
+                    let error = (f64::from(found) - expected).abs();
+                    assert!(error <= 0.5 + 1e-6, "{kind:?} at {y}: {found}, {expected}");
+                }
+            }
+        }
+    }
+}
