@@ -212,5 +212,9 @@ fn describe(op: &Op) -> String {
         ),
         Op::ArgMax { input } => format!("argmax of value {}", input.0),
         Op::Reshape { input, shape } => format!("reshape value {} to {:?}", input.0, shape.dims()),
+        other => {
+            let values: Vec<String> = other.inputs().iter().map(|id| id.0.to_string()).collect();
+            format!("{} of {}", other.name().to_lowercase(), values.join(", "))
+        }
     }
 }
