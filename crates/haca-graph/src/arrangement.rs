@@ -13,11 +13,14 @@ pub enum Cell {
     Constant(i8),
 }
 
-/// The shape of an arranged value; `None` when the op's numbers do not fit its operands, or it is no arrangement.
-pub(crate) fn shape(op: &Op, operands: &[&Shape]) -> Option<Shape> {
+/// The dimensions of an arranged value, which may be too many elements for a shape; `None` when the op's numbers do
+/// not fit its operands, or it is no arrangement.
+pub(crate) fn dims(op: &Op, operands: &[&Shape]) -> Option<Vec<u32>> {
     let first = operands.first()?.dims();
     match op {
-        Op::Reshape { shape, .. } => (shape.elements() == operands.first()?.elements()).then(|| shape.clone()),
+        Op::Reshape { shape, .. } => {
+            (shape.elements() == operands.first()?.elements()).then(|| shape.dims().to_vec())
+        }
         Op::Transpose { axes, .. } => {
             let mut seen = vec![false; first.len()];
             for axis in axes {
@@ -28,12 +31,15 @@ pub(crate) fn shape(op: &Op, operands: &[&Shape]) -> Option<Shape> {
             }
             let dims = axes.iter().map(|axis| first.get(usize::from(*axis)).copied());
             let dims = dims.collect::<Option<Vec<_>>>()?;
-            (dims.len() == first.len()).then(|| Shape::new(dims))?
+            (dims.len() == first.len()).then_some(dims)
         }
         Op::Slice { stretches, .. } => {
             let fits = stretches.len() == first.len()
-                && stretches.iter().zip(first).all(|(stretch, dim)| stretch.is_inside(*dim));
-            fits.then(|| Shape::new(stretches.iter().map(|stretch| stretch.count).collect()))?
+                && stretches
+                    .iter()
+                    .zip(first)
+                    .all(|(stretch, dim)| stretch.is_inside(*dim));
+            fits.then(|| stretches.iter().map(|stretch| stretch.count).collect())
         }
         Op::Concat { axis, .. } => {
             let mut dims = first.to_vec();
@@ -42,27 +48,33 @@ pub(crate) fn shape(op: &Op, operands: &[&Shape]) -> Option<Shape> {
             for operand in operands {
                 let mut other = operand.dims().to_vec();
                 let along = other.get_mut(axis)?;
-                total = total.checked_add(*along)?;
+                total = total.saturating_add(*along);
                 *along = *first.get(axis)?;
                 if other != first {
                     return None;
                 }
             }
             *dims.get_mut(axis)? = total;
-            Shape::new(dims)
+            Some(dims)
         }
         Op::Pad { before, after, .. } => {
             if before.len() != first.len() || after.len() != first.len() {
                 return None;
             }
             let sums = first.iter().zip(before).zip(after);
-            let dims = sums.map(|((dim, b), a)| dim.checked_add(*b)?.checked_add(*a));
-            Shape::new(dims.collect::<Option<Vec<_>>>()?)
+            Some(
+                sums.map(|((dim, b), a)| dim.saturating_add(*b).saturating_add(*a))
+                    .collect(),
+            )
         }
         Op::Expand { shape, .. } => {
             let fits = shape.dims().len() == first.len()
-                && shape.dims().iter().zip(first).all(|(to, from)| to == from || *from == 1);
-            fits.then(|| shape.clone())
+                && shape
+                    .dims()
+                    .iter()
+                    .zip(first)
+                    .all(|(to, from)| to == from || *from == 1);
+            fits.then(|| shape.dims().to_vec())
         }
         _ => None,
     }
@@ -81,12 +93,16 @@ impl Stretch {
 pub(crate) fn cells(op: &Op, operands: &[&Shape], value: &Shape) -> Vec<Cell> {
     let dims = value.dims();
     let mut position = vec![0u32; dims.len()];
+    let mut source = position.clone();
     let mut cells = Vec::with_capacity(value.elements());
     let strides: Vec<Vec<u32>> = operands.iter().map(|shape| row_major(shape)).collect();
     for index in 0..value.elements() {
         cells.push(match op {
             Op::Reshape { .. } => Cell::Element(0, u32::try_from(index).unwrap_or(u32::MAX)),
-            _ => cell(op, operands, &strides, &position),
+            _ => {
+                source.copy_from_slice(&position);
+                cell(op, operands, &strides, &position, &mut source)
+            }
         });
         // The next position in row-major order.
         for (coordinate, dim) in position.iter_mut().zip(dims).rev() {
@@ -110,13 +126,13 @@ fn row_major(shape: &Shape) -> Vec<u32> {
     strides
 }
 
-fn cell(op: &Op, operands: &[&Shape], strides: &[Vec<u32>], position: &[u32]) -> Cell {
+/// What stands at `position`, of which `source` is a copy.
+fn cell(op: &Op, operands: &[&Shape], strides: &[Vec<u32>], position: &[u32], source: &mut [u32]) -> Cell {
     let mut operand = 0usize;
-    let mut source: Vec<u32> = position.to_vec();
     match op {
         Op::Transpose { axes, .. } => {
             for (coordinate, axis) in position.iter().zip(axes) {
-                set(&mut source, usize::from(*axis), *coordinate);
+                set(source, usize::from(*axis), *coordinate);
             }
         }
         Op::Slice { stretches, .. } => {
@@ -137,7 +153,7 @@ fn cell(op: &Op, operands: &[&Shape], strides: &[Vec<u32>], position: &[u32]) ->
                 }
                 operand = operand.saturating_add(1);
             }
-            set(&mut source, axis, along);
+            set(source, axis, along);
         }
         Op::Pad { before, value, .. } => {
             let dims = operands.first().map_or(&[][..], |shape| shape.dims());

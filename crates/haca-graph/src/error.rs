@@ -150,7 +150,7 @@ pub enum GraphError {
         /// Bits allowed.
         expected: u32,
     },
-    /// A window does not fit, or lies wholly in padding, or one of its numbers is outside its limit.
+    /// A window does not fit, one of its numbers is outside its limit, or a window of WindowMax has no element.
     #[error("{place}: the window does not fit its input")]
     Window {
         /// The node.
@@ -176,13 +176,13 @@ pub enum GraphError {
         /// The op.
         op: &'static str,
     },
-    /// A value has more elements than a tensor may have.
-    #[error("{place}: the value has too many elements")]
+    /// A value, or a parameter of the shape that its op asks for, would have more elements than a tensor may have.
+    #[error("{place}: the value or its weight would have too many elements")]
     TooLarge {
         /// The node.
         place: Place,
     },
-    /// A requantisation reads something that is not an accumulator.
+    /// A Requantise or Activate reads something that is not an accumulator.
     #[error("{place}: requantisation reads value {found}, which no op makes as an accumulator")]
     NotAccumulator {
         /// The node.

@@ -154,7 +154,10 @@ impl Node<'_> {
 
     fn arrange(&self, op: &Op) -> Result<Vec<i64>, GraphError> {
         let operands = op.inputs();
-        let operands = operands.iter().map(|id| self.value(*id)).collect::<Result<Vec<_>, _>>()?;
+        let operands = operands
+            .iter()
+            .map(|id| self.value(*id))
+            .collect::<Result<Vec<_>, _>>()?;
         let of = |cell: Cell| match cell {
             Cell::Element(operand, index) => {
                 let value = operands.get(usize::from(operand));
@@ -162,7 +165,13 @@ impl Node<'_> {
             }
             Cell::Constant(value) => i64::from(value),
         };
-        Ok(self.graph.arrangement(self.node).unwrap_or_default().into_iter().map(of).collect())
+        Ok(self
+            .graph
+            .arrangement(self.node)
+            .unwrap_or_default()
+            .into_iter()
+            .map(of)
+            .collect())
     }
 }
 
@@ -192,7 +201,13 @@ fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<(), GraphError> {
 fn linear(input: &[i64], weight: &Tensor, bias: &[i64]) -> Vec<i64> {
     let columns = weight.shape().dims().last().map_or(1, |k| *k as usize).max(1);
     let dot = |x: &[i64], row: &[i64]| row.iter().zip(x).map(|(w, x)| w * x).sum::<i64>();
-    let rows = |x| weight.values().chunks_exact(columns).zip(bias).map(move |(row, b)| b + dot(x, row));
+    let rows = |x| {
+        weight
+            .values()
+            .chunks_exact(columns)
+            .zip(bias)
+            .map(move |(row, b)| b + dot(x, row))
+    };
     input.chunks_exact(columns).flat_map(rows).collect()
 }
 

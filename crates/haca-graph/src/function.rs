@@ -73,7 +73,8 @@ impl Function {
 
     /// The result for one argument.
     pub fn at(&self, argument: i16) -> i8 {
-        let argument = argument.clamp(self.low, self.high);
+        // `clamp` panics for an empty range, which an unchecked function may have.
+        let argument = argument.max(self.low).min(self.high);
         let x = real(i128::from(argument), self.argument);
         round(self.kind.value(x), self.result)
     }
@@ -91,6 +92,12 @@ impl Function {
         }
         Ok(())
     }
+
+    /// Arguments of the table.
+    pub(crate) fn arguments(&self) -> usize {
+        let span = i32::from(self.high).saturating_sub(i32::from(self.low));
+        usize::try_from(span.saturating_add(1)).unwrap_or(0)
+    }
 }
 
 impl FunctionKind {
@@ -98,9 +105,9 @@ impl FunctionKind {
         match self {
             Self::LeakyRelu { slope } if x < 0 => scaled(x, slope),
             Self::LeakyRelu { .. } => x,
-            Self::HardSigmoid { alpha, beta } => scaled(x, alpha)
-                .saturating_add(scaled(ONE, beta))
-                .clamp(0, ONE),
+            Self::HardSigmoid { alpha, beta } => {
+                scaled(x, alpha).saturating_add(scaled(ONE, beta)).clamp(0, ONE)
+            }
             Self::HardSwish if x.saturating_abs() >= TAIL => x.max(0),
             Self::HardSwish => {
                 let gate = x.div_euclid(6).saturating_add(ONE / 2);
@@ -108,7 +115,9 @@ impl FunctionKind {
             }
             Self::Sigmoid => sigmoid(x),
             Self::Tanh => sigmoid(x.saturating_mul(2)).saturating_mul(2).saturating_sub(ONE),
-            Self::Silu | Self::Gelu | Self::GeluTanh | Self::Softplus if x.saturating_abs() >= TAIL => x.max(0),
+            Self::Silu | Self::Gelu | Self::GeluTanh | Self::Softplus if x.saturating_abs() >= TAIL => {
+                x.max(0)
+            }
             Self::Silu => multiply(x, sigmoid(x)),
             Self::Gelu => multiply(x, ONE.saturating_add(erf(multiply(x, SQRT_HALF))) >> 1),
             Self::GeluTanh => {
@@ -124,12 +133,12 @@ impl FunctionKind {
     }
 }
 
-/// `floor(a * b / 2^48)`. All callers stay below `2^126`; beyond, the product saturates.
+/// `floor(a * b / 2^48)`. All callers stay below `2^126`, so the product never saturates.
 fn multiply(a: i128, b: i128) -> i128 {
     a.saturating_mul(b) >> FRACTION
 }
 
-/// `value * scale`, rounded down; `value` counts units of `2^-48` or whole units alike.
+/// `value * scale`, rounded down; `value` counts units of `2^-48`, at most `2^95` of them, so nothing saturates.
 fn scaled(value: i128, scale: Scale) -> i128 {
     value.saturating_mul(i128::from(scale.mantissa())) >> scale.shift().min(126)
 }
@@ -139,12 +148,16 @@ fn real(value: i128, scale: Scale) -> i128 {
     scaled(value.saturating_mul(ONE), scale)
 }
 
-/// The nearest int8 to a real under a scale, halves away from zero.
+/// The nearest int8 to a real under a scale, halves away from zero. What saturates here lies beyond `2^46` units of
+/// the result, so the clamp to int8 gives what unbounded integers would.
 fn round(value: i128, scale: Scale) -> i8 {
     let shift = u32::from(scale.shift());
     let mantissa = i128::from(scale.mantissa()).max(1);
     let (numerator, unit) = if shift <= FRACTION {
-        (value, mantissa.saturating_mul(1 << FRACTION.saturating_sub(shift)))
+        (
+            value,
+            mantissa.saturating_mul(1 << FRACTION.saturating_sub(shift)),
+        )
     } else {
         (
             value.saturating_mul(1 << shift.saturating_sub(FRACTION).min(64)),
@@ -169,7 +182,10 @@ fn exponential(u: i128) -> i128 {
     for k in (1..=20).rev() {
         sum = ONE.saturating_sub(multiply(rest, sum).div_euclid(k));
     }
-    u32::try_from(halvings).ok().and_then(|n| sum.checked_shr(n)).unwrap_or(0)
+    u32::try_from(halvings)
+        .ok()
+        .and_then(|n| sum.checked_shr(n))
+        .unwrap_or(0)
 }
 
 /// `1 / (1 + e^-x)`.
@@ -181,11 +197,13 @@ fn sigmoid(x: i128) -> i128 {
 
 /// `ln(1 + u)` for `0 <= u <= 1`: twice the series of the inverse hyperbolic tangent of `u / (2 + u)`, 18 terms.
 fn logarithm(u: i128) -> i128 {
-    let z = u.saturating_mul(ONE).div_euclid(ONE.saturating_mul(2).saturating_add(u));
+    let z = u
+        .saturating_mul(ONE)
+        .div_euclid(ONE.saturating_mul(2).saturating_add(u));
     let square = multiply(z, z);
     let (mut sum, mut power) = (0i128, z);
-    for k in 0..18 {
-        sum = sum.saturating_add(power.div_euclid(i128::from(2 * k + 1)));
+    for k in (1..=35).step_by(2) {
+        sum = sum.saturating_add(power.div_euclid(k));
         power = multiply(power, square);
     }
     sum.saturating_mul(2)
@@ -199,9 +217,13 @@ fn erf(w: i128) -> i128 {
     } else {
         let square = multiply(magnitude, magnitude);
         let (mut sum, mut term) = (0i128, magnitude);
-        for k in 0..100 {
+        for k in (3..=201).step_by(2) {
+            if term == 0 {
+                // So are all terms behind it.
+                break;
+            }
             sum = sum.saturating_add(term);
-            term = multiply(term.saturating_mul(2), square).div_euclid(i128::from(2 * k + 3));
+            term = multiply(term.saturating_mul(2), square).div_euclid(k);
         }
         multiply(multiply(sum, exponential(square)), TWO_OVER_SQRT_PI).min(ONE)
     };
@@ -266,56 +288,137 @@ haca_wire::codec_struct!(Function {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+
     use super::*;
+
+    fn sigmoid(x: f64) -> f64 {
+        1.0 / (1.0 + (-x).exp())
+    }
+
+    /// Abramowitz and Stegun 7.1.5, enough terms below 5.
+    fn erf(w: f64) -> f64 {
+        if w.abs() > 5.0 {
+            return w.signum();
+        }
+        let (mut sum, mut term) = (0.0, w);
+        for k in 0..200 {
+            sum += term / f64::from(2 * k + 1);
+            term *= -w * w / f64::from(k + 1);
+        }
+        sum * 2.0 / std::f64::consts::PI.sqrt()
+    }
+
+    fn unit(scale: Scale) -> f64 {
+        f64::from(scale.mantissa()) / 2f64.powi(i32::from(scale.shift()))
+    }
+
+    fn reference(kind: FunctionKind, x: f64) -> f64 {
+        match kind {
+            FunctionKind::Sigmoid => sigmoid(x),
+            FunctionKind::Tanh => x.tanh(),
+            FunctionKind::Silu => x * sigmoid(x),
+            FunctionKind::Gelu => x * (1.0 + erf(x / 2f64.sqrt())) / 2.0,
+            FunctionKind::GeluTanh => {
+                let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+                x * (1.0 + u.tanh()) / 2.0
+            }
+            FunctionKind::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            FunctionKind::LeakyRelu { slope } if x < 0.0 => x * unit(slope),
+            FunctionKind::LeakyRelu { .. } => x,
+            FunctionKind::HardSigmoid { alpha, beta } => (x * unit(alpha) + unit(beta)).clamp(0.0, 1.0),
+            FunctionKind::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        }
+    }
+
+    fn kinds() -> Vec<FunctionKind> {
+        let scale = |m, t| Scale::new(m, t).unwrap();
+        let (alpha, beta) = (scale(1, 3), scale(1, 1));
+        vec![
+            FunctionKind::Sigmoid,
+            FunctionKind::Tanh,
+            FunctionKind::Silu,
+            FunctionKind::Gelu,
+            FunctionKind::GeluTanh,
+            FunctionKind::Softplus,
+            FunctionKind::LeakyRelu { slope: scale(13, 7) },
+            FunctionKind::HardSigmoid { alpha, beta },
+            FunctionKind::HardSwish,
+        ]
+    }
 
     /// Every kind against floating point: an entry may differ only where the real value is at a tie.
     #[test]
     fn tables_are_the_functions() {
         let scale = |m, t| Scale::new(m, t).unwrap();
-        let erf = |w: f64| {
-            // Abramowitz and Stegun 7.1.5, enough terms for |w| < 6.
-            let (mut sum, mut term) = (0.0, w);
-            for k in 0..200 {
-                sum += term / f64::from(2 * k + 1);
-                term *= -w * w / f64::from(k + 1);
-            }
-            if w.abs() > 5.0 { w.signum() } else { sum * 2.0 / std::f64::consts::PI.sqrt() }
-        };
-        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-        let cases: Vec<(FunctionKind, Box<dyn Fn(f64) -> f64>)> = vec![
-            (FunctionKind::Sigmoid, Box::new(sigmoid)),
-            (FunctionKind::Tanh, Box::new(f64::tanh)),
-            (FunctionKind::Silu, Box::new(move |x| x * sigmoid(x))),
-            (FunctionKind::Gelu, Box::new(move |x| x * (1.0 + erf(x / 2f64.sqrt())) / 2.0)),
-            (
-                FunctionKind::GeluTanh,
-                Box::new(|x| {
-                    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-                    x * (1.0 + u.tanh()) / 2.0
-                }),
-            ),
-            (FunctionKind::Softplus, Box::new(|x| x.max(0.0) + (-x.abs()).exp().ln_1p())),
-            (
-                FunctionKind::LeakyRelu { slope: scale(13, 7) },
-                Box::new(|x| if x < 0.0 { x * 13.0 / 128.0 } else { x }),
-            ),
-            (
-                FunctionKind::HardSigmoid { alpha: scale(1, 3), beta: scale(1, 1) },
-                Box::new(|x| (x / 8.0 + 0.5).clamp(0.0, 1.0)),
-            ),
-            (FunctionKind::HardSwish, Box::new(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))),
+        let scales = [
+            (scale(77, 10), scale(51, 12)),
+            (scale(3, 2), scale(5, 3)),
+            (scale(9, 0), scale(7, 0)),
+            (scale(1, 8), scale(1, 14)),
         ];
-        for (kind, reference) in cases {
-            for (argument, result) in [(scale(77, 10), scale(51, 12)), (scale(3, 2), scale(5, 3)), (scale(9, 0), scale(7, 0))] {
-                let function = Function { kind, argument, result, low: -300, high: 300 };
-                let unit = |s: Scale| f64::from(s.mantissa()) / 2f64.powi(i32::from(s.shift()));
-                for (y, found) in (-300i32..=300).zip(function.table()) {
-                    let exact = reference(f64::from(y) * unit(argument)) / unit(result);
+        for (kind, (argument, result)) in kinds().into_iter().flat_map(|kind| scales.map(|s| (kind, s))) {
+            let function = Function {
+                kind,
+                argument,
+                result,
+                low: -300,
+                high: 300,
+            };
+            for (y, found) in (-300i32..=300).zip(function.table()) {
+                let exact = reference(kind, f64::from(y) * unit(argument)) / unit(result);
+                let expected = exact.clamp(-128.0, 127.0);
+                let error = (f64::from(found) - expected).abs();
+                assert!(error <= 0.5 + 1e-6, "{kind:?} at {y}: {found}, {expected}");
+            }
+        }
+    }
+
+    /// The widest scales and arguments: nothing saturates on the way, so signs and asymptotes stay right.
+    #[test]
+    fn extreme_scales_end_at_the_asymptotes() {
+        let scale = |m, t| Scale::new(m, t).unwrap();
+        let (most, least) = (scale(u32::MAX, 0), scale(1, 62));
+        let wide = [
+            FunctionKind::LeakyRelu { slope: most },
+            FunctionKind::HardSigmoid {
+                alpha: most,
+                beta: most,
+            },
+        ];
+        for kind in kinds().into_iter().chain(wide) {
+            for (argument, result) in [(most, most), (most, least), (least, most), (least, least)] {
+                for y in [i16::MIN, -1, 0, 1, i16::MAX] {
+                    let function = Function {
+                        kind,
+                        argument,
+                        result,
+                        low: y,
+                        high: y,
+                    };
+                    let exact = reference(kind, f64::from(y) * unit(argument)) / unit(result);
                     let expected = exact.clamp(-128.0, 127.0);
-                    let error = (f64::from(found) - expected).abs();
-                    assert!(error <= 0.5 + 1e-6, "{kind:?} at {y}: {found}, {expected}");
+                    // Finer than the fraction: such entries follow from rounding down.
+                    let coarse = (argument, result) == (least, least);
+                    let error = (f64::from(function.at(y)) - expected).abs();
+                    assert!(coarse || error <= 0.5 + 1e-6, "{kind:?} at {y}: {expected}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_empty_range_does_not_panic() {
+        let function = Function {
+            kind: FunctionKind::Gelu,
+            argument: Scale::ONE,
+            result: Scale::ONE,
+            low: 5,
+            high: 4,
+        };
+        assert_eq!(
+            (function.at(0), function.table().len(), function.arguments()),
+            (4, 0, 0)
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! A checked graph.
 
+mod cost;
+
 use haca_wire::codec::put_list;
 use haca_wire::limit::TENSORS;
 use haca_wire::{DType, Decode, DecodeError, Encode, Reader, TensorSpec};
 
-use crate::bound::{self, Checked, ValueType};
 use crate::arrangement::{self, Cell};
+use crate::bound::{self, Checked, ValueType};
 use crate::{GraphError, Op, ParamId, ParamSpec, Place, ValueId, limit};
+use cost::{Cost, products};
 
 /// The version byte that starts the encoding of a graph.
 const VERSION: u8 = 1;
@@ -71,7 +74,7 @@ impl Scope<'_> {
 }
 
 impl Graph {
-    /// Checks the graph: steps G1 to G7 of `spec/graph.md`.
+    /// Checks the graph: steps G1 to G8 of `spec/graph.md`.
     ///
     /// # Errors
     ///
@@ -98,18 +101,20 @@ impl Graph {
             values,
         };
         let mut quotients = Vec::new();
+        let mut cost = Cost::default();
+        for value in &scope.values {
+            cost.add_value(value)?;
+        }
         for op in &nodes {
             let Checked { value, quotient } = bound::check(&scope, op)?;
+            cost.add_value(&value)?;
+            cost.add_work(op, &value, &params)?;
             scope.values.push(value);
             quotients.push(quotient);
         }
         let values = scope.values;
         check_outputs(&inputs, &outputs, &values)?;
         check_use(&inputs, &params, &nodes, &outputs)?;
-        let total = values
-            .iter()
-            .fold(0usize, |sum, v| sum.saturating_add(v.shape.elements()));
-        at_most("elements of values", total, limit::VALUE_ELEMENTS)?;
         Ok(Self {
             inputs,
             params,
@@ -161,8 +166,7 @@ impl Graph {
         (node < self.nodes.len()).then_some(node)
     }
 
-    /// The value whose elements `id` shows: follows [`Op::Reshape`] back to an input, a Linear, a requantisation
-    /// or an ArgMax.
+    /// The value whose elements `id` shows: follows [`Op::Reshape`] back to a value that no Reshape makes.
     pub fn origin(&self, mut id: ValueId) -> ValueId {
         // Each step goes to a smaller id.
         while let Some(Op::Reshape { input, .. }) = self.producer(id).and_then(|node| self.nodes.get(node)) {
@@ -171,22 +175,20 @@ impl Graph {
         id
     }
 
-    /// The static range of the quotient of a requantisation before its clamp, over all channels; `None` when the
-    /// node at `node` is no requantisation.
+    /// The static range of the quotient of a Requantise or Activate before its clamp, over all channels; `None` when
+    /// the node at `node` is neither.
     pub fn requantise_range(&self, node: usize) -> Option<(i64, i64)> {
         self.quotients.get(node).copied().flatten()
     }
 
-    /// Multiply-accumulate operations of one inference.
+    /// Multiply-accumulate operations of one inference: those of its Linear and Convolve nodes.
     pub fn macs(&self) -> u64 {
         let of = |(node, op): (usize, &Op)| {
             let value = self.value_type(self.node_value(node))?;
-            let channels = value.shape.dims().last().map_or(1, |n| u64::from(*n)).max(1);
-            let positions = (value.shape.elements() as u64).checked_div(channels)?;
-            let weight = self.params.get(op.params()?.0.0 as usize)?;
-            Some(positions.saturating_mul(weight.shape.elements() as u64))
+            Some(products(op, value, &self.params))
         };
-        self.nodes.iter().enumerate().filter_map(of).fold(0, u64::saturating_add)
+        let each = self.nodes.iter().enumerate().filter_map(of);
+        each.fold(0, u64::saturating_add)
     }
 
     /// What stands in each element of the value of an op that only moves elements; `None` for other nodes.
@@ -196,7 +198,7 @@ impl Graph {
         let shapes = operands.iter().map(|id| Some(&self.value_type(*id)?.shape));
         let shapes = shapes.collect::<Option<Vec<_>>>()?;
         let value = &self.value_type(self.node_value(node))?.shape;
-        arrangement::shape(op, &shapes)?;
+        arrangement::dims(op, &shapes)?;
         Some(arrangement::cells(op, &shapes, value))
     }
 
@@ -221,7 +223,14 @@ fn check_counts(
     let total = params
         .iter()
         .fold(0usize, |sum, spec| sum.saturating_add(spec.shape.elements()));
-    at_most("elements of parameters", total, limit::PARAM_ELEMENTS)
+    at_most("elements of parameters", total, limit::PARAM_ELEMENTS)?;
+    let arguments = |op: &Op| match op {
+        Op::Activate { function, .. } => function.arguments(),
+        _ => 0,
+    };
+    let total = nodes.iter().map(arguments).fold(0, usize::saturating_add);
+    // No table is as good as one argument.
+    at_most("arguments of tables", total.max(1), limit::TABLE_ARGUMENTS)
 }
 
 fn at_most(what: &'static str, found: usize, expected: usize) -> Result<(), GraphError> {

@@ -37,14 +37,19 @@ codec_struct!(WindowAxis {
 });
 
 impl WindowAxis {
-    /// Number of windows over `length` elements; `None` when a number is outside its limit or no window fits.
+    /// Number of windows over `length` elements; `None` when a number is outside its limit, the padding on one side
+    /// is not shorter than the reach of the taps, or no window fits.
     pub fn count(&self, length: u32) -> Option<u32> {
         let extent = limit::WINDOW;
         let sound = |v: u32| (1..=extent).contains(&v);
         if !sound(self.kernel) || !sound(self.stride) || !sound(self.dilation) {
             return None;
         }
-        let reach = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
+        let reach = self
+            .kernel
+            .checked_sub(1)?
+            .checked_mul(self.dilation)?
+            .checked_add(1)?;
         if self.before >= reach || self.after >= reach || reach > extent {
             return None;
         }
@@ -58,7 +63,23 @@ impl WindowAxis {
         let from_start = window
             .checked_mul(self.stride)?
             .checked_add(tap.checked_mul(self.dilation)?)?;
-        from_start.checked_sub(self.before).filter(|index| *index < length)
+        from_start
+            .checked_sub(self.before)
+            .filter(|index| *index < length)
+    }
+
+    /// Whether each of the [`WindowAxis::count`] windows over `length` elements has a tap on an element.
+    pub(crate) fn has_no_empty_window(&self, length: u32) -> bool {
+        // A window that starts at or behind the first element ends less than one reach of taps behind the last one,
+        // and `after` is shorter than the reach: so its first tap is on an element.
+        let windows = self.count(length).unwrap_or(0);
+        let early = windows.min(self.before.div_ceil(self.stride.max(1)));
+        (0..early).all(|window| {
+            let start = window.saturating_mul(self.stride);
+            // The first tap behind the padding, and no other, lies nearest to the first element.
+            let tap = self.before.saturating_sub(start).div_ceil(self.dilation.max(1));
+            tap < self.kernel && self.element(window, tap, length).is_some()
+        })
     }
 }
 
@@ -255,7 +276,7 @@ impl Op {
         }
     }
 
-    /// Whether the value is a sum that only a requantisation or the graph's outputs may read.
+    /// Whether the value is an int32 sum: what a requantisation reads.
     pub const fn makes_accumulators(&self) -> bool {
         matches!(
             self,

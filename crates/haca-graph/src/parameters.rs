@@ -11,7 +11,7 @@ use crate::{Graph, GraphError, Place, limit};
 pub struct ParamSpec {
     /// Element type: int8 for weights, int32 for biases.
     pub dtype: DType,
-    /// Shape: `[n, k]` for weights, `[n]` for biases.
+    /// Shape: `[n, k]` or `[n, kh, kw, c / groups]` for weights, `[n]` for biases.
     pub shape: Shape,
     /// Smallest element.
     pub low: i64,

@@ -4,7 +4,7 @@ use haca_wire::{DType, Shape};
 
 use super::{ValueType, accumulators, product_range, same_type};
 use crate::graph::Scope;
-use crate::{GraphError, Op, Term, ValueId, arrangement, limit};
+use crate::{GraphError, Op, Place, Term, ValueId, arrangement, limit};
 
 pub(super) fn sum(scope: &Scope<'_>, terms: &[Term]) -> Result<ValueType, GraphError> {
     let place = scope.place();
@@ -65,7 +65,10 @@ pub(super) fn arrangement(scope: &Scope<'_>, op: &Op) -> Result<ValueType, Graph
             expected,
         });
     }
-    let values = inputs.iter().map(|id| scope.value(*id)).collect::<Result<Vec<_>, _>>()?;
+    let values = inputs
+        .iter()
+        .map(|id| scope.value(*id))
+        .collect::<Result<Vec<_>, _>>()?;
     let shapes: Vec<&Shape> = values.iter().map(|value| &value.shape).collect();
     let first = values.first().map_or(DType::I8, |value| value.dtype);
     if !matches!(op, Op::Reshape { .. }) {
@@ -73,7 +76,8 @@ pub(super) fn arrangement(scope: &Scope<'_>, op: &Op) -> Result<ValueType, Graph
             same_type(place, value.dtype, DType::I8)?;
         }
     }
-    let shape = arrangement::shape(op, &shapes).ok_or_else(|| misfit(op, place, &shapes))?;
+    let dims = arrangement::dims(op, &shapes).ok_or_else(|| misfit(op, place, &shapes))?;
+    let shape = Shape::new(dims).ok_or(GraphError::TooLarge { place })?;
     let constant = match op {
         Op::Pad { value, .. } => Some(i64::from(*value)),
         _ => None,
@@ -88,7 +92,7 @@ pub(super) fn arrangement(scope: &Scope<'_>, op: &Op) -> Result<ValueType, Graph
     })
 }
 
-fn misfit(op: &Op, place: crate::Place, shapes: &[&Shape]) -> GraphError {
+fn misfit(op: &Op, place: Place, shapes: &[&Shape]) -> GraphError {
     match (op, shapes.first()) {
         (Op::Reshape { shape, .. } | Op::Expand { shape, .. }, Some(from)) => GraphError::Shape {
             place,

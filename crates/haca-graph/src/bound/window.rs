@@ -33,7 +33,11 @@ fn geometry(scope: &Scope<'_>, input: ValueId, window: &Window) -> Result<Geomet
     Ok(Geometry {
         channels,
         windows,
-        range: if is_padded { (low.min(0), high.max(0)) } else { (low, high) },
+        range: if is_padded {
+            (low.min(0), high.max(0))
+        } else {
+            (low, high)
+        },
     })
 }
 
@@ -55,7 +59,8 @@ pub(super) fn convolve(
     same_type(place, b.dtype, DType::I32)?;
     let n = filters(place, w)?;
     let per_group = geometry.channels.checked_div(groups).unwrap_or(0);
-    let is_split = per_group.checked_mul(groups) == Some(geometry.channels) && n.checked_rem(groups) == Some(0);
+    let is_split =
+        per_group.checked_mul(groups) == Some(geometry.channels) && n.checked_rem(groups) == Some(0);
     if !is_split {
         return Err(GraphError::Groups {
             place,
@@ -92,7 +97,10 @@ pub(super) fn sum(scope: &Scope<'_>, input: ValueId, window: &Window) -> Result<
     let geometry = geometry(scope, input, window)?;
     let [rows, columns] = geometry.windows;
     let (low, high) = geometry.range;
-    let range = (taps(window).saturating_mul(low), taps(window).saturating_mul(high));
+    let range = (
+        taps(window).saturating_mul(low),
+        taps(window).saturating_mul(high),
+    );
     accumulators(scope.place(), vec![rows, columns, geometry.channels], range)
 }
 
@@ -101,9 +109,8 @@ pub(super) fn max(scope: &Scope<'_>, input: ValueId, window: &Window) -> Result<
     let geometry = geometry(scope, input, window)?;
     let value = scope.value(input)?;
     let lengths = value.shape.dims().iter().copied();
-    for ((axis, windows), length) in [window.height, window.width].iter().zip(geometry.windows).zip(lengths) {
-        let is_real = |at: u32| (0..axis.kernel).any(|tap| axis.element(at, tap, length).is_some());
-        if !(0..windows).all(is_real) {
+    for (axis, length) in [window.height, window.width].iter().zip(lengths) {
+        if !axis.has_no_empty_window(length) {
             return Err(GraphError::Window { place });
         }
     }

@@ -98,7 +98,11 @@ impl Filters<'_> {
                 for (tap, pixel) in &taps {
                     let weights = self.weight.values().iter().skip(index * filter + tap * per_group);
                     let elements = input.iter().skip(pixel + group * per_group);
-                    sum += weights.zip(elements).take(per_group).map(|(w, x)| w * x).sum::<i64>();
+                    sum += weights
+                        .zip(elements)
+                        .take(per_group)
+                        .map(|(w, x)| w * x)
+                        .sum::<i64>();
                 }
                 value.push(sum);
             }
