@@ -26,7 +26,7 @@ def check(generator, directory):
     """Names of the vectors that agree and that differ."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = pathlib.Path(scratch, "spec")
-        for script in [*SPEC.glob("*.py"), SPEC / generator]:
+        for script in [*SPEC.glob("*.py"), *(SPEC / generator).parent.glob("*.py")]:
             target = copy / script.relative_to(SPEC)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(script, target)
