@@ -309,3 +309,45 @@ impl Op {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::WindowAxis;
+
+    /// The windows that are looked at are enough: against every tap of every window.
+    #[test]
+    fn empty_windows_are_found() {
+        let (mut empty, mut full) = (0, 0);
+        let numbers = |most: u32| 0..=most;
+        for (kernel, stride, dilation) in
+            (1..5).flat_map(|k| (1..5).flat_map(move |s| (1..5).map(move |d| (k, s, d))))
+        {
+            for (before, after) in numbers(13).flat_map(|b| numbers(13).map(move |a| (b, a))) {
+                for length in 1..7 {
+                    let axis = WindowAxis {
+                        kernel,
+                        stride,
+                        dilation,
+                        before,
+                        after,
+                    };
+                    let Some(windows) = axis.count(length) else {
+                        continue;
+                    };
+                    let has_element = |w| (0..kernel).any(|tap| axis.element(w, tap, length).is_some());
+                    let expected = (0..windows).all(has_element);
+                    assert_eq!(
+                        axis.has_no_empty_window(length),
+                        expected,
+                        "{axis:?} over {length}"
+                    );
+                    *(if expected { &mut full } else { &mut empty }) += 1;
+                }
+            }
+        }
+        assert!(
+            empty > 100 && full > 100,
+            "{empty} with an empty window, {full} without"
+        );
+    }
+}

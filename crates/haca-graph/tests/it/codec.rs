@@ -1,10 +1,13 @@
 //! Encoding of model files, and tensors that do not fit a graph.
 
+use std::sync::LazyLock;
+
 use haca_graph::{
-    Graph, GraphError, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters, ValueId, evaluate,
+    Cell, Graph, GraphError, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters, ValueId, evaluate,
 };
 use haca_wire::{DType, Decode, Encode, Name, Scale, Shape, Tensor, TensorSpec};
 use proptest::prelude::*;
+use serde_json::Value;
 
 fn shape(dims: &[u32]) -> Shape {
     Shape::new(dims.to_vec()).unwrap()
@@ -207,6 +210,38 @@ fn bytes_that_are_no_graph_never_reach_an_allocation_of_their_own_size() {
     assert_eq!(Graph::decode_all(&bytes).unwrap_err().code(), "wire.truncated");
 }
 
+/// The accepted graphs of the vectors, but those whose tables take long.
+static VECTORS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let accept: Value =
+        serde_json::from_str(include_str!("../../../../spec/vectors/graph/accept.json")).unwrap();
+    let quick = |case: &&Value| !case["name"].as_str().unwrap().starts_with("functions-");
+    let encoding = |case: &Value| hex::decode(case["encoding"].as_str().unwrap()).unwrap();
+    accept
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(quick)
+        .map(encoding)
+        .collect()
+});
+
+/// Small numbers, numbers around the limits, and any.
+fn bytes_of_interest() -> impl Strategy<Value = u8> {
+    prop_oneof![4 => Just(0u8), 4 => 0u8..5, 1 => prop_oneof![Just(127u8), Just(128), Just(255)], 1 => any::<u8>()]
+}
+
+fn cell_exists(graph: &Graph, operands: &[ValueId], cell: Cell) -> bool {
+    match cell {
+        Cell::Constant(_) => true,
+        Cell::Element(operand, index) => {
+            let value = operands
+                .get(usize::from(operand))
+                .and_then(|id| graph.value_type(*id));
+            value.is_some_and(|value| (index as usize) < value.shape.elements())
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn accepted_bytes_re_encode_to_themselves(
@@ -220,6 +255,43 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut);
         }
+        if let Ok(graph) = Graph::decode_all(&bytes) {
+            prop_assert_eq!(graph.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn mutated_vectors_re_encode_to_themselves(
+        case in any::<proptest::sample::Index>(),
+        edits in proptest::collection::vec((any::<proptest::sample::Index>(), bytes_of_interest()), 1..4),
+    ) {
+        let mut bytes = case.get(&VECTORS).clone();
+        for (place, byte) in edits {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if let Ok(graph) = Graph::decode_all(&bytes) {
+            prop_assert_eq!(graph.encode(), bytes);
+            for (node, op) in graph.nodes().iter().enumerate() {
+                let value = graph.value_type(graph.node_value(node)).unwrap();
+                let operands = op.inputs();
+                if let Some(cells) = graph.arrangement(node) {
+                    prop_assert_eq!(cells.len(), value.shape.elements());
+                    prop_assert!(cells.iter().all(|cell| cell_exists(&graph, &operands, *cell)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_nodes_never_panic(
+        tag in 1u8..=16,
+        body in proptest::collection::vec(bytes_of_interest(), 0..80),
+    ) {
+        // In place of the first node of a graph, so that the check of the op is reached when the body decodes.
+        let bytes = graph().encode();
+        let node = bytes.windows(5).position(|w| w == [1, 0, 0, 0, 0]).unwrap();
+        let bytes = [&bytes[..node], &[tag], &body[..], &bytes[node + 13..]].concat();
         if let Ok(graph) = Graph::decode_all(&bytes) {
             prop_assert_eq!(graph.encode(), bytes);
         }

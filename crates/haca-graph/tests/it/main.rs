@@ -4,5 +4,8 @@
 
 mod build;
 mod codec;
+mod growth;
+mod images;
 mod random;
+mod reference;
 mod vectors;
