@@ -6,17 +6,24 @@
 //!
 //! # Key types
 //!
-//! [`Graph`] with its [`Op`]s and [`ParamSpec`]s; [`Parameters`], the weights and biases; [`Manifest`], what is
-//! public about a model; [`ModelFile`], the `.haca` file; [`evaluate`], the reference interpreter.
+//! [`Graph`] with its [`Op`]s and [`ParamSpec`]s; [`Function`], what an Activate op has a table of; [`Parameters`], the
+//! weights and biases; [`Manifest`], what is public about a model; [`ModelFile`], the `.haca` file; [`evaluate`], the
+//! reference interpreter.
+//!
+//! # Ops
+//!
+//! Dense layers, convolutions, window sums, weighted sums and products make int32 accumulators; a requantisation, with
+//! or without a function, brings those back to int8. Window maxima and arrangements (reshape, transpose, slice, concat,
+//! pad, expand) stay in int8; an ArgMax reads an output.
 //!
 //! # Invariants
 //!
 //! * A [`Graph`] exists only checked: shapes agree, every value is used, and no accumulator, product or quotient
 //!   can leave its bound on any input and any parameters inside their declared ranges. The check reads shapes
-//!   and declared ranges only, so it needs no weights.
+//!   and declared ranges only, so it needs no weights. What it costs is bounded by [`limit`], whatever the graph.
 //! * A graph is total: each well-formed input has exactly one output.
 //! * Nothing here rounds with floating point, reads a clock, does I/O or panics. Accepted bytes re-encode to
-//!   themselves.
+//!   themselves, and a graph is its bytes: fields that change no result are not brought to one form.
 //!
 //! # Limits
 //!
