@@ -206,13 +206,18 @@ impl OnnxError {
             Self::TooLarge { .. } => "use a smaller model or fewer samples",
             Self::OperatorSet { .. } => "export again with opset_version=17",
             Self::UnsupportedOp { .. } => {
-                "supported: Gemm, MatMul, Add, Relu, Reshape, Flatten, Identity, ArgMax at the end"
+                "supported: dense and convolution layers, pools, sums and products of elements, the functions of \
+                 spec/graph.md, arrangements; the list of ops is in docs/guides/import-a-model.md"
             }
             Self::UnsupportedUse { needed, .. } => needed,
             Self::Attribute { .. } => "export the model again with the value expected",
             Self::MissingTensor { .. } => "the file is inconsistent: onnx.checker.check_model says where",
-            Self::Shape { .. } => "only dense layers on vectors are supported, with a batch axis in front",
-            Self::Interface { .. } => "inputs are float32 with fixed dimensions behind the batch axis",
+            Self::Shape { .. } => {
+                "check the shapes with onnx.shape_inference; each input has the batch axis in front"
+            }
+            Self::Interface { .. } => {
+                "inputs are float32; dimensions behind the batch axis have numbers, in the file or given by name"
+            }
             Self::Constant { .. } => "save weights as float32 inside the ONNX file",
             Self::NotFinite { .. } => "the training or the data has diverged; remove NaN and infinite values",
             Self::NoSamples => {

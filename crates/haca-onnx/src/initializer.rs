@@ -9,6 +9,10 @@ pub(crate) struct Constant {
     /// Dimensions, at most 8, with at most [`haca_wire::limit::TENSOR_ELEMENTS`] elements.
     pub(crate) dims: Vec<usize>,
     pub(crate) elements: Elements,
+    /// Element type in the file.
+    pub(crate) kind: i32,
+    /// Real value of one integer step of dequantised weights: one for all, or one per index of an axis.
+    pub(crate) step: Option<Vec<f32>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +34,14 @@ impl Constant {
         let dims: Option<Vec<usize>> = proto.dims.iter().map(|d| usize::try_from(*d).ok()).collect();
         let dims = dims.ok_or_else(|| refuse("it has a negative dimension"))?;
         let elements = element_count(&dims).ok_or_else(|| refuse("it has too many axes or elements"))?;
-        let raw = proto.raw_data;
+        let (kind, raw) = (proto.data_type, proto.raw_data);
+        let narrow = |raw: &[u8], from: fn(u8) -> i64| -> Vec<i64> {
+            if raw.is_empty() {
+                proto.int32_data.iter().map(|v| i64::from(*v)).collect()
+            } else {
+                raw.iter().map(|byte| from(*byte)).collect()
+            }
+        };
         let elements_of = match proto.data_type {
             data_type::FLOAT if raw.is_empty() => Elements::Float(proto.float_data),
             data_type::FLOAT => Elements::Float(words(&raw).map(f32::from_le_bytes).collect()),
@@ -40,11 +51,27 @@ impl Constant {
             data_type::DOUBLE => Elements::Float(words(&raw).map(|w| f64::from_le_bytes(w) as f32).collect()),
             data_type::INT64 if raw.is_empty() => Elements::Int(proto.int64_data),
             data_type::INT64 => Elements::Int(words(&raw).map(i64::from_le_bytes).collect()),
-            _ => return Err(refuse("its element type is not float32, float64 or int64")),
+            data_type::INT32 if raw.is_empty() => Elements::Int(narrow(&raw, i64::from)),
+            data_type::INT32 => {
+                Elements::Int(words(&raw).map(|w| i64::from(i32::from_le_bytes(w))).collect())
+            }
+            data_type::INT8 => Elements::Int(narrow(&raw, |byte| i64::from(byte.cast_signed()))),
+            data_type::UINT8 | data_type::BOOL => Elements::Int(narrow(&raw, i64::from)),
+            data_type::FLOAT16 if raw.is_empty() => {
+                Elements::Float(proto.int32_data.iter().map(|v| half(*v as u16)).collect())
+            }
+            data_type::FLOAT16 => Elements::Float(words(&raw).map(|w| half(u16::from_le_bytes(w))).collect()),
+            _ => {
+                return Err(refuse(
+                    "its element type is not a float, int or bool type that import reads",
+                ));
+            }
         };
         let constant = Self {
             dims,
             elements: elements_of,
+            kind,
+            step: None,
         };
         if constant.len() != elements {
             return Err(refuse("its data does not fill its shape"));
@@ -58,6 +85,8 @@ impl Constant {
         Self {
             dims: vec![values.len()],
             elements: Elements::Int(values),
+            kind: data_type::INT64,
+            step: None,
         }
     }
 
@@ -66,6 +95,8 @@ impl Constant {
         let constant = Self {
             dims: vec![values.len()],
             elements: Elements::Float(values),
+            kind: data_type::FLOAT,
+            step: None,
         };
         constant.check_finite(name)?;
         Ok(constant)
@@ -77,29 +108,14 @@ impl Constant {
         self
     }
 
-    /// The transpose of a matrix; `None` for other shapes.
-    pub(crate) fn transposed(&self) -> Option<Self> {
-        let &[rows, columns] = self.dims.as_slice() else {
-            return None;
-        };
-        let elements = match &self.elements {
-            Elements::Float(v) => Elements::Float(transpose(v, rows, columns)),
-            Elements::Int(v) => Elements::Int(transpose(v, rows, columns)),
-        };
-        Some(Self {
-            dims: vec![columns, rows],
-            elements,
-        })
-    }
-
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match &self.elements {
             Elements::Float(v) => v.len(),
             Elements::Int(v) => v.len(),
         }
     }
 
-    fn check_finite(&self, name: &str) -> Result<(), OnnxError> {
+    pub(crate) fn check_finite(&self, name: &str) -> Result<(), OnnxError> {
         let Elements::Float(values) = &self.elements else {
             return Ok(());
         };
@@ -121,8 +137,20 @@ pub(crate) fn transpose<T: Copy>(values: &[T], rows: usize, columns: usize) -> V
         .collect()
 }
 
+/// The value of a float16.
+fn half(bits: u16) -> f32 {
+    let fraction = f32::from(bits & 0x3ff);
+    let magnitude = match (bits >> 10) & 0x1f {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        exponent => (1024.0 + fraction) * 2f32.powi(i32::from(exponent) - 25),
+    };
+    if bits & 0x8000 == 0 { magnitude } else { -magnitude }
+}
+
 /// Number of elements; `None` above the limits of the wire format.
-fn element_count(dims: &[usize]) -> Option<usize> {
+pub(crate) fn element_count(dims: &[usize]) -> Option<usize> {
     if dims.len() > haca_wire::limit::RANK {
         return None;
     }

@@ -7,7 +7,8 @@
 //! # Key types
 //!
 //! [`quantise`] does it all: ONNX bytes and calibration samples to a [`haca_graph::ModelFile`] and an
-//! [`ImportReport`]. Its steps: [`FloatModel::read`], [`Calibration`], [`Options`]. [`fidelity`] compares;
+//! [`ImportReport`]. Its steps: [`FloatModel::read_with`] and its [`ReadOptions`], [`Calibration`], [`Options`].
+//! [`explain`] says layer by layer what was chosen and what it costs; [`fidelity`] compares whole networks.
 //! [`SampleSet::read`] reads files; [`quantise_input`] turns reals into an input tensor.
 //!
 //! # Invariants
@@ -18,8 +19,11 @@
 //!
 //! # Limits
 //!
-//! All in [`limit`], on top of [`haca_graph::limit`]. Dense networks: Gemm, MatMul and Add of constants, Relu,
-//! Reshape, Flatten, Identity, Dropout, Transpose of constants, Constant, and a final ArgMax.
+//! All in [`limit`], on top of [`haca_graph::limit`]. One inference at a time: the batch axis is left out. Covered
+//! are convolutions in one and two dimensions, dense layers, pools, reductions, sums and products of elements, the
+//! functions of [`FloatFunction`], arrangements of elements, arithmetic on shapes and constants, and files that are
+//! quantised already. A Softmax stands at the end only, and is left out with a note. Products of two activations
+//! along an axis (attention), recurrence, division by activations and comparisons are not.
 
 #![forbid(unsafe_code)]
 
@@ -35,13 +39,17 @@ mod npy;
 mod npz;
 mod proto;
 mod quantisation;
+mod read_options;
 mod samples;
 mod scale;
 
 pub use calibration::{Calibration, Sample};
 pub use error::{At, OnnxError};
 pub use fidelity::{Fidelity, fidelity};
-pub use float_model::{FloatModel, FloatOp};
-pub use quantisation::{ImportReport, LayerReport, Options, quantise, quantise_model};
+pub use float_model::{FloatFunction, FloatModel, FloatOp, Weights};
+pub use quantisation::{
+    Explanation, ImportReport, LayerExplanation, LayerReport, Options, explain, quantise, quantise_model,
+};
+pub use read_options::{BatchAxis, InputLayout, ReadOptions};
 pub use samples::{InputSpec, SampleSet};
 pub use scale::{quantise_input, quantise_sample, scale_at_least};

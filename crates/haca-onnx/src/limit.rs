@@ -21,3 +21,17 @@ pub const ARRAYS: usize = 64;
 pub const SAMPLES: usize = 1 << 22;
 /// Bits of a requantisation multiplier that [`Options`](crate::Options) may ask for.
 pub const MULTIPLIER_BITS: core::ops::RangeInclusive<u8> = 1..=16;
+/// Arguments of the table of a function that [`Options`](crate::Options) may ask for, as a power of two.
+pub const TABLE_BITS: core::ops::RangeInclusive<u8> = 8..=12;
+/// Elements of all values of a float model together.
+pub const FLOAT_ELEMENTS: usize = 1 << 26;
+/// Ops of a float model.
+pub const FLOAT_OPS: usize = 1 << 13;
+/// Elements of all constants that import computes from others.
+pub const FOLDED_ELEMENTS: usize = 1 << 26;
+/// Products and sums of one inference of a float model.
+pub const FLOAT_WORK: u64 = haca_graph::limit::WORK;
+/// Products and sums that calibration may take.
+pub const CALIBRATION_WORK: u64 = 1 << 40;
+/// Samples that an explanation compares; further ones are ignored.
+pub const EXPLAINED_SAMPLES: usize = 32;

@@ -1,15 +1,16 @@
 //! From a float model and the ranges of its values to an integer graph.
 //!
 //! Activations are int8 with one symmetric scale per tensor, weights int8 with one symmetric scale per output
-//! channel, biases int32 in steps of the accumulator. A Relu becomes the lower clamp of its requantisation.
+//! channel or per tensor, biases int32 in steps of the accumulator. A clamp becomes the ends of the requantisation
+//! before it, another function its table. Values that only move share the scale of what they are moved from.
 //!
 //! **Multipliers cost no accuracy.** A requantisation divides the accumulator by `s_out / (s_in * s_w)`. The weight
 //! scale of a channel is free above `max |w| / 127`, so it is chosen such that the quotient is exactly
 //! `M_c / 2^shift` with `M_c` of [`Options::multiplier_bits`] bits: the multiplier is not rounded, the weight scale
 //! is at most one part in `M_c` coarser. Small multipliers keep the shift, and with it the remainder that a proof
-//! carries, small.
+//! carries, small. Sums take their coefficients in steps of a power of two of the output, so their multiplier is 1.
 //!
-//! **Logits share one scale.** A Linear whose accumulator is an output has one weight scale for all channels, a
+//! **Logits share one scale.** A layer whose accumulator is an output has one weight scale for all channels, a
 //! dyadic number, so that the scale of the output is exactly the product of two dyadic numbers.
 
 use haca_graph::{Graph, Manifest, ModelFile, Op, Parameters, ValueId};
@@ -20,7 +21,13 @@ use crate::float_model::FloatOp;
 use crate::quantisation::builder::{Builder, Form};
 use crate::{Calibration, FloatModel, OnnxError, Sample, limit};
 
+pub use explanation::{Explanation, LayerExplanation, explain};
+
 mod builder;
+mod explanation;
+mod layer;
+mod plan;
+mod requantisation;
 
 /// How to quantise.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +36,15 @@ pub struct Options {
     pub name: Option<Name>,
     /// How ranges follow from samples.
     pub calibration: Calibration,
-    /// Bits of the largest requantisation multiplier of a layer, 1 to 16. With 1, requantisation is a shift.
+    /// Bits of the largest requantisation multiplier of a layer, 1 to 16. With 1, requantisation is a shift, and all
+    /// channels of a layer have one weight scale.
     pub multiplier_bits: u8,
+    /// Whether each output channel has a weight scale of its own; else there is one per layer.
+    pub per_channel: bool,
+    /// Whether biases make up for what rounding the weights adds to the mean of each channel on the samples.
+    pub bias_correction: bool,
+    /// Arguments of the table of a function, as a power of two, 8 to 12.
+    pub table_bits: u8,
 }
 
 impl Default for Options {
@@ -38,8 +52,35 @@ impl Default for Options {
         Self {
             name: None,
             calibration: Calibration::MinMax,
-            multiplier_bits: 4,
+            multiplier_bits: 2,
+            per_channel: true,
+            bias_correction: false,
+            table_bits: 10,
         }
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), OnnxError> {
+        for (option, found, range, expected) in [
+            (
+                "multiplier_bits",
+                self.multiplier_bits,
+                limit::MULTIPLIER_BITS,
+                "1 to 16",
+            ),
+            ("table_bits", self.table_bits, limit::TABLE_BITS, "8 to 12"),
+        ] {
+            if !range.contains(&found) {
+                let found = f64::from(found);
+                return Err(OnnxError::Option {
+                    option,
+                    found,
+                    expected,
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -52,18 +93,20 @@ pub struct ImportReport {
     pub macs: u64,
     /// Calibration samples that were read.
     pub calibration_rows: usize,
-    /// One entry per dense layer.
+    /// One entry per dense or convolution layer.
     pub layers: Vec<LayerReport>,
+    /// What was left out on purpose, in words.
+    pub notes: Vec<String>,
 }
 
-/// What was chosen for one dense layer.
+/// What was chosen for one dense or convolution layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerReport {
     /// Name of its node.
     pub name: String,
-    /// Length of its input.
+    /// Products that make one element of its output.
     pub inputs: u32,
-    /// Length of its output.
+    /// Channels of its output.
     pub outputs: u32,
     /// Shift of its requantisation; `None` when its accumulators are the output.
     pub shift: Option<u8>,
@@ -96,20 +139,27 @@ pub fn quantise_model(
     calibration: &[Sample],
     options: &Options,
 ) -> Result<(ModelFile, ImportReport), OnnxError> {
-    if !limit::MULTIPLIER_BITS.contains(&options.multiplier_bits) {
-        let (found, expected) = (f64::from(options.multiplier_bits), "1 to 16");
-        return Err(OnnxError::Option {
-            option: "multiplier_bits",
-            found,
-            expected,
-        });
-    }
+    let Quantised { file, report, .. } = quantised(model, calibration, options)?;
+    Ok((file, report))
+}
+
+/// An integer graph, and which of its values stands for which float value.
+struct Quantised {
+    file: ModelFile,
+    report: ImportReport,
+    /// One per float value; `None` where the graph has no value for it.
+    forms: Vec<Option<Form>>,
+}
+
+fn quantised(model: &FloatModel, calibration: &[Sample], options: &Options) -> Result<Quantised, OnnxError> {
+    options.check()?;
     let ranges = calibrate(model, calibration, options.calibration)?;
-    let mut builder = Builder::new(model, &ranges, options.multiplier_bits)?;
+    let mut builder = Builder::new(model, &ranges, options)?;
     for index in 0..model.ops.len() {
         builder.add(index)?;
     }
     let outputs = outputs(model, &mut builder)?;
+    let forms = builder.forms();
     let Builder {
         inputs,
         params,
@@ -126,6 +176,7 @@ pub fn quantise_model(
         macs: graph.macs(),
         calibration_rows: ranges.rows,
         layers,
+        notes: model.notes.clone(),
     };
     let name = options
         .name
@@ -137,7 +188,8 @@ pub fn quantise_model(
         render: 1,
         tokenizer: [0; 32],
     };
-    Ok((ModelFile { manifest, parameters }, report))
+    let file = ModelFile { manifest, parameters };
+    Ok(Quantised { file, report, forms })
 }
 
 /// The values of the float model that the integer graph shows, with their names: logits before classes. The operand
@@ -165,9 +217,14 @@ pub(crate) fn shown(model: &FloatModel) -> Vec<(usize, String)> {
 /// makes no class itself.
 fn outputs(model: &FloatModel, builder: &mut Builder<'_>) -> Result<Vec<(ValueId, TensorSpec)>, OnnxError> {
     let shown = shown(model);
-    let mut outputs = Vec::new();
+    let mut outputs: Vec<(ValueId, TensorSpec)> = Vec::new();
     for (value, name) in &shown {
-        let Form { id, dtype, scale } = builder.raw(*value)?;
+        let Form { mut id, dtype, scale } = builder.raw(*value)?;
+        // Two float values may be one integer value: an output is a value of its own.
+        if outputs.iter().any(|(other, _)| *other == id) || (id.0 as usize) < model.inputs.len() {
+            let shape = model.shapes[*value].clone();
+            id = builder.push(Op::Reshape { input: id, shape });
+        }
         let name = unique(name, "output", &outputs);
         outputs.push((
             id,
@@ -182,8 +239,9 @@ fn outputs(model: &FloatModel, builder: &mut Builder<'_>) -> Result<Vec<(ValueId
     if let [(logits, _)] = shown.as_slice()
         && let [n] = model.shapes[*logits].dims()
         && *n > 1
+        && let Some((input, _)) = outputs.first()
     {
-        let input = builder.raw(*logits)?.id;
+        let input = *input;
         let class = builder.push(Op::ArgMax { input });
         let name = unique("class", "class", &outputs);
         let shape = Shape::new(Vec::new()).expect("a scalar has a shape");

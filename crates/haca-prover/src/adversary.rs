@@ -24,12 +24,14 @@ pub struct Witness {
     pub columns: Vec<(Column, Vec<Base>)>,
     /// The low parts of the quotients: a helper that is looked up but not committed.
     pub low: Vec<Base>,
-    /// Multiplicities of the range, side and clamp tables.
-    pub multiplicities: [Vec<Base>; 3],
-    /// The rows of the three tables, as the prover uses them. The verifier has its own.
-    pub tables: Arc<[Vec<Row>; 3]>,
-    /// The clamp table that each cell is looked up in.
-    pub clamps: Vec<Base>,
+    /// The stages of window maxima, when there are any.
+    pub stages: Option<StageColumns>,
+    /// Multiplicities of the range, side and mapping tables, then of the table of larger elements.
+    pub multiplicities: Vec<Vec<Base>>,
+    /// The rows of the tables, as the prover uses them. The verifier has its own.
+    pub tables: Arc<Vec<Vec<Row>>>,
+    /// The mapping table that each cell is looked up in.
+    pub mappings: Vec<Base>,
     /// The statement.
     pub inferences: Vec<Inference>,
 }
@@ -54,6 +56,17 @@ impl Witness {
             *cell += base(delta);
         }
     }
+}
+
+/// The stages of window maxima, cell by cell.
+#[derive(Clone, Debug)]
+pub struct StageColumns {
+    /// The larger operand: committed.
+    pub results: Vec<Base>,
+    /// The first operand: looked up, not committed.
+    pub first: Vec<Base>,
+    /// The second operand, likewise.
+    pub second: Vec<Base>,
 }
 
 /// The witness of a registration, before it is committed.
@@ -98,15 +111,13 @@ impl Trees {
     }
 }
 
-/// The channel sumcheck of one use with multipliers per channel.
+/// One entry of the channel sumcheck.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    /// The weight of each channel, multiplier included.
+    /// The weight of each row.
     pub rows: Vec<Extension>,
-    /// The weights of each channel at the point of the matrix product sumcheck.
-    pub weights: Vec<Extension>,
-    /// The bias of each channel.
-    pub biases: Vec<Extension>,
+    /// The folded weights, or the bias, of each row.
+    pub values: Vec<Extension>,
 }
 
 /// What a test may alter. Every method does nothing unless overridden.
@@ -119,6 +130,16 @@ pub trait Tamper {
     /// Alters the out-of-domain answers before they enter the verifying key.
     fn answers(&mut self, answers: &mut [Extension]) {
         let _ = answers;
+    }
+
+    /// Alters the digest of the statement that starts the transcript.
+    fn digest(&mut self, digest: &mut [u8; 32]) {
+        let _ = digest;
+    }
+
+    /// Alters the points at which the weights are opened, table by table, the out-of-domain points included.
+    fn weight_points(&mut self, points: &mut [Vec<Extension>]) {
+        let _ = points;
     }
 
     /// Alters the witness of the registration proof before it is committed.
@@ -146,18 +167,17 @@ pub trait Tamper {
         let _ = (alpha, trees);
     }
 
-    /// Alters the folded biases, one for each use, after the challenges they depend on.
+    /// Alters the folded biases, one for each use with a matrix, after the challenges they depend on.
     fn biases(&mut self, uses: &[UsePoint], biases: &mut [Extension]) {
         let _ = (uses, biases);
     }
 
-    /// Alters the folded inputs `sum_i eq(i) X(i, .)` and the folded weights `sum_j m_j W(j, .)` of each use before
-    /// the matrix product sumcheck.
+    /// Alters the folded inputs and the folded weights of each chunk before the matrix product sumcheck.
     fn products(&mut self, inputs: &mut [Vec<Extension>], weights: &mut [Vec<Extension>]) {
         let _ = (inputs, weights);
     }
 
-    /// Alters the uses with multipliers per channel before the channel sumcheck.
+    /// Alters the entries of the channel sumcheck.
     fn channels(&mut self, channels: &mut [Channel]) {
         let _ = channels;
     }
@@ -165,6 +185,11 @@ pub trait Tamper {
     /// Alters the two factors of the product sumcheck `name`, padding included.
     fn factors(&mut self, name: &'static str, f: &mut [Extension], g: &mut [Extension]) {
         let _ = (name, f, g);
+    }
+
+    /// Alters the weights and the two factors of the sumcheck over products of values.
+    fn elementwise(&mut self, weights: &mut [Extension], factors: [&mut [Extension]; 2]) {
+        let _ = (weights, factors);
     }
 
     /// Alters values before they are absorbed and sent. `name` says which.

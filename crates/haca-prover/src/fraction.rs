@@ -10,10 +10,7 @@ use p3_field::{PrimeCharacteristicRing, batch_multiplicative_inverse};
 use rayon::prelude::*;
 
 use crate::adversary::{Tamper, send};
-use crate::lane::{Lane, Packed, WIDTH, pack, unpack};
-
-/// Items below which a loop is not worth splitting between threads.
-const PARALLEL: usize = 2048;
+use crate::lane::{Lane, PARALLEL, Packed, WIDTH, fold, pack, sum_pairs, unpack};
 
 /// Numerators and denominators of one layer.
 enum Level {
@@ -272,39 +269,6 @@ impl<A: Lane> Summand<A> for OnesState<A> {
         fold(&mut self.m, challenge);
         fold(&mut self.g, challenge);
     }
-}
-
-fn sum_pairs<A: Lane>(count: usize, f: impl Fn(usize) -> (A, A) + Sync + Send) -> (Extension, Extension) {
-    let step = |(a, b): (A, A), i: usize| {
-        let (x, y) = f(i);
-        (a + x, b + y)
-    };
-    let zero = || (A::ZERO, A::ZERO);
-    let (a, b) = if count >= PARALLEL {
-        let parts = (0..count)
-            .into_par_iter()
-            .with_min_len(PARALLEL / 2)
-            .fold(zero, step);
-        parts.reduce(zero, |x, y| (x.0 + y.0, x.1 + y.1))
-    } else {
-        (0..count).fold(zero(), step)
-    };
-    (a.total(), b.total())
-}
-
-/// Fixes the first variable of a multilinear polynomial.
-fn fold<A: Lane>(values: &mut Vec<A>, challenge: A) {
-    let half = values.len() / 2;
-    let (low, high) = values.split_at_mut(half);
-    if half >= PARALLEL {
-        let pairs = low.par_iter_mut().with_min_len(PARALLEL / 2).zip(high.par_iter());
-        pairs.for_each(|(l, h)| *l += challenge * (*h - *l));
-    } else {
-        low.iter_mut()
-            .zip(high.iter())
-            .for_each(|(l, h)| *l += challenge * (*h - *l));
-    }
-    values.truncate(half);
 }
 
 /// The rounds of one layer.

@@ -1,21 +1,26 @@
-//! The prover of inferences (steps P1 to P10 of `spec/zk.md`).
+//! The prover of inferences (steps P1 to P11 of `spec/zk.md`).
 
-use haca_zk::block::Block;
+use haca_zk::Statement;
+use haca_zk::cell::{BlockWeights, CellSpace};
 use haca_zk::circuit::Circuit;
 use haca_zk::field::Extension;
-use haca_zk::proof::{InferenceProof, WitnessProof};
+use haca_zk::functional::Functional;
+use haca_zk::gather::{ClaimPoints, Claimed, GatherPoint};
+use haca_zk::product::ProductSpace;
+use haca_zk::proof::{InferenceProof, MatrixProof, WitnessProof};
 use haca_zk::transcript::{Committed, Transcript};
-use haca_zk::uses::{
-    OutputPoint, UsePoint, product_blocks, public_result_points, result_point, use_points, weight_points,
-};
-use haca_zk::verification::PURPOSE;
+use haca_zk::uses::{OutputPoint, UsePoint, channel_entries, product_chunks, use_points};
+use haca_zk::verification::{PURPOSE, gathered_points, weight_openings, weight_points, witness_points};
 use haca_zk::witness::WitnessLayout;
-use haca_zk::{Statement, VerifyingKey};
+use p3_field::PrimeCharacteristicRing;
 
-use crate::adversary::{Tamper, Witness};
+use crate::adversary::{Tamper, Witness, send};
 use crate::commitment::{Columns, Commitment};
+use crate::elementwise::Factors;
+use crate::folding::FoldedValues;
+use crate::gather::{self, Gathered};
 use crate::lookup::{self, Lookup};
-use crate::product::{folded_inputs, prove_channels, prove_products};
+use crate::product::{folded_biases, prove_channels, prove_products};
 use crate::proving_key::ProvingKey;
 use crate::stages::{Stages, Stopwatch};
 use crate::{Execution, ProverError};
@@ -32,7 +37,7 @@ pub(crate) fn prove(
     let mut watch = Stopwatch::start();
     let mut stages = Stages::default();
     let verifying_key = key.verifying_key();
-    let circuit = verifying_key.circuit();
+    let (circuit, trace) = (verifying_key.circuit(), key.trace());
     let batch_variables = batch.len().trailing_zeros() as usize;
     let layout = verifying_key.witness(batch_variables);
     let mut statement: Vec<haca_wire::Inference> = batch
@@ -42,8 +47,8 @@ pub(crate) fn prove(
         .collect();
     let mut witness = None;
     if let Some(layout) = layout {
-        let mut filled =
-            crate::witness::fill(circuit, layout, &key.tables(batch_variables), batch, &statement);
+        let tables = key.tables(batch_variables);
+        let mut filled = crate::witness::fill(circuit, trace, layout, &tables, batch, &statement);
         tamper.witness(&mut filled);
         statement.clone_from(&filled.inferences);
         witness = Some(filled);
@@ -65,7 +70,9 @@ pub(crate) fn prove(
         inferences: &statement,
     };
     let root = commitment.as_ref().map(|commitment| commitment.root);
-    let mut transcript = Transcript::new(PURPOSE, &statement.digest(verifying_key)).commit(root.as_ref());
+    let mut digest = statement.digest(verifying_key);
+    tamper.digest(&mut digest);
+    let mut transcript = Transcript::new(PURPOSE, &digest).commit(root.as_ref());
     tamper.heard("root", &transcript);
     // P3 and P4
     let lookup = match (&witness, layout) {
@@ -73,53 +80,62 @@ pub(crate) fn prove(
         _ => None,
     };
     stages.lookups = watch.lap();
-    // P5 to P9
-    let outputs = OutputPoint::draw(circuit, batch_variables, &mut transcript);
-    let uses = use_points(
-        circuit,
+    // P5 to P10
+    let session = Session {
+        key,
+        batch,
         layout,
-        lookup.as_ref().map(|l| l.cells.as_slice()),
-        &outputs,
-    );
-    let results = if is_honest { None } else { witness.as_ref() };
-    let inputs = folded_inputs(circuit, layout, batch, results, &uses);
-    let products = prove_products(key, &uses, inputs, tamper, &mut transcript);
-    let (channels, channel_points) = prove_channels(key, &uses, &products.point, tamper, &mut transcript);
+        witness: witness.as_ref(),
+        is_honest,
+    };
+    let claimed = session.prove(lookup.as_ref(), batch_variables, tamper, &mut transcript);
     stages.sumchecks = watch.lap();
-    // P10
+    // P11
     let mut witness_proof = None;
-    if let (Some(lookup), Some(layout), Some(commitment)) = (lookup, layout, commitment) {
-        let points = witness_points(circuit, layout, &lookup, &uses, &products.point, &outputs);
-        let protocol = layout.protocol(WitnessLayout::result_points(circuit));
-        let committer = key.committer(batch_variables);
+    if let (Some(lookup), Some(layout), Some(commitment), Some(gathered)) =
+        (lookup, layout, commitment, claimed.gathered)
+    {
+        let at = GatherPoint::new(layout, &gathered.point);
+        let points = gathered_points(layout, &at, &claimed.batches[0], &claimed.batches[1]);
+        let points = witness_points(
+            layout,
+            &lookup.cells,
+            &lookup.stage_cells,
+            &points,
+            &lookup.table_point,
+        );
         let root = commitment.root;
-        let opening = committer.open(commitment, &protocol, &points, &mut transcript, "witness")?;
+        let committer = key.committer(batch_variables);
+        let opening = committer.open(
+            commitment,
+            &layout.protocol(),
+            &points,
+            &mut transcript,
+            "witness",
+        )?;
         witness_proof = Some(WitnessProof {
             root,
             lookups: lookup.lookups,
             tables: lookup.tables,
             columns: lookup.columns,
             low: lookup.low,
+            stages: lookup.stages,
             multiplicities: lookup.multiplicities,
-            results: products.results,
+            gather: gathered.rounds,
+            gathered: gathered.values,
             opening,
         });
     }
-    let opening = open_weights(
-        key,
-        verifying_key,
-        &uses,
-        &products.point,
-        &channel_points,
-        &mut transcript,
-    )?;
+    let (mut points, counts) = claimed.weights;
+    tamper.weight_points(&mut points);
+    let protocol = verifying_key.weights().protocol(&counts);
+    let opening = key.open_weights(&protocol, &points, &mut transcript)?;
     stages.openings = watch.lap();
     let proof = InferenceProof {
         witness: witness_proof,
-        biases: products.biases,
-        product: products.rounds,
-        weights: products.weights,
-        channels,
+        combinations: claimed.combinations,
+        products: claimed.products,
+        matrices: claimed.matrices,
         opening,
     };
     let bytes = proof.encode();
@@ -127,23 +143,203 @@ pub(crate) fn prove(
     Ok((bytes, stages))
 }
 
-/// Where the witness is opened, in the order of the opening protocol.
-fn witness_points(
-    circuit: &Circuit,
-    layout: &WitnessLayout,
-    lookup: &Lookup,
-    uses: &[UsePoint],
-    product: &[Extension],
-    outputs: &OutputPoint,
-) -> Vec<Vec<Extension>> {
-    let mut points = vec![lookup.cells.clone()];
-    let blocks = product_blocks(circuit).0;
-    let of = |(at, block): (&UsePoint, &Block)| result_point(circuit, layout, at, block.inner(product));
-    points.extend(uses.iter().zip(&blocks).filter_map(of));
-    points.extend(public_result_points(circuit, layout, outputs));
-    let tables = layout.tables.iter();
-    points.extend(tables.map(|table| table.inner(&lookup.table_point).to_vec()));
-    points
+/// What the sumchecks of one proof start from.
+struct Session<'a> {
+    key: &'a ProvingKey,
+    batch: &'a [&'a Execution],
+    layout: Option<&'a WitnessLayout>,
+    witness: Option<&'a Witness>,
+    is_honest: bool,
+}
+
+/// What steps P5 to P10 leave.
+struct ClaimedValues {
+    combinations: Option<Extension>,
+    products: Option<haca_zk::proof::ProductProof>,
+    matrices: MatrixProof,
+    gathered: Option<Gathered>,
+    /// The batch points: that of the lookups, that of the products of values.
+    batches: [Vec<Extension>; 2],
+    /// The points of the weight opening, and how many each table has.
+    weights: (Vec<Vec<Extension>>, Vec<usize>),
+}
+
+impl Session<'_> {
+    /// Steps P5 to P10.
+    fn prove(
+        &self,
+        lookup: Option<&Lookup>,
+        batch_variables: usize,
+        tamper: &mut dyn Tamper,
+        transcript: &mut Transcript<Committed>,
+    ) -> ClaimedValues {
+        let verifying_key = self.key.verifying_key();
+        let circuit = verifying_key.circuit();
+        // P5
+        let cells = lookup.map(|lookup| lookup.cells.as_slice());
+        let outputs = OutputPoint::draw(circuit, batch_variables, cells, transcript);
+        let (blocks, stages) = self.block_weights(lookup, batch_variables);
+        let uses = use_points(circuit, self.layout, &blocks, &outputs);
+        let folded = self.folded(&outputs.batch);
+        let (chunks, variables) = product_chunks(circuit, verifying_key.weights());
+        let output_weights = ClaimPoints::output_weights(circuit, &outputs);
+        let space = ProductSpace::new(circuit);
+        let mut points = ClaimPoints {
+            circuit,
+            weights: verifying_key.weights(),
+            uses: &uses,
+            chunks: &chunks,
+            product: &[],
+            products: &space,
+            product_weights: &[],
+            stages: &stages,
+            outputs: &output_weights,
+        };
+        // P6
+        let mut biases = folded_biases(self.key, &uses);
+        tamper.biases(&uses, &mut biases);
+        send("biases", &mut biases, tamper, transcript);
+        let combinations = points
+            .claims()
+            .into_iter()
+            .find(|claim| claim.of == Claimed::Combinations);
+        let combinations = combinations.map(|claim| {
+            let mut value = [claim
+                .functionals
+                .iter()
+                .map(|f| evaluate(circuit, &folded, f))
+                .sum()];
+            send("combinations", &mut value, tamper, transcript);
+            value[0]
+        });
+        // P7
+        let (products, factors) = self.products(&space, &uses, &outputs, tamper, transcript);
+        let (factor_cells, factor_batch) = factors.split_at(space.cells.variables.min(factors.len()));
+        let product_weights = match products {
+            Some(_) => space.weights(factor_cells),
+            None => Vec::new(),
+        };
+        // P8 and P9
+        let (matrices, product, channels) = if biases.is_empty() {
+            (MatrixProof::none(), Vec::new(), Vec::new())
+        } else {
+            let products = prove_products(self.key, &uses, (&chunks, variables), &folded, tamper, transcript);
+            let (entries, variables) = channel_entries(circuit, &chunks);
+            let (channels, point) = prove_channels(
+                self.key,
+                &uses,
+                (&chunks, &entries, variables),
+                &products.point,
+                tamper,
+                transcript,
+            );
+            let matrices = MatrixProof {
+                biases,
+                rounds: products.rounds,
+                inputs: products.inputs,
+                weights: products.weights,
+                channels,
+            };
+            (matrices, products.point, point)
+        };
+        // P10
+        points.product = &product;
+        points.product_weights = &product_weights;
+        let claims = points.claims();
+        let second = products.as_ref().map(|_| self.folded(factor_batch));
+        let folded: Vec<&FoldedValues<'_>> = core::iter::once(&folded).chain(second.as_ref()).collect();
+        let gathered = match self.layout {
+            Some(layout) => Some(gather::prove(
+                circuit, layout, &claims, &folded, tamper, transcript,
+            )),
+            None => {
+                // The challenge is drawn whether anything is committed or not.
+                transcript.step("gather");
+                let _ = transcript.challenge();
+                None
+            }
+        };
+        let entries = channel_entries(circuit, &chunks).0;
+        let asked = weight_openings(verifying_key, &uses, (&chunks, &entries), &product, &channels);
+        ClaimedValues {
+            combinations,
+            products,
+            matrices,
+            gathered,
+            batches: [outputs.batch.clone(), factor_batch.to_vec()],
+            weights: weight_points(verifying_key, asked),
+        }
+    }
+
+    fn folded(&self, point: &[Extension]) -> FoldedValues<'_> {
+        let circuit = self.key.verifying_key().circuit();
+        let values = (self.witness, self.batch);
+        FoldedValues::new(
+            circuit,
+            self.key.trace(),
+            self.layout,
+            values,
+            point,
+            self.is_honest,
+        )
+    }
+
+    /// The weights of the cells of requantisations and of stages at the lookup point.
+    fn block_weights(&self, lookup: Option<&Lookup>, batch: usize) -> (Vec<BlockWeights>, Vec<BlockWeights>) {
+        let (Some(layout), Some(lookup)) = (self.layout, lookup) else {
+            return (Vec::new(), Vec::new());
+        };
+        let weights = |space: &CellSpace, point: &[Extension]| {
+            let cells = &point[..point.len().saturating_sub(batch)];
+            space.blocks.iter().map(|block| block.weights(cells)).collect()
+        };
+        (
+            weights(&layout.cells, &lookup.cells),
+            weights(&layout.stages, &lookup.stage_cells),
+        )
+    }
+
+    /// Step P7: the proof and its point.
+    fn products(
+        &self,
+        space: &ProductSpace,
+        uses: &[UsePoint],
+        outputs: &OutputPoint,
+        tamper: &mut dyn Tamper,
+        transcript: &mut Transcript<Committed>,
+    ) -> (Option<haca_zk::proof::ProductProof>, Vec<Extension>) {
+        if space.is_empty() {
+            return (None, Vec::new());
+        }
+        let circuit = self.key.verifying_key().circuit();
+        let altered = self.layout.zip(self.witness).filter(|_| !self.is_honest);
+        let values = (self.batch, altered);
+        let mut factors = Factors::new(circuit, self.key.trace(), space, values, uses, &outputs.batch);
+        factors.alter(tamper);
+        let mut sum = [factors.sum()];
+        send("products of values", &mut sum, tamper, transcript);
+        let (proof, point) = factors.prove(sum[0], tamper, transcript);
+        (Some(proof), point)
+    }
+}
+
+/// A functional of folded values.
+fn evaluate(circuit: &Circuit, folded: &FoldedValues<'_>, functional: &Functional<'_>) -> Extension {
+    let channels = circuit.values[functional.value].channels;
+    let elements = folded.value(functional.value);
+    let mut total = Extension::ZERO;
+    for (tap, weights) in functional.taps() {
+        let mut sums = vec![Extension::ZERO; channels];
+        functional.windows.under(tap, |position, from| {
+            let weight = functional.positions[position];
+            let pixel = &elements[from * channels..][..channels];
+            sums.iter_mut()
+                .zip(pixel)
+                .for_each(|(sum, x)| *sum += weight * *x);
+        });
+        total += haca_zk::multilinear::dot(&sums, weights);
+    }
+    total
 }
 
 fn commit(
@@ -160,31 +356,11 @@ fn commit(
         height: 1 << layout.variables,
         cells,
     }];
-    for multiplicity in &witness.multiplicities {
-        tables.push(Columns {
-            height: multiplicity.len(),
-            cells: multiplicity.clone(),
-        });
-    }
+    let column = |cells: &Vec<haca_zk::field::Base>| Columns {
+        height: cells.len(),
+        cells: cells.clone(),
+    };
+    tables.extend(witness.stages.as_ref().map(|stages| column(&stages.results)));
+    tables.extend(witness.multiplicities.iter().map(column));
     key.committer(batch_variables).commit(tables)
-}
-
-/// Step P10, the weights.
-fn open_weights(
-    key: &ProvingKey,
-    verifying_key: &VerifyingKey,
-    uses: &[UsePoint],
-    product: &[Extension],
-    channels: &[Vec<Extension>],
-    transcript: &mut Transcript<Committed>,
-) -> Result<haca_zk::opening::OpeningProof, ProverError> {
-    let tables = weight_points(verifying_key, uses, product, channels);
-    let (mut at, mut counts) = (Vec::new(), Vec::new());
-    for (asked, point) in tables.into_iter().zip(verifying_key.points()) {
-        at.push(point.clone());
-        counts.push(1 + asked.len());
-        at.extend(asked.into_iter().map(|(_, point)| point));
-    }
-    let protocol = verifying_key.weights().protocol(&counts);
-    key.open_weights(&protocol, &at, transcript)
 }

@@ -5,12 +5,12 @@
 //!
 //! # Key types
 //!
-//! [`ProvingKey`] (`register`, `infer`, `prove`), [`Registration`], [`Execution`], [`Stages`]. [`adversary`] lets
-//! tests be a lying prover.
+//! [`ProvingKey`] (`register`, `infer`, `prove`), [`Registration`], [`Execution`], [`Stages`]. [`Executor`] runs any
+//! graph, without a key. [`adversary`] lets tests be a lying prover.
 //!
 //! # Invariants
 //!
-//! * [`ProvingKey::infer`] computes bit for bit what `haca_graph::evaluate` does, on every processor.
+//! * [`ProvingKey::infer`] and [`Executor::run`] compute bit for bit what `haca_graph::evaluate` does, on every processor.
 //! * Each well-formed input can be run and proven: no value an input can cause is outside a table.
 //! * Registration is deterministic: the same model file gives the same verifying key.
 //!
@@ -23,9 +23,12 @@
 pub mod adversary;
 
 mod commitment;
+mod elementwise;
 mod error;
 mod execution;
+mod folding;
 mod fraction;
+mod gather;
 mod inference;
 mod integer_layout;
 mod kernel;
@@ -39,9 +42,16 @@ mod registration;
 mod shared_tree;
 mod stages;
 mod sumcheck;
+mod trace;
 mod witness;
 
 pub use error::ProverError;
-pub use execution::Execution;
+pub use execution::{Execution, Executor, Value};
 pub use proving_key::{ProvingKey, Registration};
 pub use stages::Stages;
+
+/// Kernels of the prover, for measurements.
+#[doc(hidden)]
+pub mod kernels {
+    pub use crate::kernel::{fold_columns, fold_rows};
+}

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use haca_graph::Parameters;
-use haca_zk::block::log2_ceil;
 use haca_zk::circuit::Circuit;
 use haca_zk::field::{Base, base};
-use haca_zk::weight::WeightLayout;
+use haca_zk::weight::{WeightLayout, WeightTable};
 use p3_field::PrimeCharacteristicRing;
 
 use crate::commitment::Columns;
@@ -15,22 +14,24 @@ use crate::integer_layout::Cells;
 /// Weights and biases.
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
-    /// Matrices, row-major, rows and columns padded to powers of two.
-    pub(crate) matrices: Vec<Arc<Vec<i8>>>,
+    /// The tiles of the weight commitment, row-major, rows and columns padded to powers of two.
+    pub(crate) tiles: Vec<Arc<Vec<i8>>>,
     /// Biases, not padded.
     pub(crate) biases: Vec<Vec<i32>>,
 }
 
 impl Weights {
-    pub(crate) fn new(circuit: &Circuit, parameters: &Parameters) -> Self {
+    pub(crate) fn new(circuit: &Circuit, layout: &WeightLayout, parameters: &Parameters) -> Self {
         let values = |param: usize| parameters.tensors()[param].values();
-        let matrix = |param: &haca_zk::circuit::Param| {
-            let width = 1usize << log2_ceil(param.columns);
-            let mut cells = vec![0i8; width << log2_ceil(param.rows)];
-            let rows = cells
-                .chunks_exact_mut(width)
-                .zip(values(param.param).chunks_exact(param.columns));
-            for (row, values) in rows {
+        let tile = |table: &WeightTable| {
+            let width = 1usize << table.columns.variables;
+            let mut cells = vec![0i8; width << table.rows.variables];
+            let rows = values(table.param.param)
+                .chunks_exact(table.param.columns)
+                .skip(table.rows.start)
+                .take(table.rows.len);
+            for (row, values) in cells.chunks_exact_mut(width).zip(rows) {
+                let values = &values[table.columns.start..][..table.columns.len];
                 row.iter_mut()
                     .zip(values)
                     .for_each(|(cell, value)| *cell = *value as i8);
@@ -40,16 +41,16 @@ impl Weights {
         let vector =
             |param: &haca_zk::circuit::Param| values(param.param).iter().map(|v| *v as i32).collect();
         Self {
-            matrices: circuit.weights.iter().map(matrix).collect(),
+            tiles: layout.weights.iter().map(tile).collect(),
             biases: circuit.biases.iter().map(vector).collect(),
         }
     }
 
-    /// The tables of the weight commitment: the matrices, then the biases.
+    /// The tables of the weight commitment: the tiles, then the biases.
     pub(crate) fn tables(&self, layout: &WeightLayout) -> Vec<Vec<Base>> {
         let mut tables: Vec<Vec<Base>> = Vec::new();
-        for (matrix, table) in self.matrices.iter().zip(&layout.weights) {
-            let mut cells: Vec<Base> = matrix.iter().map(|w| base(i64::from(*w))).collect();
+        for (tile, table) in self.tiles.iter().zip(&layout.weights) {
+            let mut cells: Vec<Base> = tile.iter().map(|w| base(i64::from(*w))).collect();
             cells.resize(1 << table.variables, Base::ZERO);
             tables.push(cells);
         }
@@ -62,20 +63,18 @@ impl Weights {
         tables.push(biases);
         tables
     }
-}
 
-impl Weights {
     /// The tables of the weight commitment in compact form.
     pub(crate) fn cells(&self, layout: &WeightLayout, tables: &[Vec<Base>]) -> Vec<Cells> {
-        let matrix = |(matrix, table): (&Arc<Vec<i8>>, &haca_zk::weight::WeightTable)| {
-            if matrix.len() == 1 << table.variables {
-                return Cells::Int8(Arc::clone(matrix));
+        let tile = |(tile, table): (&Arc<Vec<i8>>, &WeightTable)| {
+            if tile.len() == 1 << table.variables {
+                return Cells::Int8(Arc::clone(tile));
             }
-            let mut cells = matrix.to_vec();
+            let mut cells = tile.to_vec();
             cells.resize(1 << table.variables, 0);
             Cells::Int8(Arc::new(cells))
         };
-        let mut cells: Vec<Cells> = self.matrices.iter().zip(&layout.weights).map(matrix).collect();
+        let mut cells: Vec<Cells> = self.tiles.iter().zip(&layout.weights).map(tile).collect();
         cells.extend(tables.last().map(|biases| Cells::Field(Arc::new(biases.clone()))));
         cells
     }

@@ -7,7 +7,10 @@ use haca_zk::block::log2_ceil;
 use haca_zk::circuit::Circuit;
 use haca_zk::registration::{LIMB_COLUMNS, RANGE_BITS};
 use haca_zk::schedule::Schedule;
-use haca_zk::witness::{BATCH_VARIABLES, BatchParameters, LIMBS, WitnessLayout, WitnessParameters};
+use haca_zk::weight::{PIECES, tiles};
+use haca_zk::witness::{
+    BATCH_VARIABLES, BatchParameters, LIMBS, WitnessLayout, WitnessParameters, spaces, tables,
+};
 use haca_zk::{Layouts, ProtocolParameters};
 
 use crate::ProverError;
@@ -19,12 +22,12 @@ const PROOF_BYTES: usize = haca_wire::limit::PROOF_BYTES;
 /// Variables of the largest weight commitment.
 const WEIGHT_VARIABLES: usize = 24;
 /// Bits of the largest table that the search tries.
-const SEARCH_BITS: u8 = 12;
+const SEARCH_BITS: u8 = 14;
 
 /// Chooses parameters for a model.
 pub(crate) fn choose(manifest: &Manifest) -> Result<ProtocolParameters, ProverError> {
     let circuit = Circuit::new(&manifest.graph)?;
-    let weights = weight_schedule(&circuit)?;
+    let (pieces, weights) = weight_schedule(&circuit)?;
     let fold = weights.first_fold();
     let bias_variables = {
         let sizes: Vec<usize> = circuit.biases.iter().map(|b| log2_ceil(b.columns)).collect();
@@ -33,9 +36,9 @@ pub(crate) fn choose(manifest: &Manifest) -> Result<ProtocolParameters, ProverEr
     let registration = small_schedule(log2_ceil((LIMB_COLUMNS << bias_variables) + (1 << RANGE_BITS)), 4);
     let mut batches = Vec::new();
     for batch_variables in 0..=BATCH_VARIABLES {
-        let witness = match circuit.requantises.is_empty() {
-            true => None,
-            false => match search(&circuit, batch_variables) {
+        let witness = match circuit.has_witness() {
+            false => None,
+            true => match search(&circuit, batch_variables) {
                 Some(witness) => Some(witness),
                 None if batch_variables == 0 => {
                     return Err(ProverError::NoParameters {
@@ -48,6 +51,7 @@ pub(crate) fn choose(manifest: &Manifest) -> Result<ProtocolParameters, ProverEr
         batches.push(BatchParameters { witness });
     }
     let mut parameters = ProtocolParameters {
+        pieces,
         weights,
         registration,
         batches,
@@ -71,23 +75,17 @@ fn trim(manifest: &Manifest, parameters: &mut ProtocolParameters) -> Result<(), 
     Ok(())
 }
 
-/// The smallest witness of `2^batch_variables` inferences: by padded size, then by cells, then by lookup tree.
+/// The smallest witness of `2^batch_variables` inferences: by padded size, then by leaves of the trees, then by cells.
 fn search(circuit: &Circuit, batch_variables: usize) -> Option<WitnessParameters> {
-    let shift = circuit.requantises.iter().map(|r| usize::from(r.shift)).max()?;
-    let low = circuit.requantises.iter().map(|r| r.quotient.0).fold(0, i64::min);
-    let high = circuit.requantises.iter().map(|r| r.quotient.1).fold(0, i64::max);
-    let start = circuit.clamps.iter().map(|c| i64::from(c.0)).min()?;
-    let end = circuit.clamps.iter().map(|c| i64::from(c.1)).max()?;
-    let window_min = log2_ceil(usize::try_from(end - start + 1).ok()?) as u8;
-    let mut best: Option<((usize, usize, usize), WitnessParameters)> = None;
-    for window_bits in window_min..=SEARCH_BITS {
-        let size = 1i64 << window_bits;
-        let before = (start - low).max(0).div_euclid(size) + i64::from((start - low).max(0) % size != 0);
-        let highest = (high - start + before * size) >> window_bits;
-        let high_min = log2_ceil(usize::try_from(highest + 1).ok()?) as u8;
-        if high_min > SEARCH_BITS + 4 {
-            continue;
-        }
+    // Without a requantisation the columns hold padding only.
+    let shift = circuit
+        .requantises
+        .iter()
+        .map(|r| usize::from(r.shift))
+        .max()
+        .unwrap_or(1);
+    let mut best: Option<(Cost, WitnessParameters)> = None;
+    for (window_bits, high_bits) in windows(circuit) {
         for limb_bits in 4..=SEARCH_BITS {
             let limbs = shift.div_ceil(usize::from(limb_bits)).max(1) as u8;
             if limbs > LIMBS {
@@ -97,7 +95,7 @@ fn search(circuit: &Circuit, batch_variables: usize) -> Option<WitnessParameters
                 limb_bits,
                 limbs,
                 window_bits,
-                high_bits: high_min.max(4),
+                high_bits,
                 schedule: small_schedule(12, 4),
             };
             let Some((cost, parameters)) = cost(circuit, batch_variables, candidate) else {
@@ -111,25 +109,55 @@ fn search(circuit: &Circuit, batch_variables: usize) -> Option<WitnessParameters
     best.map(|(_, parameters)| parameters)
 }
 
+/// Every choice of window and high bits that holds all quotients: split, or in one window.
+fn windows(circuit: &Circuit) -> Vec<(u8, u8)> {
+    let low = circuit.requantises.iter().map(|r| r.quotient.0).fold(0, i64::min);
+    let high = circuit.requantises.iter().map(|r| r.quotient.1).fold(0, i64::max);
+    let ends = circuit.mappings.iter().map(haca_zk::circuit::Mapping::ends);
+    let (start, end) = ends.fold((i64::MAX, i64::MIN), |(low, high), m| {
+        (low.min(m.0), high.max(m.1))
+    });
+    let bits = |values: i64| log2_ceil(usize::try_from(values).unwrap_or(usize::MAX)) as u8;
+    let mut choices = Vec::new();
+    let whole = bits(high - low + 1).max(4);
+    if whole <= SEARCH_BITS + 2 {
+        choices.push((whole, 0));
+    }
+    for window_bits in bits(end - start + 1)..=SEARCH_BITS {
+        let size = 1i64 << window_bits;
+        let below = (start - low).max(0);
+        let before = below.div_euclid(size) + i64::from(below % size != 0);
+        let highest = (high - start + before * size) >> window_bits;
+        let high_bits = bits(highest + 1);
+        if high_bits <= SEARCH_BITS + 2 {
+            choices.push((window_bits, high_bits.max(4)));
+        }
+    }
+    choices
+}
+
+/// What is compared: variables of the commitment, leaves of both trees, cells.
+type Cost = (usize, usize, usize);
+
 /// The cost of a candidate, and the candidate with the schedule of its size; `None` when it does not fit.
 fn cost(
     circuit: &Circuit,
     batch_variables: usize,
     mut candidate: WitnessParameters,
-) -> Option<((usize, usize, usize), WitnessParameters)> {
+) -> Option<(Cost, WitnessParameters)> {
     // The schedule follows from the size of the commitment, and its first fold pads small tables: settle both.
-    let rows = |l: usize| circuit.linears.get(l).map_or(0, |l| l.row_variables());
-    let sizes: Vec<usize> = circuit
-        .requantises
+    let (columns, stages) = spaces(circuit, batch_variables, 4);
+    let limbs = usize::from(candidate.limbs);
+    let count = limbs + if candidate.is_split() { 3 } else { 1 };
+    let tables = tables(circuit, &candidate);
+    let mut cells = tables
         .iter()
-        .map(|r| rows(r.linear) + batch_variables)
-        .collect();
-    let activations = haca_zk::block::place(&sizes).1.max(4);
-    let clamp = usize::from(candidate.window_bits) + 2 + log2_ceil(circuit.clamps.len());
-    let cells = ((usize::from(candidate.limbs) + 3) << activations)
-        + (1 << candidate.limb_bits)
-        + (1 << candidate.high_bits)
-        + (1 << clamp);
+        .map(|(_, variables)| 1usize << variables)
+        .sum::<usize>();
+    cells += count << (columns.variables + batch_variables);
+    if !circuit.stages.is_empty() {
+        cells += 1 << (stages.variables + batch_variables);
+    }
     let committed = log2_ceil(cells);
     if committed > WITNESS_VARIABLES {
         return None;
@@ -161,15 +189,19 @@ fn small_schedule(variables: usize, first: u8) -> Schedule {
     }
 }
 
-/// The schedule of the weights: registration pays for high rates once.
-fn weight_schedule(circuit: &Circuit) -> Result<Schedule, ProverError> {
-    let sizes = circuit
-        .weights
-        .iter()
-        .map(|w| 1usize << (log2_ceil(w.rows) + log2_ceil(w.columns)).max(4));
+/// Into how many pieces matrices are cut, and the schedule of the weights: registration pays for high rates once.
+/// More pieces take less padding but more openings, so as few are chosen as give the smallest commitment.
+fn weight_schedule(circuit: &Circuit) -> Result<(u8, Schedule), ProverError> {
     let biases: usize = circuit.biases.iter().map(|b| b.columns.next_power_of_two()).sum();
-    let cells = sizes.fold(biases.next_power_of_two().max(16), usize::saturating_add);
-    let variables = log2_ceil(cells);
+    let size = |pieces: u8| {
+        let tiles = tiles(circuit, pieces, 4).1;
+        let cells = tiles.iter().map(|tile| 1usize << tile.variables);
+        log2_ceil(cells.fold(biases.next_power_of_two().max(16), usize::saturating_add))
+    };
+    let sizes = (1..=PIECES).map(|pieces| (size(pieces), pieces));
+    let Some((variables, pieces)) = sizes.min() else {
+        return Err(ProverError::NoParameters { what: "weight size" });
+    };
     if variables > WEIGHT_VARIABLES {
         return Err(ProverError::NoParameters { what: "weight size" });
     }
@@ -183,11 +215,12 @@ fn weight_schedule(circuit: &Circuit) -> Result<Schedule, ProverError> {
         21 | 22 => (vec![6, 5, 5], vec![4, 5, 8], 12),
         _ => (vec![6, 5, 5, 3], vec![2, 4, 7, 9], 12),
     };
-    Ok(Schedule {
+    let schedule = Schedule {
         folds,
         log_inverse_rates: rates,
         grinding_bits: grinding,
-    })
+    };
+    Ok((pieces, schedule))
 }
 
 #[cfg(test)]

@@ -14,16 +14,20 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::adversary::{Honest, Row, Tamper};
 use crate::commitment::{Committer, WeightCommitment};
+use crate::execution::Executor;
 use crate::model::{Weights, columns};
+use crate::trace::Trace;
 use crate::{Execution, ProverError, Stages, inference, parameters, registration, witness};
 
 /// A registered model with its weights. It is rebuilt from the model file and always comes out the same.
 pub struct ProvingKey {
     verifying_key: VerifyingKey,
     weights: Weights,
+    executor: Executor,
+    trace: Trace,
     commitment: WeightCommitment,
     batches: Vec<OnceLock<Committer>>,
-    tables: Vec<OnceLock<Arc<[Vec<Row>; 3]>>>,
+    tables: Vec<OnceLock<Arc<Vec<Vec<Row>>>>>,
     pool: Arc<ThreadPool>,
 }
 
@@ -90,7 +94,7 @@ impl ProvingKey {
         let manifest = model.manifest.clone();
         let parameters = parameters::choose(&manifest)?;
         let layouts = Layouts::new(&manifest, &parameters)?;
-        let weights = Weights::new(&layouts.circuit, &model.parameters);
+        let weights = Weights::new(&layouts.circuit, &layouts.weights, &model.parameters);
         let mut tables = weights.tables(&layouts.weights);
         tamper.weights(&mut tables);
         let cells = is_honest.then(|| weights.cells(&layouts.weights, &tables));
@@ -104,11 +108,15 @@ impl ProvingKey {
             .map(|(cells, point)| evaluate(cells, point))
             .collect();
         tamper.answers(&mut answers);
+        let executor = Executor::new(&manifest.graph, &model.parameters);
+        let trace = Trace::new(&layouts.circuit);
         let verifying_key = VerifyingKey::new(manifest, parameters, commitment.root(), answers)?;
         let classes = verifying_key.parameters().batches.len();
         let key = Self {
             verifying_key,
             weights,
+            executor,
+            trace,
             commitment,
             batches: (0..classes).map(|_| OnceLock::new()).collect(),
             tables: (0..classes).map(|_| OnceLock::new()).collect(),
@@ -134,13 +142,7 @@ impl ProvingKey {
     /// When the tensors do not fit the graph.
     pub fn infer(&self, inputs: &[Tensor]) -> Result<Execution, ProverError> {
         let key = &self.verifying_key;
-        crate::execution::run(
-            key.manifest(),
-            key.circuit(),
-            &self.weights,
-            key.model_id(),
-            inputs,
-        )
+        Execution::new(&self.executor, &key.manifest().graph, key.model_id(), inputs)
     }
 
     /// Proves one to [`VerifyingKey::max_batch`] executions in one proof, made for `context`.
@@ -188,6 +190,10 @@ impl ProvingKey {
         inference::prove(self, context, &batch, found, tamper, is_honest)
     }
 
+    pub(crate) const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     pub(crate) const fn weights(&self) -> &Weights {
         &self.weights
     }
@@ -201,10 +207,12 @@ impl ProvingKey {
     }
 
     /// The table rows of a padded batch size.
-    pub(crate) fn tables(&self, batch_variables: usize) -> Arc<[Vec<Row>; 3]> {
+    pub(crate) fn tables(&self, batch_variables: usize) -> Arc<Vec<Vec<Row>>> {
         let rows = self.tables[batch_variables].get_or_init(|| {
             let layout = self.verifying_key.witness(batch_variables);
-            layout.map_or_else(Arc::default, witness::tables)
+            layout.map_or_else(Arc::default, |layout| {
+                witness::tables(self.verifying_key.circuit(), layout)
+            })
         });
         Arc::clone(rows)
     }

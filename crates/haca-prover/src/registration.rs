@@ -16,13 +16,13 @@ use crate::commitment::{Columns, Committer, WeightCommitment};
 fn distances(key: &VerifyingKey, tables: &[Vec<Base>]) -> Vec<Vec<Base>> {
     let mut out = Vec::new();
     for (table, cells) in key.weights().weights.iter().zip(tables) {
-        let width = 1usize << table.column_variables;
+        let width = 1usize << table.columns.variables;
         let (low, high) = (
             Base::from_i64(table.param.range.0),
             Base::from_i64(table.param.range.1),
         );
         let ends = |index: usize| {
-            let real = index / width < table.param.rows && index % width < table.param.columns;
+            let real = index / width < table.rows.len && index % width < table.columns.len;
             if real {
                 (low, high)
             } else {

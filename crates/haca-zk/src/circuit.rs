@@ -1,67 +1,132 @@
 //! What a graph asks the proof to show, independent of the size of a batch.
 
-use haca_graph::{Graph, Op, ValueId};
+mod builder;
+
+use haca_graph::{Function, Graph, ValueId};
 
 use crate::ProofRejection;
-use crate::block::log2_ceil;
+use crate::value::Value;
+use crate::windows::Windows;
 
-/// Where the elements of a value come from, seen through reshapes.
+/// What a value of the graph is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
-    /// A graph input, by index.
-    Input(usize),
-    /// The accumulators of a linear op, by index into [`Circuit::linears`]. Never committed.
-    Linear(usize),
-    /// The committed outputs of a requantisation, by index into [`Circuit::requantises`].
-    Requantise(usize),
+    /// An int8 value, by index into [`Circuit::values`].
+    Value(usize),
+    /// Accumulators, by index into [`Circuit::accumulators`]. Never committed.
+    Accumulator(usize),
     /// The index of the largest element of a public value: the value and its last dimension.
     ArgMax(ValueId, usize),
 }
 
-/// One `Linear` node.
+/// The int32 sums of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linear {
-    /// Where its input comes from: an input or a requantisation.
-    pub source: Site,
+pub struct Accumulator {
+    /// Product of all dimensions but the last.
+    pub positions: usize,
+    /// The last dimension.
+    pub channels: usize,
+    /// Largest magnitude of an element.
+    pub magnitude: u64,
+    /// What they are sums of.
+    pub form: Form,
+}
+
+/// What accumulators are sums of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Weights times elements, and a bias: a dense layer or a convolution.
+    Matrix(Matrix),
+    /// Elements times public coefficients.
+    Combination(Vec<Addend>),
+    /// The product of two values, by index, element by element.
+    Product([usize; 2]),
+}
+
+/// `acc(p, o) = bias(o) + sum_k weight(o, k) x(p, k)`, where `k` runs over the taps of window `p` and the channels of
+/// the group of `o`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// The value it reads, by index.
+    pub value: usize,
     /// Index into [`Circuit::weights`].
     pub weight: usize,
     /// Index into [`Circuit::biases`].
     pub bias: usize,
-    /// Elements of the input.
+    /// Groups of channels; each row sees the channels of its group only.
+    pub groups: usize,
+    /// The windows over the value.
+    pub windows: Windows,
+    /// Taps times channels of a group.
     pub columns: usize,
-    /// Elements of the output.
+    /// Rows of the matrix: channels of the result.
     pub rows: usize,
-    /// Largest magnitude of an accumulator.
-    pub magnitude: u64,
 }
 
-impl Linear {
-    /// Variables that index the padded input.
-    pub fn column_variables(&self) -> usize {
-        log2_ceil(self.columns)
-    }
-
-    /// Variables that index the padded output.
-    pub fn row_variables(&self) -> usize {
-        log2_ceil(self.rows)
+impl Matrix {
+    /// The group that a row belongs to.
+    pub const fn group(&self, row: usize) -> usize {
+        let per_group = self.rows / if self.groups == 0 { 1 } else { self.groups };
+        row / if per_group == 0 { 1 } else { per_group }
     }
 }
 
-/// One `Requantise` node, with trailing zero bits of the multipliers cancelled against the shift. That changes no
-/// result: `(2Ma + 2^(s-1)) >> s = (Ma + 2^(s-2)) >> (s-1)`.
+/// One addend of a combination: `coefficient` times the sum over a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addend {
+    /// The value, by index.
+    pub value: usize,
+    /// What it is multiplied by.
+    pub coefficient: i64,
+    /// The windows over the value.
+    pub windows: Windows,
+}
+
+/// What becomes of a quotient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// `clamp(y, low, high)`.
+    Clamp(i8, i8),
+    /// `table[clamp(y, low, high)]`: the function and its table.
+    Function(Function, Vec<i8>),
+}
+
+impl Mapping {
+    /// The least and the largest quotient with a result of its own; beyond them the result stays the same.
+    pub const fn ends(&self) -> (i64, i64) {
+        match self {
+            Self::Clamp(low, high) => (*low as i64, *high as i64),
+            Self::Function(function, _) => (function.low as i64, function.high as i64),
+        }
+    }
+
+    /// The result of a quotient.
+    pub fn result(&self, quotient: i64) -> i64 {
+        let (low, high) = self.ends();
+        let inside = quotient.max(low).min(high);
+        match self {
+            Self::Clamp(..) => inside,
+            Self::Function(_, table) => {
+                let index = usize::try_from(inside.saturating_sub(low)).unwrap_or(0);
+                table.get(index).copied().map_or(0, i64::from)
+            }
+        }
+    }
+}
+
+/// A requantisation, with trailing zero bits of the multipliers cancelled against the shift. That changes no result:
+/// `(2Ma + 2^(s-1)) >> s = (Ma + 2^(s-2)) >> (s-1)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requantise {
-    /// Index into [`Circuit::linears`].
-    pub linear: usize,
+    /// Index into [`Circuit::accumulators`].
+    pub accumulator: usize,
     /// One multiplier, or one for each channel when they differ.
     pub multipliers: Vec<u32>,
     /// Right shift.
     pub shift: u8,
-    /// Smallest result.
-    pub low: i8,
-    /// Largest result.
-    pub high: i8,
-    /// Range of the quotient before the clamp.
+    /// Index into [`Circuit::mappings`].
+    pub mapping: usize,
+    /// Range of the quotient before the mapping.
     pub quotient: (i64, i64),
 }
 
@@ -70,6 +135,28 @@ impl Requantise {
     pub fn is_per_channel(&self) -> bool {
         self.multipliers.len() > 1
     }
+}
+
+/// The larger of two elements at each position: a step of a window maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Both operands. An element in the padding is -128.
+    pub operands: [Operand; 2],
+    /// Windows.
+    pub positions: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// One tap of the windows over a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// The value, by index.
+    pub value: usize,
+    /// The windows.
+    pub windows: Windows,
+    /// The tap.
+    pub tap: usize,
 }
 
 /// One committed weight matrix or bias vector.
@@ -85,7 +172,7 @@ pub struct Param {
     pub range: (i64, i64),
 }
 
-/// Who asks for the accumulators of a linear op.
+/// Who asks for accumulators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A requantisation, by index.
@@ -94,11 +181,11 @@ pub enum Role {
     Output,
 }
 
-/// One claim about accumulators: a linear op and who asks.
+/// One claim about accumulators: which, and who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// Index into [`Circuit::linears`].
-    pub linear: usize,
+    /// Index into [`Circuit::accumulators`].
+    pub accumulator: usize,
     /// Who asks.
     pub role: Role,
 }
@@ -106,216 +193,92 @@ pub struct Use {
 /// The provable form of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Circuit {
-    /// Linear ops in the order of the graph.
-    pub linears: Vec<Linear>,
-    /// Requantisations in the order of the graph.
+    /// Int8 values: those of the graph, and those of all stages.
+    pub values: Vec<Value>,
+    /// Accumulators, in the order of the graph.
+    pub accumulators: Vec<Accumulator>,
+    /// Requantisations, in the order of the graph.
     pub requantises: Vec<Requantise>,
+    /// The stages of all window maxima, in the order of the graph.
+    pub stages: Vec<Stage>,
     /// Committed matrices, in the order of the graph's parameters.
     pub weights: Vec<Param>,
     /// Committed vectors, in the order of the graph's parameters.
     pub biases: Vec<Param>,
-    /// Claims about accumulators: requantisations in order, then each public linear op in order.
+    /// Claims about accumulators: requantisations in order, then public accumulators in order.
     pub uses: Vec<Use>,
-    /// Where each output of the graph comes from.
+    /// What each output of the graph is.
     pub outputs: Vec<Site>,
-    /// Distinct clamps `(low, high)`, in order of first use.
-    pub clamps: Vec<(i8, i8)>,
+    /// Distinct mappings, in order of first use; never empty.
+    pub mappings: Vec<Mapping>,
+    /// For each value of the graph, what it is.
+    pub sites: Vec<Site>,
 }
 
 impl Circuit {
     /// Step R1 of `spec/zk.md`: reads a checked graph.
     pub fn new(graph: &Graph) -> Result<Self, ProofRejection> {
-        let mut builder = Builder::new(graph)?;
-        for (node, op) in graph.nodes().iter().enumerate() {
-            let site = builder.node(node, op)?;
-            builder.sites.push(site);
-        }
-        builder.finish()
+        builder::build(graph)
     }
 
-    /// The requantisation outputs that are public, without repetition, in order.
-    pub fn public_requantises(&self) -> Vec<usize> {
-        let public = |r: &usize| self.outputs.contains(&Site::Requantise(*r));
-        (0..self.requantises.len()).filter(public).collect()
+    /// Whether a proof commits to anything of its own.
+    pub fn has_witness(&self) -> bool {
+        !self.requantises.is_empty() || !self.stages.is_empty()
     }
 
-    /// The uses whose multipliers differ between channels, in order.
-    pub fn channel_uses(&self) -> Vec<usize> {
-        let differs = |index: &usize| match self.uses.get(*index).map(|u| u.role) {
-            Some(Role::Requantise(r)) => self.requantises.get(r).is_some_and(Requantise::is_per_channel),
-            _ => false,
-        };
-        (0..self.uses.len()).filter(differs).collect()
-    }
-}
-
-const BAD: ProofRejection = ProofRejection::Graph {
-    what: "a node refers to a value of another kind",
-};
-
-const UNSUPPORTED: ProofRejection = ProofRejection::Graph {
-    what: "a node for which there is no proof yet",
-};
-
-struct Builder<'a> {
-    graph: &'a Graph,
-    sites: Vec<Site>,
-    circuit: Circuit,
-    /// For each parameter of the graph, its index among the weights or the biases.
-    params: Vec<usize>,
-}
-
-impl<'a> Builder<'a> {
-    fn new(graph: &'a Graph) -> Result<Self, ProofRejection> {
-        let (mut weights, mut biases, mut params) = (Vec::new(), Vec::new(), Vec::new());
-        for (param, spec) in graph.params().iter().enumerate() {
-            let range = (spec.low, spec.high);
-            match spec.shape.dims() {
-                [rows, columns] => {
-                    params.push(weights.len());
-                    let (rows, columns) = (*rows as usize, *columns as usize);
-                    weights.push(Param {
-                        param,
-                        rows,
-                        columns,
-                        range,
-                    });
-                }
-                [columns] => {
-                    params.push(biases.len());
-                    let columns = *columns as usize;
-                    biases.push(Param {
-                        param,
-                        rows: 1,
-                        columns,
-                        range,
-                    });
-                }
-                _ => return Err(BAD),
-            }
-        }
-        Ok(Self {
-            graph,
-            sites: (0..graph.inputs().len()).map(Site::Input).collect(),
-            circuit: Circuit {
-                linears: Vec::new(),
-                requantises: Vec::new(),
-                weights,
-                biases,
-                uses: Vec::new(),
-                outputs: Vec::new(),
-                clamps: Vec::new(),
-            },
-            params,
-        })
-    }
-
-    fn site(&self, id: ValueId) -> Result<Site, ProofRejection> {
-        self.sites.get(id.0 as usize).copied().ok_or(BAD)
-    }
-
-    fn node(&mut self, node: usize, op: &Op) -> Result<Site, ProofRejection> {
-        match op {
-            Op::Linear { input, weight, bias } => self.linear(node, *input, weight.0, bias.0),
-            Op::Requantise {
-                input,
-                multipliers,
-                shift,
-                low,
-                high,
-            } => {
-                let Site::Linear(linear) = self.site(*input)? else {
-                    return Err(BAD);
-                };
-                let quotient = self.graph.requantise_range(node).ok_or(BAD)?;
-                let (multipliers, shift) = cancel(multipliers, *shift);
-                if !self.circuit.clamps.contains(&(*low, *high)) {
-                    self.circuit.clamps.push((*low, *high));
-                }
-                self.circuit.requantises.push(Requantise {
-                    linear,
-                    multipliers,
-                    shift,
-                    low: *low,
-                    high: *high,
-                    quotient,
-                });
-                Ok(Site::Requantise(self.circuit.requantises.len() - 1))
-            }
-            Op::ArgMax { input } => {
-                let shape = &self.graph.value_type(*input).ok_or(BAD)?.shape;
-                let last = shape.dims().last().copied().ok_or(BAD)?;
-                Ok(Site::ArgMax(*input, last as usize))
-            }
-            Op::Reshape { input, .. } => self.site(*input),
-            _ => Err(UNSUPPORTED),
-        }
-    }
-
-    fn linear(
-        &mut self,
-        node: usize,
-        input: ValueId,
-        weight: u32,
-        bias: u32,
-    ) -> Result<Site, ProofRejection> {
-        let source = self.site(input)?;
-        if !matches!(source, Site::Input(_) | Site::Requantise(_)) {
-            return Err(BAD);
-        }
-        let weight = *self.params.get(weight as usize).ok_or(BAD)?;
-        let bias = *self.params.get(bias as usize).ok_or(BAD)?;
-        let shape = *self.circuit.weights.get(weight).ok_or(BAD)?;
-        let value = self.graph.value_type(self.graph.node_value(node)).ok_or(BAD)?;
-        if value.shape.dims().len() != 1 {
-            return Err(UNSUPPORTED);
-        }
-        self.circuit.linears.push(Linear {
-            source,
-            weight,
-            bias,
-            columns: shape.columns,
-            rows: shape.rows,
-            magnitude: value.low.unsigned_abs().max(value.high.unsigned_abs()),
-        });
-        Ok(Site::Linear(self.circuit.linears.len() - 1))
-    }
-
-    fn finish(mut self) -> Result<Circuit, ProofRejection> {
-        for (id, _) in self.graph.outputs() {
-            let site = self.site(*id)?;
-            self.circuit.outputs.push(site);
-        }
-        let requantises = self.circuit.requantises.iter().enumerate();
-        let mut uses: Vec<Use> = requantises
-            .map(|(index, requantise)| Use {
-                linear: requantise.linear,
-                role: Role::Requantise(index),
+    /// The public int8 values that do not follow from the inputs: output and value, in order.
+    pub fn public_values(&self) -> Vec<(usize, usize)> {
+        let committed = |value: &usize| self.values.get(*value).is_some_and(|v| !v.is_public());
+        let outputs = self.outputs.iter().enumerate();
+        outputs
+            .filter_map(|(output, site)| match site {
+                Site::Value(value) if committed(value) => Some((output, *value)),
+                _ => None,
             })
-            .collect();
-        for linear in 0..self.circuit.linears.len() {
-            if self.circuit.outputs.contains(&Site::Linear(linear)) {
-                let role = Role::Output;
-                uses.push(Use { linear, role });
-            }
-        }
-        self.circuit.uses = uses;
-        Ok(self.circuit)
+            .collect()
     }
-}
 
-/// Cancels common factors of two, down to a shift of one, and merges equal multipliers into one.
-fn cancel(multipliers: &[u32], shift: u8) -> (Vec<u32>, u8) {
-    let zeros = multipliers.iter().map(|m| m.trailing_zeros()).min().unwrap_or(0);
-    let common = zeros.min(u32::from(shift).saturating_sub(1));
-    let mut reduced: Vec<u32> = multipliers
-        .iter()
-        .map(|m| m.checked_shr(common).unwrap_or(0))
-        .collect();
-    if let Some(first) = reduced.first().copied()
-        && reduced.iter().all(|m| *m == first)
-    {
-        reduced.truncate(1);
+    /// The accumulators of a use.
+    pub fn accumulator(&self, of: &Use) -> Option<&Accumulator> {
+        self.accumulators.get(of.accumulator)
     }
-    (reduced, shift - common as u8)
+
+    /// The matrix of a use, when it has one.
+    pub fn matrix(&self, of: &Use) -> Option<&Matrix> {
+        match &self.accumulator(of)?.form {
+            Form::Matrix(matrix) => Some(matrix),
+            _ => None,
+        }
+    }
+
+    /// The operands of a use, when it is a product of values.
+    pub fn product(&self, of: &Use) -> Option<[usize; 2]> {
+        match &self.accumulator(of)?.form {
+            Form::Product(operands) => Some(*operands),
+            _ => None,
+        }
+    }
+
+    /// The addends of a use, when it is a combination.
+    pub fn combination(&self, of: &Use) -> Option<&[Addend]> {
+        match &self.accumulator(of)?.form {
+            Form::Combination(addends) => Some(addends),
+            _ => None,
+        }
+    }
+
+    /// The multipliers of a use: none when its accumulators are public.
+    pub fn multipliers(&self, of: &Use) -> &[u32] {
+        match of.role {
+            Role::Requantise(index) => self.requantises.get(index).map_or(&[], |r| &r.multipliers),
+            Role::Output => &[],
+        }
+    }
+
+    /// Whether the rows of the matrix of a use have weights that are no equality polynomial: multipliers per channel,
+    /// or groups. Those go through the channel sumcheck.
+    pub fn is_weighted(&self, of: &Use) -> bool {
+        self.matrix(of)
+            .is_some_and(|matrix| matrix.groups > 1 || self.multipliers(of).len() > 1)
+    }
 }

@@ -3,9 +3,14 @@
 use haca_wire::Gas;
 
 use crate::VerifyingKey;
+use crate::circuit::{Circuit, Form, Mapping};
+use crate::proof::Counts;
 use crate::registration::RANGE_BITS;
 use crate::schedule::{Config, query_phases};
-use crate::uses::{channel_blocks, product_blocks};
+use crate::security::opened_points;
+use crate::value::{Origin, Source};
+use crate::windows::Windows;
+use crate::witness::WitnessLayout;
 
 /// Decoding, the transcript's start and fixed costs.
 const BASE: u64 = 40_000;
@@ -43,37 +48,111 @@ fn opening(config: &Config, claims: usize, tables: usize) -> u64 {
 pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
     let circuit = key.circuit();
     let graph = &key.manifest().graph;
+    let counts = Counts::new(key, batch_variables);
     let mut work = BASE;
     if let Some(layout) = key.witness(batch_variables) {
-        work += tree(layout.lookup_variables) + tree(layout.table_variables);
-        // One table of columns, three of multiplicities.
-        work += opening(&layout.config, 8 + circuit.uses.len(), 4);
+        work = work.saturating_add(tree(layout.lookup_variables) + tree(layout.table_variables));
+        // The columns, the stages, and the multiplicities of each table.
+        let gathered = 2 * layout.gather.len() + 1;
+        let claims = layout.columns().len() + gathered + layout.tables.len();
+        let tables = 2 + layout.tables.len();
+        work = work.saturating_add(opening(&layout.config, claims, tables));
+        work = work.saturating_add(layout.gather_variables as u64 * ROUND);
+        work = work.saturating_add(mappings(key, layout));
+        // The weights of all cells, at the lookup point and at the point of the gather sumcheck.
+        let blocks = layout.cells.blocks.iter().chain(&layout.stages.blocks);
+        let rows =
+            blocks.map(|b| b.positions as u64 + (1u64 << b.channel_variables) + 2 * layout.variables as u64);
+        work = work.saturating_add(rows.fold(0, u64::saturating_add).saturating_mul(8 * MULTIPLY));
     }
-    let uses = circuit.uses.len();
-    let rounds = product_blocks(circuit).1 + channel_blocks(circuit).1;
-    work += (rounds + uses) as u64 * ROUND;
-    let inputs = graph
-        .inputs()
-        .iter()
-        .map(|spec| spec.shape.elements() as u64)
-        .sum::<u64>();
-    let outputs = graph
+    let (channel_rounds, channel_openings) = counts.channels.unwrap_or_default();
+    let rounds = counts.product_rounds + channel_rounds + 2 * counts.products.unwrap_or(0);
+    let sent = counts.weights + channel_openings + counts.matrices;
+    work = work.saturating_add((rounds + sent) as u64 * ROUND);
+    let elements = |shape: &haca_wire::Shape| shape.elements() as u64;
+    let inputs: u64 = graph.inputs().iter().map(|spec| elements(&spec.shape)).sum();
+    let outputs: u64 = graph
         .outputs()
         .iter()
-        .map(|(_, spec)| spec.shape.elements() as u64)
-        .sum::<u64>();
-    // Each public element is hashed once and weighted once for each use.
-    work += ((inputs + outputs) << batch_variables) * (4 + MULTIPLY * uses as u64);
-    work += (outputs << batch_variables) * DECIMAL;
-    let channels = circuit
-        .requantises
-        .iter()
-        .map(|r| r.multipliers.len() as u64)
-        .sum::<u64>();
-    work += channels * 4 * MULTIPLY;
+        .map(|(_, spec)| elements(&spec.shape))
+        .sum();
+    // Each public element is hashed once, and weighted once at each batch point.
+    work = work.saturating_add(((inputs + outputs) << batch_variables) * (4 + 3 * MULTIPLY));
+    work = work.saturating_add((outputs << batch_variables) * DECIMAL);
+    work = work.saturating_add(functionals(circuit).saturating_mul(MULTIPLY));
     let tables = key.answers().len();
-    work += opening(&key.weights().config, 2 * uses + tables, tables);
-    Gas(work)
+    let claims = opened_points(key).iter().sum();
+    Gas(work.saturating_add(opening(&key.weights().config, claims, tables)))
+}
+
+/// The rows of mapping tables that have no closed form.
+fn mappings(key: &VerifyingKey, layout: &WitnessLayout) -> u64 {
+    let is_function = |mapping: &&Mapping| matches!(mapping, Mapping::Function(..));
+    let functions = key.circuit().mappings.iter().filter(is_function).count() as u64;
+    let clamps = key.circuit().mappings.len() as u64;
+    (functions << layout.parameters.window_bits) * 3 * MULTIPLY + clamps * 60 * MULTIPLY
+}
+
+/// Multiplications of all linear functionals: what a verifier adds up for each claim about values.
+fn functionals(circuit: &Circuit) -> u64 {
+    let value = |index: usize| {
+        circuit.values.get(index).map_or(0, |value| {
+            // An arranged value is looked at element by element; so is one that is read in another shape.
+            value.elements() as u64
+        })
+    };
+    let windows = |windows: &Windows, channels: usize, operand: usize| {
+        let (positions, taps) = (windows.positions() as u64, windows.taps() as u64);
+        let seen = positions.saturating_mul(taps);
+        let of = circuit.values.get(operand);
+        let dense =
+            of.is_some_and(|v| !matches!(v.origin, Origin::Whole(Source::Requantise(_) | Source::Stage(_))));
+        let cost = seen
+            .saturating_mul(2)
+            .saturating_add(taps.saturating_mul(3 * channels as u64));
+        let per_channel = if dense {
+            seen.saturating_mul(2 * channels as u64)
+        } else {
+            0
+        };
+        cost.saturating_add(per_channel)
+            .saturating_add(4 * value(operand))
+    };
+    let mut work = 0u64;
+    for of in &circuit.uses {
+        let Some(accumulator) = circuit.accumulator(of) else {
+            continue;
+        };
+        let channels = |index: usize| circuit.values.get(index).map_or(0, |value| value.channels);
+        let cost = match &accumulator.form {
+            Form::Matrix(m) => windows(&m.windows, channels(m.value), m.value)
+                .saturating_add(4 * (m.rows + m.columns.saturating_mul(m.groups)) as u64),
+            Form::Combination(addends) => {
+                let costs = addends
+                    .iter()
+                    .map(|a| windows(&a.windows, channels(a.value), a.value));
+                costs.fold(0, u64::saturating_add)
+            }
+            Form::Product(operands) => {
+                let costs = operands.map(|v| windows(&Windows::each(accumulator.positions), channels(v), v));
+                costs.into_iter().fold(0, u64::saturating_add)
+            }
+        };
+        work = work
+            .saturating_add(cost)
+            .saturating_add(2 * accumulator.channels as u64);
+    }
+    for stage in &circuit.stages {
+        for operand in stage.operands {
+            // One tap of the windows.
+            let seen = Windows::each(stage.positions);
+            work = work.saturating_add(windows(&seen, stage.channels, operand.value));
+        }
+    }
+    for (_, index) in circuit.public_values() {
+        work = work.saturating_add(6 * value(index));
+    }
+    work
 }
 
 /// The work of verifying the registration proof.

@@ -10,18 +10,20 @@ use crate::field::{Base, CHARACTERISTIC, Extension, extension_bytes, from_coeffi
 use crate::registration::RegistrationLayout;
 use crate::schedule::Schedule;
 use crate::security::{self, SecurityBudget};
-use crate::weight::WeightLayout;
+use crate::weight::{PIECES, WeightLayout};
 use crate::witness::{BATCH_VARIABLES, BatchParameters, WitnessLayout};
 use crate::{ProofRejection, gas};
 
 /// Version of the protocol: the first byte of a verifying key.
-pub const PROTOCOL_VERSION: u8 = 1;
-/// The tables that proofs of this version look values up in, by the ids of `spec/zk.md`: range, side, clamp.
-pub const TABLE_CATALOGUE: [u8; 3] = [0, 1, 2];
+pub const PROTOCOL_VERSION: u8 = 2;
+/// The tables that proofs of this version look values up in, by the ids of `spec/zk.md`: range, side, larger, mapping.
+pub const TABLE_CATALOGUE: [u8; 4] = [0, 1, 2, 3];
 
 /// The numbers that fix the shape of every proof of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolParameters {
+    /// Spans that the rows and the columns of a matrix are cut into, at most.
+    pub pieces: u8,
     /// How the weight commitment is opened.
     pub weights: Schedule,
     /// How the witness of the registration proof is opened.
@@ -32,6 +34,7 @@ pub struct ProtocolParameters {
 
 impl Encode for ProtocolParameters {
     fn encode_into(&self, out: &mut Vec<u8>) {
+        self.pieces.encode_into(out);
         self.weights.encode_into(out);
         self.registration.encode_into(out);
         put_list(out, &self.batches);
@@ -41,6 +44,7 @@ impl Encode for ProtocolParameters {
 impl Decode for ProtocolParameters {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
+            pieces: u8::decode(reader)?,
             weights: Schedule::decode(reader)?,
             registration: Schedule::decode(reader)?,
             batches: reader.list("batch sizes", BATCH_VARIABLES + 1)?,
@@ -81,7 +85,7 @@ impl Layouts {
     /// Steps R1 to R3 of `spec/zk.md`.
     pub fn new(manifest: &Manifest, parameters: &ProtocolParameters) -> Result<Self, ProofRejection> {
         let circuit = Circuit::new(&manifest.graph)?;
-        let weights = WeightLayout::new(&circuit, &parameters.weights)?;
+        let weights = WeightLayout::new(&circuit, parameters.pieces, &parameters.weights)?;
         let registration = RegistrationLayout::new(&weights, &parameters.registration)?;
         let batches = parameters.batches.len();
         if batches == 0 || batches > BATCH_VARIABLES + 1 {
@@ -89,9 +93,9 @@ impl Layouts {
         }
         let mut witnesses = Vec::new();
         for (batch_variables, batch) in parameters.batches.iter().enumerate() {
-            witnesses.push(match (&batch.witness, circuit.requantises.is_empty()) {
-                (None, true) => None,
-                (Some(witness), false) => Some(WitnessLayout::new(&circuit, batch_variables, witness)?),
+            witnesses.push(match (&batch.witness, circuit.has_witness()) {
+                (None, false) => None,
+                (Some(witness), true) => Some(WitnessLayout::new(&circuit, batch_variables, witness)?),
                 _ => return Err(ProofRejection::Parameter { what: "witness" }),
             });
         }
@@ -321,15 +325,16 @@ impl Decode for VerifyingKey {
         let manifest = Manifest::decode(reader)?;
         let parameters = ProtocolParameters::decode(reader)?;
         let root = reader.array()?;
-        // One answer for each weight matrix, and one for the biases.
-        let matrices = manifest
-            .graph
-            .params()
-            .iter()
-            .filter(|spec| spec.shape.dims().len() == 2)
-            .count();
+        // One answer for each tile of each matrix, and one for the biases.
+        let invalid = |_| DecodeError::Invalid {
+            what: "verifying key",
+        };
+        let circuit = Circuit::new(&manifest.graph).map_err(invalid)?;
+        let tiles = crate::weight::tiles(&circuit, parameters.pieces.min(PIECES), 0)
+            .1
+            .len();
         let mut answers = Vec::new();
-        for _ in 0..matrices + 1 {
+        for _ in 0..=tiles {
             answers.push(read_extension(reader)?);
         }
         Self::new(manifest, parameters, root, answers).map_err(|_| DecodeError::Invalid {

@@ -23,11 +23,15 @@
 #![deny(clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 pub mod block;
+pub mod cell;
 pub mod circuit;
 pub mod field;
 pub mod fraction;
+pub mod functional;
+pub mod gather;
 pub mod multilinear;
 pub mod opening;
+pub mod product;
 pub mod proof;
 pub mod public;
 pub mod registration;
@@ -36,8 +40,10 @@ pub mod sumcheck;
 pub mod table;
 pub mod transcript;
 pub mod uses;
+pub mod value;
 pub mod verification;
 pub mod weight;
+pub mod windows;
 pub mod witness;
 
 mod gas;

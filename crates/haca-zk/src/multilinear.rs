@@ -19,6 +19,56 @@ pub fn eq_table(point: &[Extension]) -> Vec<Extension> {
     table
 }
 
+/// `eq(point, x)` for the `len` corners from `start` on, in index order.
+pub fn eq_range(point: &[Extension], start: usize, len: usize) -> Vec<Extension> {
+    let Some(last) = start
+        .checked_add(len)
+        .and_then(|end| end.checked_sub(1))
+        .filter(|_| len > 0)
+    else {
+        return Vec::new();
+    };
+    let mut table = vec![Extension::ONE];
+    let (mut first, mut rest) = (0usize, point.len() as u32);
+    for coordinate in point {
+        rest -= 1;
+        // Of the prefixes of this length, those with a corner in the range.
+        let (from, to) = (
+            start.checked_shr(rest).unwrap_or(0),
+            last.checked_shr(rest).unwrap_or(0),
+        );
+        let mut next = Vec::with_capacity(table.len() * 2);
+        for (index, value) in (first..).zip(table) {
+            let high = value * *coordinate;
+            let range = from..=to;
+            if range.contains(&(2 * index)) {
+                next.push(value - high);
+            }
+            if range.contains(&(2 * index + 1)) {
+                next.push(high);
+            }
+        }
+        (table, first) = (next, from);
+    }
+    table
+}
+
+/// `eq(a, b)` of two points of equally many coordinates.
+pub fn eq_points(a: &[Extension], b: &[Extension]) -> Extension {
+    let pairs = a.iter().zip(b);
+    pairs
+        .map(|(a, b)| {
+            let both = *a * *b;
+            both.double() + Extension::ONE - *a - *b
+        })
+        .product()
+}
+
+/// The sum of products of two lists.
+pub fn dot(a: &[Extension], b: &[Extension]) -> Extension {
+    a.iter().zip(b).map(|(a, b)| *a * *b).sum()
+}
+
 /// `eq(point, index)`: the weight of one corner.
 pub fn eq_index(point: &[Extension], index: usize) -> Extension {
     let mut weight = Extension::ONE;

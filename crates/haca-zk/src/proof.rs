@@ -1,17 +1,19 @@
 //! Proofs and their canonical encoding. Every length follows from the verifying key.
 
 use haca_wire::{DecodeError, Reader};
+use p3_field::PrimeCharacteristicRing;
 
-use crate::circuit::{Circuit, Site};
 use crate::field::Extension;
 use crate::fraction::{FractionProof, Layer};
 use crate::opening::{self, OpeningProof, put_extensions, read_extensions, read_rounds};
+use crate::product::ProductSpace;
 use crate::registration::{LIMB_COLUMNS, RANGE_BITS};
-use crate::sumcheck::Rounds;
+use crate::sumcheck::{CubicRounds, Rounds};
+use crate::uses::{Chunk, Folded, channel_entries, product_chunks, tiling};
 use crate::witness::WitnessLayout;
 use crate::{ProofRejection, VerifyingKey};
 
-/// The part of a proof about the witness: requantisations and their lookups.
+/// The part of a proof about the witness: lookups, and the gather sumcheck.
 #[derive(Clone)]
 pub struct WitnessProof {
     /// Root of the witness commitment.
@@ -24,40 +26,123 @@ pub struct WitnessProof {
     pub columns: Vec<Extension>,
     /// The low part of the quotients at the lookup point; it is not committed.
     pub low: Extension,
-    /// The multiplicities of the range, side and clamp tables.
-    pub multiplicities: [Extension; 3],
-    /// The results that linear ops read, for each use that reads a requantisation.
-    pub results: Vec<Extension>,
+    /// The results of the stages, their first and their second operands at the lookup point.
+    pub stages: Option<[Extension; 3]>,
+    /// The multiplicities of the tables.
+    pub multiplicities: Vec<Extension>,
+    /// The rounds of the gather sumcheck.
+    pub gather: Rounds,
+    /// The committed values at its point: for each batch point the results, then the stages when there are any.
+    pub gathered: Vec<Extension>,
     /// The opening of the witness commitment.
     pub opening: OpeningProof,
 }
 
-/// The second sumcheck, over the channels of uses with multipliers per channel.
+/// The sumcheck over products of values.
+#[derive(Clone)]
+pub struct ProductProof {
+    /// The sum.
+    pub sum: Extension,
+    /// Its rounds.
+    pub rounds: CubicRounds,
+    /// The left and the right factor at its point.
+    pub factors: [Extension; 2],
+}
+
+/// The second sumcheck over weights, over the rows of uses whose rows have weights of their own.
 #[derive(Clone)]
 pub struct ChannelProof {
     /// Its rounds.
     pub rounds: Rounds,
-    /// Weights at the point, for each such use.
-    pub weights: Vec<Extension>,
-    /// Biases at the point, for each such use.
+    /// For each entry, the opened tiles or the bias.
+    pub openings: Vec<Extension>,
+}
+
+/// The matrix products.
+#[derive(Clone)]
+pub struct MatrixProof {
+    /// The folded bias of each use.
     pub biases: Vec<Extension>,
+    /// The rounds of the matrix product sumcheck.
+    pub rounds: Rounds,
+    /// The folded inputs of all uses at its point.
+    pub inputs: Extension,
+    /// For each chunk: its folded weights when its rows are weighted, else the opened tiles.
+    pub weights: Vec<Extension>,
+    /// The sumcheck over channels; absent when no use needs it.
+    pub channels: Option<ChannelProof>,
 }
 
 /// A proof of inferences.
 #[derive(Clone)]
 pub struct InferenceProof {
-    /// The witness; absent when the graph has no requantisation.
+    /// The witness; absent when nothing is committed.
     pub witness: Option<WitnessProof>,
-    /// The folded bias of each use.
-    pub biases: Vec<Extension>,
-    /// The rounds of the matrix product sumcheck.
-    pub product: Rounds,
-    /// The folded weights of each use at the point of the matrix product sumcheck.
-    pub weights: Vec<Extension>,
-    /// The sumcheck over channels; absent when no use needs it.
-    pub channels: Option<ChannelProof>,
+    /// The combinations of values; absent when there are none.
+    pub combinations: Option<Extension>,
+    /// The products of values; absent when there are none.
+    pub products: Option<ProductProof>,
+    /// The matrix products.
+    pub matrices: MatrixProof,
     /// The opening of the weight commitment.
     pub opening: OpeningProof,
+}
+
+/// How many values of each kind a proof has: what its encoding follows from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Uses with a matrix.
+    pub matrices: usize,
+    /// Whether some use is a combination.
+    pub has_combinations: bool,
+    /// Rounds of the sumcheck over products of values, when there are any.
+    pub products: Option<usize>,
+    /// Rounds of the matrix product sumcheck.
+    pub product_rounds: usize,
+    /// Values sent for the chunks.
+    pub weights: usize,
+    /// Rounds of the channel sumcheck and values at its end, when there is one.
+    pub channels: Option<(usize, usize)>,
+}
+
+impl Counts {
+    /// The counts of proofs of `2^batch_variables` inferences under a key.
+    pub fn new(key: &VerifyingKey, batch_variables: usize) -> Self {
+        let (circuit, layout) = (key.circuit(), key.weights());
+        let (chunks, product_rounds) = product_chunks(circuit, layout);
+        let (entries, channel_rounds) = channel_entries(circuit, &chunks);
+        let tiles = |chunk: &Chunk| {
+            let of = circuit.uses.get(chunk.of);
+            of.and_then(|of| tiling(circuit, layout, of))
+                .map_or(0, |(_, tiling)| tiling.rows.len())
+        };
+        let is_weighted = |chunk: &Chunk| {
+            circuit
+                .uses
+                .get(chunk.of)
+                .is_some_and(|of| circuit.is_weighted(of))
+        };
+        let sent = chunks
+            .iter()
+            .map(|chunk| if is_weighted(chunk) { 1 } else { tiles(chunk) });
+        let opened = entries.iter().map(|entry| match entry.folded {
+            Folded::Weights(chunk) => chunks.get(chunk).map_or(0, tiles),
+            Folded::Bias => 1,
+        });
+        let space = ProductSpace::new(circuit);
+        Self {
+            matrices: circuit
+                .uses
+                .iter()
+                .filter(|of| circuit.matrix(of).is_some())
+                .count(),
+            has_combinations: circuit.uses.iter().any(|of| circuit.combination(of).is_some()),
+            products: (!space.is_empty()).then_some(space.cells.variables + batch_variables),
+            product_rounds,
+            weights: sent.sum(),
+            channels: (!entries.is_empty()).then(|| (channel_rounds, opened.sum())),
+        }
+    }
 }
 
 /// A proof of registration.
@@ -81,14 +166,6 @@ pub struct RegistrationProof {
     pub weights: OpeningProof,
 }
 
-/// The number of rounds of the sumchecks of a circuit: matrix product, channels.
-pub(crate) fn rounds(circuit: &Circuit) -> (usize, usize) {
-    (
-        crate::uses::product_blocks(circuit).1,
-        crate::uses::channel_blocks(circuit).1,
-    )
-}
-
 impl InferenceProof {
     /// The canonical encoding (`spec/zk.md`, encoding of a proof).
     pub fn encode(&self) -> Vec<u8> {
@@ -99,18 +176,23 @@ impl InferenceProof {
             put_tree(&mut out, &witness.tables);
             put_extensions(&mut out, &witness.columns);
             put_extensions(&mut out, &[witness.low]);
+            put_extensions(&mut out, witness.stages.as_ref().map_or(&[], |s| s));
             put_extensions(&mut out, &witness.multiplicities);
-            put_extensions(&mut out, &witness.results);
         }
-        put_extensions(&mut out, &self.biases);
-        put_rounds(&mut out, &self.product);
-        put_extensions(&mut out, &self.weights);
-        if let Some(channels) = &self.channels {
-            put_rounds(&mut out, &channels.rounds);
-            put_extensions(&mut out, &channels.weights);
-            put_extensions(&mut out, &channels.biases);
+        put_extensions(&mut out, &self.matrices.biases);
+        put_extensions(&mut out, self.combinations.as_slice());
+        if let Some(products) = &self.products {
+            put_extensions(&mut out, &[products.sum]);
+            products
+                .rounds
+                .iter()
+                .for_each(|round| put_extensions(&mut out, round));
+            put_extensions(&mut out, &products.factors);
         }
+        self.matrices.encode_into(&mut out);
         if let Some(witness) = &self.witness {
+            put_rounds(&mut out, &witness.gather);
+            put_extensions(&mut out, &witness.gathered);
             opening::encode_into(&witness.opening, &mut out);
         }
         opening::encode_into(&self.opening, &mut out);
@@ -124,93 +206,135 @@ impl InferenceProof {
         bytes: &[u8],
     ) -> Result<Self, ProofRejection> {
         let reader = &mut Reader::new(bytes);
-        let circuit = key.circuit();
         let layout = key.witness(batch_variables);
+        let counts = Counts::new(key, batch_variables);
         let head = layout
-            .map(|layout| WitnessHead::decode(circuit, layout, reader))
+            .map(|layout| WitnessHead::decode(layout, reader))
             .transpose()?;
-        let uses = circuit.uses.len();
-        let (product_rounds, channel_rounds) = rounds(circuit);
-        let biases = read_extensions(reader, uses)?;
-        let product = read_rounds(reader, product_rounds)?;
-        let weights = read_extensions(reader, uses)?;
-        let channels = match circuit.channel_uses().len() {
-            0 => None,
-            count => Some(ChannelProof {
-                rounds: read_rounds(reader, channel_rounds)?,
-                weights: read_extensions(reader, count)?,
-                biases: read_extensions(reader, count)?,
-            }),
+        let biases = read_extensions(reader, counts.matrices)?;
+        let combinations = match counts.has_combinations {
+            true => Some(crate::key::read_extension(reader)?),
+            false => None,
         };
+        let products = counts
+            .products
+            .map(|rounds| ProductProof::decode(rounds, reader))
+            .transpose()?;
+        let matrices = MatrixProof::decode(&counts, biases, reader)?;
         let witness = match (head, layout) {
-            (Some(head), Some(layout)) => Some(head.finish(opening::decode(&layout.config, reader)?)),
+            (Some(head), Some(layout)) => Some(head.finish(layout, reader)?),
             _ => None,
         };
         let opening = opening::decode(&key.weights().config, reader)?;
         reader.finish()?;
         Ok(Self {
             witness,
-            biases,
-            product,
-            weights,
-            channels,
+            combinations,
+            products,
+            matrices,
             opening,
         })
     }
 }
 
-/// A witness proof before its opening, which stands further down in the encoding.
+impl ProductProof {
+    fn decode(rounds: usize, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            sum: crate::key::read_extension(reader)?,
+            rounds: (0..rounds)
+                .map(|_| read_array(reader))
+                .collect::<Result<_, _>>()?,
+            factors: read_array(reader)?,
+        })
+    }
+}
+
+impl MatrixProof {
+    /// The proof of a circuit without matrices.
+    pub const fn none() -> Self {
+        Self {
+            biases: Vec::new(),
+            rounds: Vec::new(),
+            inputs: Extension::ZERO,
+            weights: Vec::new(),
+            channels: None,
+        }
+    }
+
+    /// Everything but the biases, which stand further up.
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        if self.biases.is_empty() {
+            return;
+        }
+        put_rounds(out, &self.rounds);
+        put_extensions(out, &[self.inputs]);
+        put_extensions(out, &self.weights);
+        if let Some(channels) = &self.channels {
+            put_rounds(out, &channels.rounds);
+            put_extensions(out, &channels.openings);
+        }
+    }
+
+    fn decode(counts: &Counts, biases: Vec<Extension>, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if biases.is_empty() {
+            return Ok(Self::none());
+        }
+        Ok(Self {
+            biases,
+            rounds: read_rounds(reader, counts.product_rounds)?,
+            inputs: crate::key::read_extension(reader)?,
+            weights: read_extensions(reader, counts.weights)?,
+            channels: match counts.channels {
+                None => None,
+                Some((rounds, openings)) => Some(ChannelProof {
+                    rounds: read_rounds(reader, rounds)?,
+                    openings: read_extensions(reader, openings)?,
+                }),
+            },
+        })
+    }
+}
+
+/// What of a witness proof stands in front of the products.
 struct WitnessHead {
     root: [u8; 32],
     lookups: FractionProof,
     tables: FractionProof,
     columns: Vec<Extension>,
     low: Extension,
-    multiplicities: [Extension; 3],
-    results: Vec<Extension>,
+    stages: Option<[Extension; 3]>,
+    multiplicities: Vec<Extension>,
 }
 
 impl WitnessHead {
-    fn decode(
-        circuit: &Circuit,
-        layout: &WitnessLayout,
-        reader: &mut Reader<'_>,
-    ) -> Result<Self, DecodeError> {
-        let reads = circuit.uses.iter().filter_map(|u| circuit.linears.get(u.linear));
-        let results = reads
-            .filter(|linear| matches!(linear.source, Site::Requantise(_)))
-            .count();
+    fn decode(layout: &WitnessLayout, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             root: reader.array()?,
             lookups: read_tree(reader, layout.lookup_variables)?,
             tables: read_tree(reader, layout.table_variables)?,
             columns: read_extensions(reader, layout.columns().len())?,
             low: crate::key::read_extension(reader)?,
-            multiplicities: read_array(reader)?,
-            results: read_extensions(reader, results)?,
+            stages: match layout.stage_variables {
+                Some(_) => Some(read_array(reader)?),
+                None => None,
+            },
+            multiplicities: read_extensions(reader, layout.tables.len())?,
         })
     }
 
-    fn finish(self, opening: OpeningProof) -> WitnessProof {
-        let Self {
-            root,
-            lookups,
-            tables,
-            columns,
-            low,
-            multiplicities,
-            results,
-        } = self;
-        WitnessProof {
-            root,
-            lookups,
-            tables,
-            columns,
-            low,
-            multiplicities,
-            results,
-            opening,
-        }
+    fn finish(self, layout: &WitnessLayout, reader: &mut Reader<'_>) -> Result<WitnessProof, DecodeError> {
+        Ok(WitnessProof {
+            root: self.root,
+            lookups: self.lookups,
+            tables: self.tables,
+            columns: self.columns,
+            low: self.low,
+            stages: self.stages,
+            multiplicities: self.multiplicities,
+            gather: read_rounds(reader, layout.gather_variables)?,
+            gathered: read_extensions(reader, layout.gather.len())?,
+            opening: opening::decode(&layout.config, reader)?,
+        })
     }
 }
 
@@ -249,16 +373,19 @@ impl RegistrationProof {
 
 /// The largest number of bytes of a proof of `2^batch_variables` inferences.
 pub(crate) fn bytes_bound(key: &VerifyingKey, batch_variables: usize) -> usize {
-    let circuit = key.circuit();
-    let (product, channels) = rounds(circuit);
-    let mut elements = 3 * circuit.uses.len() + 2 * (product + channels) + 2 * circuit.channel_uses().len();
-    let mut openings = opening::bytes_bound(&key.weights().config);
+    let counts = Counts::new(key, batch_variables);
+    let (rounds, openings) = counts.channels.unwrap_or_default();
+    let mut elements = counts.matrices + 2 * (counts.product_rounds + rounds) + counts.weights + openings;
+    elements += 2 + counts.products.map_or(0, |rounds| 3 * rounds + 3);
+    let mut bytes = opening::bytes_bound(&key.weights().config);
     if let Some(layout) = key.witness(batch_variables) {
         let tree = |variables: usize| 2 + variables * variables + 4 * variables;
-        elements += tree(layout.lookup_variables) + tree(layout.table_variables) + layout.columns().len() + 6;
-        openings += 32 + opening::bytes_bound(&layout.config);
+        elements += tree(layout.lookup_variables) + tree(layout.table_variables);
+        elements += layout.columns().len() + layout.tables.len() + 4;
+        elements += 2 * layout.gather_variables + layout.gather.len();
+        bytes += 32 + opening::bytes_bound(&layout.config);
     }
-    elements * crate::field::EXTENSION_BYTES + openings
+    elements * crate::field::EXTENSION_BYTES + bytes
 }
 
 fn put_rounds(out: &mut Vec<u8>, rounds: &[[Extension; 2]]) {

@@ -5,10 +5,13 @@
 
 use haca_graph::Graph;
 use haca_wire::{Inference, Tensor, TensorSpec};
+use p3_field::PrimeCharacteristicRing;
 
 use crate::circuit::{Circuit, Site};
 use crate::field::{Extension, base};
+use crate::functional::Folded;
 use crate::multilinear::eq_table;
+use crate::value::{Element, Source, Value};
 use crate::{ProofRejection, VerifyingKey};
 
 /// Step V2 of `spec/zk.md`: number, element types and shapes of the tensors are those of the graph, and outputs that
@@ -43,14 +46,17 @@ pub(crate) fn check_tensors(key: &VerifyingKey, inferences: &[Inference]) -> Res
     Ok(())
 }
 
-/// The first output that does not follow from the other public tensors: a copy of an input, another copy of an
-/// output, or the index of a largest element.
+/// The first output that does not follow from the other public tensors: elements of inputs and constants, another copy
+/// of an output, or the index of a largest element.
 fn derived_mismatch(graph: &Graph, circuit: &Circuit, tensors: &Inference) -> Option<usize> {
     let values = |tensors: &[Tensor], index: usize| tensors.get(index).map(|t| t.values().to_vec());
     let first = |site: &Site| circuit.outputs.iter().position(|other| other == site);
     let expected = |site: &Site| match site {
-        Site::Input(input) => values(&tensors.inputs, *input),
-        Site::Linear(_) | Site::Requantise(_) => first(site).and_then(|i| values(&tensors.outputs, i)),
+        Site::Value(index) => match circuit.values.get(*index).filter(|value| value.is_public()) {
+            Some(value) => arranged(value, &tensors.inputs),
+            None => first(site).and_then(|i| values(&tensors.outputs, i)),
+        },
+        Site::Accumulator(_) => first(site).and_then(|i| values(&tensors.outputs, i)),
         Site::ArgMax(operand, last) => {
             let output = graph.outputs().iter().position(|(id, _)| id == operand)?;
             values(&tensors.outputs, output).map(|values| arg_max(&values, *last))
@@ -58,6 +64,16 @@ fn derived_mismatch(graph: &Graph, circuit: &Circuit, tensors: &Inference) -> Op
     };
     let mut sites = circuit.outputs.iter().enumerate();
     sites.find_map(|(index, site)| (expected(site) != values(&tensors.outputs, index)).then_some(index))
+}
+
+/// The elements of a value that is made of inputs and constants.
+fn arranged(value: &Value, inputs: &[Tensor]) -> Option<Vec<i64>> {
+    let element = |index: usize| match value.element(index)? {
+        Element::Constant(constant) => Some(i64::from(constant)),
+        Element::Of(Source::Input(input), index) => inputs.get(input)?.values().get(index as usize).copied(),
+        Element::Of(..) => None,
+    };
+    (0..value.elements()).map(element).collect()
 }
 
 /// The index of the largest element of each row; ties go to the lowest.
@@ -89,38 +105,53 @@ impl<'a> Batch<'a> {
         weights
     }
 
-    fn evaluate<'b>(
+    /// The elements of input `index`, summed over the inferences with the weights of a batch point.
+    pub fn input(&self, index: usize, point: &[Extension]) -> Folded {
+        let values = |inference: &'a Inference| inference.inputs.get(index).map_or(&[][..], Tensor::values);
+        match self.inferences {
+            [one] if point.is_empty() => Folded::Plain(values(one).iter().map(|v| base(*v)).collect()),
+            all => {
+                let elements = all.first().map_or(0, |first| values(first).len());
+                let mut sums = vec![Extension::ZERO; elements];
+                for (inference, weight) in all.iter().zip(self.weights(point)) {
+                    let cells = sums.iter_mut().zip(values(inference));
+                    cells
+                        .filter(|(_, v)| **v != 0)
+                        .for_each(|(sum, v)| *sum += weight * base(*v));
+                }
+                Folded::Mixed(sums)
+            }
+        }
+    }
+
+    /// All inputs of a graph, folded at a batch point.
+    pub fn inputs(&self, count: usize, point: &[Extension]) -> Vec<Folded> {
+        (0..count).map(|index| self.input(index, point)).collect()
+    }
+
+    /// The extension of output `index` at a point of the batch: its elements times the weights of their positions and
+    /// channels.
+    pub fn output(
         &self,
-        tensors: impl Fn(&'b Inference) -> Option<&'b Tensor>,
+        index: usize,
         point: &[Extension],
-        columns: &[Extension],
-    ) -> Extension
-    where
-        'a: 'b,
-    {
+        positions: &[Extension],
+        channels: &[Extension],
+        width: usize,
+    ) -> Extension {
+        let pixel = |values: &[i64]| -> Extension {
+            let pairs = values.iter().zip(channels).filter(|(v, _)| **v != 0);
+            pairs.map(|(v, weight)| *weight * base(*v)).sum()
+        };
         let rows = self.inferences.iter().map(|inference| {
-            let values = tensors(inference).map_or(&[][..], Tensor::values);
-            values
-                .iter()
-                .zip(columns)
-                .filter(|(v, _)| **v != 0)
-                .map(|(v, c)| *c * base(*v))
-                .sum()
+            let values = inference.outputs.get(index).map_or(&[][..], Tensor::values);
+            let pixels = values.chunks(width.max(1)).zip(positions);
+            pixels.map(|(values, weight)| *weight * pixel(values)).sum()
         });
         self.weights(point)
             .into_iter()
             .zip(rows)
             .map(|(weight, row): (_, Extension)| weight * row)
             .sum()
-    }
-
-    /// The extension of input `index` at a point of the batch, with the elements weighted by `columns`.
-    pub fn input(&self, index: usize, point: &[Extension], columns: &[Extension]) -> Extension {
-        self.evaluate(|inference| inference.inputs.get(index), point, columns)
-    }
-
-    /// The extension of output `index` at a point of the batch, with the elements weighted by `columns`.
-    pub fn output(&self, index: usize, point: &[Extension], columns: &[Extension]) -> Extension {
-        self.evaluate(|inference| inference.outputs.get(index), point, columns)
     }
 }

@@ -6,10 +6,10 @@ use p3_whir::pcs::prover::WhirProver;
 
 use crate::block::log2_ceil;
 use crate::field::{Base, Challenger, Dft, Extension, Mmcs, mmcs};
+use crate::proof::Counts;
 use crate::registration::RANGE_BITS;
 use crate::schedule::Config;
-use crate::uses::{channel_blocks, product_blocks};
-use crate::witness::WitnessLayout;
+use crate::uses::{output_variables, product_chunks, tiling};
 use crate::{ProofRejection, VerifyingKey};
 
 /// Proofs under a key below this many bits are refused.
@@ -103,6 +103,7 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> SecurityB
     let circuit = key.circuit();
     let layout = key.witness(batch_variables);
     let weights = key.weights();
+    let counts = Counts::new(key, batch_variables);
     let lists = list_bits(&weights.config) + layout.map_or(0.0, |layout| list_bits(&layout.config));
     let mut terms = Vec::new();
     if let Some(layout) = layout {
@@ -112,41 +113,60 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> SecurityB
         terms.push(("lookup challenges", algebraic(3 * leaves, lists)));
         terms.push(("lookup sumchecks", algebraic(trees, lists)));
         terms.push(("requantisation identity", algebraic(layout.variables, lists)));
-        let protocol = layout.protocol(WitnessLayout::result_points(circuit));
+        let protocol = layout.protocol();
         terms.push(("witness opening", opening_bits(&layout.config, &protocol)));
     }
-    let rows = circuit
-        .linears
-        .iter()
-        .map(|linear| linear.row_variables())
-        .max()
-        .unwrap_or(0);
-    terms.push((
-        "public values",
-        algebraic(batch_variables + rows + circuit.uses.len(), lists),
-    ));
+    let (positions, channels) = output_variables(circuit);
+    let public = batch_variables + positions + channels + circuit.uses.len();
+    terms.push(("public values", algebraic(public, lists)));
+    if let Some(rounds) = counts.products {
+        terms.push(("products of values", algebraic(3 * rounds, lists)));
+    }
     terms.push((
         "matrix product sumcheck",
-        algebraic(2 * product_blocks(circuit).1, lists),
+        algebraic(2 * counts.product_rounds, lists),
     ));
-    let channel_uses = circuit.channel_uses().len();
-    if channel_uses > 0 {
-        let challenges = 2 * channel_blocks(circuit).1 + 2 * channel_uses;
-        terms.push(("channel sumcheck", algebraic(challenges, lists)));
+    if let Some((rounds, openings)) = counts.channels {
+        terms.push(("channel sumcheck", algebraic(2 * rounds + openings, lists)));
     }
-    let mut counts = vec![1usize; weights.weights.len() + 1];
-    for u in &circuit.uses {
-        let weight = circuit.linears.get(u.linear).map_or(0, |linear| linear.weight);
-        counts.get_mut(weight).into_iter().for_each(|count| *count += 1);
-        counts.last_mut().into_iter().for_each(|count| *count += 1);
-    }
+    // Every claim has another power of one challenge.
+    let claims = CLAIM_KINDS + circuit.public_values().len();
+    let rounds = layout.map_or(0, |layout| layout.gather_variables);
+    terms.push(("gather sumcheck", algebraic(2 * rounds + claims, lists)));
     terms.push((
         "weight opening",
-        opening_bits(&weights.config, &weights.protocol(&counts)),
+        opening_bits(&weights.config, &weights.protocol(&opened_points(key))),
     ));
     terms.push(("model binding", binding_bits(key)));
     terms.push(("hash collisions", HASH_BITS));
     SecurityBudget::new(terms)
+}
+
+/// Kinds of claims about committed values besides public ones: see [`Claimed`](crate::gather::Claimed).
+const CLAIM_KINDS: usize = 6;
+
+/// How many points of each table of the weight commitment a proof of inferences opens.
+pub(crate) fn opened_points(key: &VerifyingKey) -> Vec<usize> {
+    let (circuit, layout) = (key.circuit(), key.weights());
+    let (chunks, _) = product_chunks(circuit, layout);
+    let mut counts = vec![1usize; layout.weights.len() + 1];
+    for chunk in &chunks {
+        let tiling = circuit
+            .uses
+            .get(chunk.of)
+            .and_then(|of| tiling(circuit, layout, of));
+        for table in tiling.iter().flat_map(|(_, tiling)| tiling.tables(chunk.span)) {
+            counts.get_mut(table).into_iter().for_each(|count| *count += 1);
+        }
+    }
+    // A use opens its bias once, at the point of its rows or at that of its entry.
+    let biases = circuit
+        .uses
+        .iter()
+        .filter(|of| circuit.matrix(of).is_some())
+        .count();
+    counts.last_mut().into_iter().for_each(|count| *count += biases);
+    counts
 }
 
 /// The budget of the registration proof.

@@ -4,21 +4,26 @@
 //! |---|---|---|
 //! | 0 | range | `(v)` for each `v` below `2^limb_bits` |
 //! | 1 | side | `(h, side)`: 0 below, 1 inside, 2 above the window |
-//! | 2 + c | clamp | `(l, side, q)` for each `l` below `2^window_bits`: the result under clamp `c` |
+//! | 2 | larger | `(x, max(x, 0))` for each `x` in `-256..256` |
+//! | 3 + c | mapping | `(l, side, q)` for each `l` below `2^window_bits`: the result under mapping `c`; side 0 when quotients are not split |
 //!
 //! A row `(v1, v2, v3)` of table `id` has the fingerprint `v1 + b v2 + b^2 v3 + b^3 id` for a challenge `b`.
 
 use p3_field::PrimeCharacteristicRing;
 
 use crate::block::log2_ceil;
+use crate::cell::BlockWeights;
+use crate::circuit::{Circuit, Mapping};
 use crate::field::{Extension, base, extension};
-use crate::multilinear::{below, eq_index, identity};
-use crate::witness::WitnessLayout;
+use crate::multilinear::{below, eq_index, eq_table, identity};
+use crate::witness::{LARGER_BITS, WitnessLayout};
 
 /// Id of the side table.
 pub const SIDE_TABLE: i64 = 1;
-/// Id of the first clamp table.
-pub const CLAMP_TABLE: i64 = 2;
+/// Id of the table of larger elements.
+pub const LARGER_TABLE: i64 = 2;
+/// Id of the first mapping table.
+pub const MAPPING_TABLE: i64 = 3;
 
 /// The challenges of the lookup argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +55,22 @@ impl LookupChallenges {
         self.alpha - high - b * side - b3 * base(SIDE_TABLE)
     }
 
-    /// The denominator of a clamp lookup. `clamp` is the index of the clamp, or the extension of the index.
-    pub fn clamp(&self, low: Extension, side: Extension, result: Extension, clamp: Extension) -> Extension {
+    /// The denominator of a mapping lookup. `mapping` is the index of the mapping, or the extension of the index.
+    pub fn mapping(
+        &self,
+        low: Extension,
+        side: Extension,
+        result: Extension,
+        mapping: Extension,
+    ) -> Extension {
         let [b, b2, b3] = self.beta;
-        self.alpha - low - b * side - b2 * result - b3 * (clamp + base(CLAMP_TABLE))
+        self.alpha - low - b * side - b2 * result - b3 * (mapping + base(MAPPING_TABLE))
+    }
+
+    /// The denominator of a lookup of `max(difference, 0)`.
+    pub fn larger(&self, difference: Extension, excess: Extension) -> Extension {
+        let [b, _, b3] = self.beta;
+        self.alpha - difference - b * excess - b3 * base(LARGER_TABLE)
     }
 }
 
@@ -69,13 +86,13 @@ pub const fn side_of(high: usize, window: usize) -> usize {
 }
 
 /// The result for a low part on a side of the window.
-pub fn clamp_of(low: usize, side: usize, window_start: i64, clamp: (i8, i8)) -> i64 {
-    let (least, most) = (i64::from(clamp.0), i64::from(clamp.1));
-    match side {
+pub fn result_of(low: usize, side: usize, window_start: i64, mapping: &Mapping) -> i64 {
+    let (least, most) = mapping.ends();
+    mapping.result(match side {
         0 => least,
-        1 => (low as i64 + window_start).clamp(least, most),
+        1 => window_start.saturating_add(low as i64),
         _ => most,
-    }
+    })
 }
 
 /// The extension of the denominators of the side table at `point`.
@@ -86,37 +103,73 @@ pub fn side_table(layout: &WitnessLayout, challenges: &LookupChallenges, point: 
     challenges.side(identity(point), at_least + above)
 }
 
-/// The extension of the denominators of the clamp tables at `point`: clamp, side, low part, from the high variables
-/// down. Indices of clamps beyond the last repeat the last.
-pub fn clamp_table(layout: &WitnessLayout, challenges: &LookupChallenges, point: &[Extension]) -> Extension {
-    let clamp_variables = log2_ceil(layout.clamps.len());
-    let (clamp_point, rest) = point.split_at(clamp_variables.min(point.len()));
-    let (side_point, low_point) = rest.split_at(2.min(rest.len()));
+/// The extension of the denominators of the table of larger elements at `point`: row `v` is about `v - 256`.
+pub fn larger_table(challenges: &LookupChallenges, point: &[Extension]) -> Extension {
+    let middle = 1usize << (LARGER_BITS - 1);
+    let shift = base(middle as i64);
+    let all = identity(point);
+    let (before, linear_before) = below(point, middle);
+    let excess = all - linear_before - (Extension::ONE - before) * shift;
+    challenges.larger(all - shift, excess)
+}
+
+/// The extension of the denominators of the mapping tables at `point`: mapping, side, low part, from the high
+/// variables down. Indices of mappings beyond the last repeat the last.
+pub fn mapping_table(
+    circuit: &Circuit,
+    layout: &WitnessLayout,
+    challenges: &LookupChallenges,
+    point: &[Extension],
+) -> Extension {
+    let mapping_variables = log2_ceil(circuit.mappings.len());
+    let is_split = layout.parameters.is_split();
+    let (mapping_point, rest) = point.split_at(mapping_variables.min(point.len()));
+    let (side_point, low_point) = rest.split_at(if is_split { 2.min(rest.len()) } else { 0 });
     let sides = [0, 1, 2, 3].map(|side| eq_index(side_point, side));
-    let last = layout.clamps.len().saturating_sub(1);
-    let (mut result, mut clamp_id) = (Extension::ZERO, Extension::ZERO);
-    for index in 0..1usize << clamp_variables {
-        let id = index.min(last);
-        let Some(clamp) = layout.clamps.get(id) else {
-            continue;
-        };
-        let weight = eq_index(clamp_point, index);
-        let [low, inside, above, beyond] = sides;
-        let value = low * base(i64::from(clamp.0))
-            + inside * window_value(low_point, layout.window_start, *clamp)
-            + (above + beyond) * base(i64::from(clamp.1));
-        result += weight * value;
-        clamp_id += weight * base(id as i64);
+    let last = circuit.mappings.len().saturating_sub(1);
+    let (mut result, mut mapping_id) = (Extension::ZERO, Extension::ZERO);
+    // Indices past the last mapping repeat it: their weights are added up.
+    let mut weights = vec![Extension::ZERO; circuit.mappings.len()];
+    for (index, weight) in eq_table(mapping_point).into_iter().enumerate() {
+        if let Some(sum) = weights.get_mut(index.min(last)) {
+            *sum += weight;
+        }
     }
-    challenges.clamp(identity(low_point), identity(side_point), result, clamp_id)
+    for (id, (mapping, weight)) in circuit.mappings.iter().zip(weights).enumerate() {
+        let [low, inside, above, beyond] = sides;
+        let (least, most) = mapping.ends();
+        let in_window = window_value(low_point, layout.window_start, mapping);
+        let value = match is_split {
+            true => {
+                low * base(mapping.result(least))
+                    + inside * in_window
+                    + (above + beyond) * base(mapping.result(most))
+            }
+            false => in_window,
+        };
+        result += weight * value;
+        mapping_id += weight * base(id as i64);
+    }
+    challenges.mapping(identity(low_point), identity(side_point), result, mapping_id)
+}
+
+/// The extension of the results over the window.
+fn window_value(point: &[Extension], start: i64, mapping: &Mapping) -> Extension {
+    match mapping {
+        Mapping::Clamp(low, high) => clamp_value(point, start, (i64::from(*low), i64::from(*high))),
+        Mapping::Function(..) => {
+            let rows = (start..).zip(eq_table(point));
+            rows.map(|(quotient, weight)| weight * base(mapping.result(quotient)))
+                .sum()
+        }
+    }
 }
 
 /// The extension of `clamp(l + start, low, high)`: constant, then linear, then constant.
-fn window_value(point: &[Extension], start: i64, (low, high): (i8, i8)) -> Extension {
-    let (low, high) = (i64::from(low), i64::from(high));
+fn clamp_value(point: &[Extension], start: i64, (low, high): (i64, i64)) -> Extension {
     // l + start is at most low below the first cell, and at least high from the last on.
-    let first = usize::try_from(low - start).unwrap_or(0);
-    let last = usize::try_from(high - start).unwrap_or(0);
+    let first = usize::try_from(low.saturating_sub(start)).unwrap_or(0);
+    let last = usize::try_from(high.saturating_sub(start)).unwrap_or(0);
     let (before, linear_before) = below(point, first);
     let (until, linear_until) = below(point, last);
     before * base(low)
@@ -125,10 +178,14 @@ fn window_value(point: &[Extension], start: i64, (low, high): (i8, i8)) -> Exten
         + (Extension::ONE - until) * base(high)
 }
 
-/// The extension of the clamp index over the cells of the columns; cells outside all blocks have index 0.
-pub fn clamp_selector(layout: &WitnessLayout, point: &[Extension]) -> Extension {
-    let blocks = layout.blocks.iter().zip(&layout.clamp_of);
+/// The extension of the mapping index over the cells; cells outside all blocks have index 0. `blocks` are the weights
+/// of the blocks of the requantisations.
+pub fn mapping_selector(circuit: &Circuit, blocks: &[BlockWeights]) -> Extension {
+    let blocks = circuit.requantises.iter().zip(blocks);
     blocks
-        .map(|(block, clamp)| block.weight(point) * extension(*clamp as i64))
+        .filter(|(requantise, _)| requantise.mapping != 0)
+        .map(|(requantise, block)| {
+            block.positions.iter().copied().sum::<Extension>() * extension(requantise.mapping as i64)
+        })
         .sum()
 }

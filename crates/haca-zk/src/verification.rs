@@ -1,25 +1,29 @@
-//! Verification of inferences: steps P1 to P10 of `spec/zk.md`.
+//! Verification of inferences: steps P1 to P11 of `spec/zk.md`.
 
-use haca_wire::Inference;
+mod gathering;
+mod lookup;
+mod opened;
+
+pub use opened::{gathered_points, weight_openings, weight_points, witness_points};
+
 use p3_field::PrimeCharacteristicRing;
 
-use crate::circuit::{Circuit, Requantise, Role, Site};
-use crate::field::{Extension, base, power_of_two};
-use crate::fraction::{self, check_balance};
+use crate::circuit::{Circuit, Role, Site};
+use crate::field::Extension;
 use crate::multilinear::eq_table;
-use crate::proof::{InferenceProof, WitnessProof};
+use crate::product::ProductSpace;
+use crate::proof::{InferenceProof, MatrixProof, ProductProof};
 use crate::public::{self, Batch};
 use crate::registration::suffix;
 use crate::statement::Statement;
 use crate::sumcheck::{self, powers};
-use crate::table::{LookupChallenges, clamp_selector, clamp_table, side_table};
 use crate::transcript::{Committed, Transcript};
 use crate::uses::{
-    OutputPoint, UsePoint, channel_blocks, product_blocks, public_result_points, result_point, use_points,
-    weight_points,
+    ChannelEntry, Chunk, Folded, OutputPoint, UsePoint, channel_entries, chunk_openings, entry_rows,
+    product_chunks, use_points,
 };
-use crate::witness::WitnessLayout;
-use crate::{ProofRejection, VerifyingKey, opening, security};
+use crate::{ProofRejection, VerifyingKey, security};
+use gathering::Gathering;
 
 /// The purpose of the transcript of a proof of inferences.
 pub const PURPOSE: &str = "haca v1 zk inference";
@@ -34,7 +38,8 @@ pub fn verify(key: &VerifyingKey, statement: &Statement<'_>, proof: &[u8]) -> Re
     security::check_floor(&key.security(statement.inferences.len()))?;
     public::check_tensors(key, statement.inferences)?;
     let proof = InferenceProof::decode_for(key, batch_variables, proof)?;
-    let layout = key.witness(batch_variables);
+    let (circuit, layout) = (key.circuit(), key.witness(batch_variables));
+    let batch = Batch::new(statement.inferences);
     // P1
     let transcript = Transcript::new(PURPOSE, &statement.digest(key));
     // P2
@@ -42,354 +47,278 @@ pub fn verify(key: &VerifyingKey, statement: &Statement<'_>, proof: &[u8]) -> Re
     let mut transcript = transcript.commit(root);
     // P3 and P4
     let lookup = match (&proof.witness, layout) {
-        (Some(witness), Some(layout)) => Some(verify_lookups(witness, layout, &mut transcript)?),
+        (Some(witness), Some(layout)) => Some(lookup::verify(circuit, witness, layout, &mut transcript)?),
         _ => None,
     };
     // P5
-    let outputs = OutputPoint::draw(key.circuit(), batch_variables, &mut transcript);
-    let uses = use_points(
-        key.circuit(),
-        layout,
-        lookup.as_ref().map(|l| l.cells.as_slice()),
-        &outputs,
-    );
+    let cells = lookup.as_ref().map(|lookup| lookup.cells.as_slice());
+    let outputs = OutputPoint::draw(circuit, batch_variables, cells, &mut transcript);
+    let blocks = lookup.as_ref().map_or(&[][..], |lookup| &lookup.blocks);
+    let uses = use_points(circuit, layout, blocks, &outputs);
     // P6
-    transcript.absorb(&proof.biases);
+    transcript.absorb(&proof.matrices.biases);
+    transcript.absorb(proof.combinations.as_slice());
+    let sum = proof.products.as_ref().map(|products| products.sum);
+    transcript.absorb(sum.as_slice());
     let mut claim = lookup.as_ref().map_or(Extension::ZERO, |lookup| lookup.identity);
-    claim += public_accumulators(key.circuit(), statement.inferences, &uses);
-    for (point, bias) in uses.iter().zip(&proof.biases) {
-        claim -= point.coefficient * *bias;
+    claim += public_accumulators(circuit, &batch, &uses, &outputs);
+    let matrices = uses.iter().filter(|at| circuit.matrix(&at.of).is_some());
+    for (at, bias) in matrices.zip(&proof.matrices.biases) {
+        claim -= at.scale * at.total * *bias;
     }
+    claim -= proof.combinations.unwrap_or(Extension::ZERO) + sum.unwrap_or(Extension::ZERO);
     // P7
-    transcript.step("matrix product");
-    let (product, value) = sumcheck::verify(claim, &proof.product, &mut transcript);
-    // P8
-    let results = proof.witness.as_ref().map_or(&[][..], |witness| &witness.results);
-    transcript.absorb(results);
-    transcript.absorb(&proof.weights);
-    let batch = Batch::new(statement.inferences);
-    check_product(key.circuit(), &batch, &uses, &proof, &product, value)?;
-    // P9
-    let channels = verify_channels(key.circuit(), &uses, &proof, &mut transcript)?;
-    // P10
-    let points = OpeningPoints {
-        circuit: key.circuit(),
-        uses: &uses,
-        product: &product,
-        channels: &channels,
+    let space = ProductSpace::new(circuit);
+    let factors = match &proof.products {
+        Some(products) => verify_products(&space, &uses, products, &outputs, &mut transcript)?,
+        None => Vec::new(),
     };
-    if let (Some(witness), Some(layout), Some(lookup)) = (proof.witness.clone(), layout, &lookup) {
-        let public = public_results(key.circuit(), &batch, &outputs);
-        open_witness(
+    // P8
+    let chunks = product_chunks(circuit, key.weights()).0;
+    let product = verify_matrices(key, &uses, &chunks, &proof.matrices, claim, &mut transcript)?;
+    // P9
+    let entries = channel_entries(circuit, &chunks).0;
+    let channels = verify_channels(
+        key,
+        &uses,
+        (&chunks, &entries),
+        &proof.matrices,
+        &product,
+        &mut transcript,
+    )?;
+    // P10
+    let gathering = Gathering {
+        key,
+        layout,
+        batch: &batch,
+        uses: &uses,
+        chunks: &chunks,
+        product: &product,
+        space: &space,
+        factors: &factors,
+        outputs: &outputs,
+    };
+    let stages = lookup.as_ref().map_or(&[][..], |lookup| &lookup.stages);
+    let gathered = gathering.verify(&proof, stages, &mut transcript)?;
+    // P11
+    if let (Some(witness), Some(layout), Some(lookup), Some(gathered)) =
+        (proof.witness, layout, &lookup, &gathered)
+    {
+        opened::witness(
             witness,
             layout,
             lookup,
-            &points,
-            &public,
+            gathered,
             &outputs,
+            &factors,
             &mut transcript,
         )?;
     }
-    open_weights(key, proof, &points, &mut transcript)
-}
-
-/// What the lookup argument leaves to be checked.
-pub struct LookupClaim {
-    /// The point of the columns.
-    pub cells: Vec<Extension>,
-    /// The point of the table tree.
-    pub tables: Vec<Extension>,
-    /// `quotient * 2^S + remainder - 2^(S-1)` at the point of the columns: what the scaled accumulators must be.
-    pub identity: Extension,
-}
-
-/// Steps P3 and P4: every limb, side and result is in its table.
-fn verify_lookups(
-    witness: &WitnessProof,
-    layout: &WitnessLayout,
-    transcript: &mut Transcript<Committed>,
-) -> Result<LookupClaim, ProofRejection> {
-    // P3
-    transcript.step("lookups");
-    let challenges = LookupChallenges::new(transcript.challenge(), transcript.challenge());
-    check_balance(&witness.lookups, &witness.tables)?;
-    let leaf = fraction::verify(&witness.lookups, layout.lookup_variables, transcript)?;
-    let table = fraction::verify(&witness.tables, layout.table_variables, transcript)?;
-    transcript.absorb(&witness.columns);
-    transcript.absorb(&[witness.low]);
-    transcript.absorb(&witness.multiplicities);
-    // P4
-    let cells = suffix(&leaf.point, layout.variables);
-    let [result, high, side, limbs @ ..] = witness.columns.as_slice() else {
-        return Err(ProofRejection::Lookup { what: "columns" });
+    let opened = opened::Weights {
+        key,
+        uses: &uses,
+        chunks: &chunks,
+        entries: &entries,
+        product: &product,
+        channels: &channels,
+        proof: &proof.matrices,
     };
-    let clamp = clamp_selector(layout, &cells);
-    let fingerprints = [
-        challenges.alpha - challenges.side(*high, *side),
-        challenges.alpha - challenges.clamp(witness.low, *side, *result, clamp),
-    ];
-    let values = fingerprints.iter().chain(limbs);
-    let weights = layout.lookups.iter().map(|block| block.weight(&leaf.point));
-    let looked_up: Extension = weights.zip(values).map(|(weight, value)| weight * *value).sum();
-    if leaf.numerator != Extension::ONE || leaf.denominator != challenges.alpha - looked_up {
-        return Err(ProofRejection::Lookup {
-            what: "lookup leaves",
-        });
-    }
-    check_tables(witness, layout, &challenges, &table)?;
-    let limb_bits = usize::from(layout.parameters.limb_bits);
-    let places = (0..limbs.len()).map(|limb| power_of_two(limb * limb_bits));
-    let remainder: Extension = limbs.iter().zip(places).map(|(limb, place)| *limb * place).sum();
-    let quotient = *high * power_of_two(usize::from(layout.parameters.window_bits)) + witness.low
-        - base(layout.quotient_offset());
-    let identity =
-        quotient * power_of_two(layout.shift()) + remainder - power_of_two(layout.shift().saturating_sub(1));
-    Ok(LookupClaim {
-        cells,
-        tables: table.point,
-        identity,
-    })
-}
-
-/// Step P4, the table side: the verifier evaluates the tables itself; leaves outside all tables are `0/1`.
-fn check_tables(
-    witness: &WitnessProof,
-    layout: &WitnessLayout,
-    challenges: &LookupChallenges,
-    table: &fraction::LeafClaim,
-) -> Result<(), ProofRejection> {
-    let [range, side, clamp] = layout.tables;
-    let rows = [
-        challenges.range(crate::multilinear::identity(range.inner(&table.point))),
-        side_table(layout, challenges, side.inner(&table.point)),
-        clamp_table(layout, challenges, clamp.inner(&table.point)),
-    ];
-    let (mut numerator, mut denominator, mut rest) = (Extension::ZERO, Extension::ZERO, Extension::ONE);
-    for ((block, row), multiplicity) in layout.tables.iter().zip(rows).zip(witness.multiplicities) {
-        let weight = block.weight(&table.point);
-        numerator -= weight * multiplicity;
-        denominator += weight * row;
-        rest -= weight;
-    }
-    if table.numerator != numerator || table.denominator != denominator + rest {
-        return Err(ProofRejection::Lookup { what: "table leaves" });
-    }
-    Ok(())
+    opened.verify(proof.opening, &mut transcript)
 }
 
 /// Step P6, the public part: the verifier evaluates public accumulators itself.
-fn public_accumulators(circuit: &Circuit, inferences: &[Inference], uses: &[UsePoint]) -> Extension {
-    let batch = Batch::new(inferences);
-    let outputs = uses.iter().filter(|point| point.of.role == Role::Output);
-    outputs
-        .filter_map(|point| {
-            let output = circuit
-                .outputs
-                .iter()
-                .position(|site| *site == Site::Linear(point.of.linear))?;
-            Some(point.coefficient * batch.output(output, &point.batch, &eq_table(&point.rows)))
+fn public_accumulators(
+    circuit: &Circuit,
+    batch: &Batch<'_>,
+    uses: &[UsePoint],
+    outputs: &OutputPoint,
+) -> Extension {
+    let public = uses.iter().filter(|at| at.of.role == Role::Output);
+    public
+        .filter_map(|at| {
+            let site = Site::Accumulator(at.of.accumulator);
+            let output = circuit.outputs.iter().position(|other| *other == site)?;
+            let width = circuit.accumulator(&at.of)?.channels;
+            Some(at.scale * batch.output(output, &outputs.batch, &at.positions, &at.rows, width))
         })
         .sum()
 }
 
-/// Step P8: the product of folded inputs and folded weights at the point of the sumcheck.
-fn check_product(
-    circuit: &Circuit,
-    batch: &Batch<'_>,
+/// Step P7: the products of values. Returns the point of the sumcheck.
+fn verify_products(
+    space: &ProductSpace,
     uses: &[UsePoint],
-    proof: &InferenceProof,
-    point: &[Extension],
-    value: Extension,
-) -> Result<(), ProofRejection> {
-    let mut results = proof.witness.iter().flat_map(|witness| &witness.results);
-    let (mut inputs, mut weights) = (Extension::ZERO, Extension::ZERO);
-    let blocks = product_blocks(circuit).0;
-    for ((at, block), weight) in uses.iter().zip(&blocks).zip(&proof.weights) {
-        let source = circuit.linears.get(at.of.linear).map(|linear| linear.source);
-        let input = match source {
-            Some(Site::Input(index)) => batch.input(index, &at.batch, &eq_table(block.inner(point))),
-            _ => results.next().copied().unwrap_or(Extension::ZERO),
-        };
-        let place = block.weight(point);
-        inputs += place * at.coefficient * input;
-        weights += place * *weight;
+    proof: &ProductProof,
+    outputs: &OutputPoint,
+    transcript: &mut Transcript<Committed>,
+) -> Result<Vec<Extension>, ProofRejection> {
+    transcript.step("products of values");
+    let (point, value) = sumcheck::verify_cubic(proof.sum, &proof.rounds, transcript);
+    transcript.absorb(&proof.factors);
+    let (cells, batch) = point.split_at(space.cells.variables.min(point.len()));
+    let weights = space.extension(uses, &space.weights(cells), batch, &outputs.batch);
+    let [left, right] = proof.factors;
+    if value != weights * left * right {
+        return Err(ProofRejection::Sumcheck {
+            what: "products of values",
+        });
     }
-    if value != inputs * weights {
+    Ok(point)
+}
+
+/// Step P8: the product of folded inputs and folded weights at the point of the sumcheck. Returns the point.
+fn verify_matrices(
+    key: &VerifyingKey,
+    uses: &[UsePoint],
+    chunks: &[Chunk],
+    proof: &MatrixProof,
+    claim: Extension,
+    transcript: &mut Transcript<Committed>,
+) -> Result<Vec<Extension>, ProofRejection> {
+    if proof.biases.is_empty() {
+        // Nothing else makes accumulators.
+        return match claim == Extension::ZERO {
+            true => Ok(Vec::new()),
+            false => Err(ProofRejection::Sumcheck { what: "accumulators" }),
+        };
+    }
+    transcript.step("matrix product");
+    let (point, value) = sumcheck::verify(claim, &proof.rounds, transcript);
+    transcript.absorb(&[proof.inputs]);
+    transcript.absorb(&proof.weights);
+    let mut sent = proof.weights.iter().copied();
+    let mut weights = Extension::ZERO;
+    for chunk in chunks {
+        weights += chunk.block.weight(&point) * folded_weights(key, uses, chunk, &point, &mut sent);
+    }
+    if value != proof.inputs * weights {
         return Err(ProofRejection::Sumcheck {
             what: "matrix product",
         });
     }
-    Ok(())
+    Ok(point)
 }
 
-/// Step P9: folded weights and biases of uses with multipliers per channel come from the committed ones. Returns the
-/// point of each such use.
-fn verify_channels(
-    circuit: &Circuit,
+/// The folded weights of a chunk, from the values sent for it: itself when rows are weighted, else its tiles.
+fn folded_weights(
+    key: &VerifyingKey,
     uses: &[UsePoint],
-    proof: &InferenceProof,
+    chunk: &Chunk,
+    product: &[Extension],
+    sent: &mut impl Iterator<Item = Extension>,
+) -> Extension {
+    let mut next = || sent.next().unwrap_or(Extension::ZERO);
+    let Some(at) = uses.get(chunk.of) else {
+        return Extension::ZERO;
+    };
+    if key.circuit().is_weighted(&at.of) {
+        return next();
+    }
+    let tiles = chunk_openings(key, chunk, &at.row_point, product);
+    tiles.into_iter().map(|(weight, _)| weight * next()).sum()
+}
+
+/// Step P9: folded weights and biases of uses whose rows have weights of their own come from the committed ones.
+/// Returns the point of the sumcheck.
+fn verify_channels(
+    key: &VerifyingKey,
+    uses: &[UsePoint],
+    (chunks, entries): (&[Chunk], &[ChannelEntry]),
+    proof: &MatrixProof,
+    product: &[Extension],
     transcript: &mut Transcript<Committed>,
-) -> Result<Vec<Vec<Extension>>, ProofRejection> {
+) -> Result<Vec<Extension>, ProofRejection> {
     let Some(channels) = &proof.channels else {
         return Ok(Vec::new());
     };
+    let circuit = key.circuit();
     transcript.step("channels");
     let mix = transcript.challenge();
-    let mut mixes = powers(mix);
-    let folded = uses.iter().zip(&proof.weights).zip(&proof.biases);
-    let mut claim = Extension::ZERO;
-    for ((_, weight), bias) in folded.filter(|((at, _), _)| at.channel.is_some()) {
-        claim += next(&mut mixes) * *weight + next(&mut mixes) * *bias;
-    }
+    let folded = FoldedValues::new(circuit, uses, chunks, key, proof);
+    let claims = entries.iter().zip(powers(mix));
+    let claim = claims.map(|(entry, power)| power * folded.of(entry)).sum();
     let (point, value) = sumcheck::verify(claim, &channels.rounds, transcript);
-    transcript.absorb(&channels.weights);
-    transcript.absorb(&channels.biases);
-    let mut mixes = powers(mix);
-    let (mut multipliers, mut values) = (Extension::ZERO, Extension::ZERO);
-    let blocks = channel_blocks(circuit).0;
-    let mut points = Vec::new();
-    let committed = channels.weights.iter().zip(&channels.biases);
-    let per_channel = uses.iter().filter(|at| at.channel.is_some());
-    for ((at, block), (weight, bias)) in per_channel.zip(&blocks).zip(committed) {
-        let inner = block.inner(&point);
-        let place = block.weight(&point);
-        multipliers += place * channel_weights(circuit, at, inner);
-        values += place * (next(&mut mixes) * *weight + next(&mut mixes) * *bias);
-        points.push(inner.to_vec());
+    transcript.absorb(&channels.openings);
+    let mut opened = channels.openings.iter().copied();
+    let (mut rows, mut values) = (Extension::ZERO, Extension::ZERO);
+    for (entry, power) in entries.iter().zip(powers(mix)) {
+        let (inner, place) = (entry.block.inner(&point), entry.block.weight(&point));
+        let chunk = match entry.folded {
+            Folded::Weights(chunk) => chunks.get(chunk),
+            Folded::Bias => None,
+        };
+        let Some(at) = uses.get(entry.of) else {
+            continue;
+        };
+        // A sum over rows, since a product of multilinear polynomials is not the extension of the product.
+        let weights = entry_rows(circuit, at, chunk, product);
+        rows += place * crate::multilinear::dot(&weights, &eq_table(inner));
+        let mut next = || opened.next().unwrap_or(Extension::ZERO);
+        let value: Extension = match chunk {
+            Some(chunk) => {
+                let tiles = chunk_openings(key, chunk, inner, product);
+                tiles.into_iter().map(|(weight, _)| weight * next()).sum()
+            }
+            None => next(),
+        };
+        values += place * power * value;
     }
-    if value != multipliers * values {
+    if value != rows * values {
         return Err(ProofRejection::Sumcheck { what: "channels" });
     }
-    Ok(points)
+    Ok(point)
 }
 
-fn next(powers: &mut impl Iterator<Item = Extension>) -> Extension {
-    powers.next().unwrap_or(Extension::ZERO)
+/// The folded weights and biases that the channel sumcheck starts from.
+struct FoldedValues {
+    /// For each chunk whose rows are weighted.
+    weights: Vec<Extension>,
+    /// For each use.
+    biases: Vec<Extension>,
 }
 
-/// The extension of `eq(rows, j) * M_j` at `point`: a sum over channels, since a product of multilinear polynomials
-/// is not the multilinear extension of the product.
-fn channel_weights(circuit: &Circuit, at: &UsePoint, point: &[Extension]) -> Extension {
-    let Role::Requantise(index) = at.of.role else {
-        return Extension::ZERO;
-    };
-    let multipliers = circuit
-        .requantises
-        .get(index)
-        .map_or(&[][..], |r: &Requantise| &r.multipliers);
-    let (rows, channels) = (eq_table(&at.rows), eq_table(point));
-    let terms = multipliers.iter().zip(rows).zip(channels);
-    terms
-        .map(|((multiplier, row), channel)| row * channel * base(i64::from(*multiplier)))
-        .sum()
-}
-
-/// Where committed values are opened.
-struct OpeningPoints<'a> {
-    circuit: &'a Circuit,
-    uses: &'a [UsePoint],
-    product: &'a [Extension],
-    channels: &'a [Vec<Extension>],
-}
-
-/// The value of each public requantisation at its point, from the statement.
-fn public_results(circuit: &Circuit, batch: &Batch<'_>, outputs: &OutputPoint) -> Vec<Extension> {
-    let value = |index: usize| {
-        let requantise = circuit.requantises.get(index)?;
-        let linear = circuit.linears.get(requantise.linear)?;
-        let output = circuit
-            .outputs
-            .iter()
-            .position(|site| *site == Site::Requantise(index))?;
-        let rows = suffix(&outputs.rows, linear.row_variables());
-        // A padded channel has a zero accumulator, so its result is the clamp of zero.
-        let padding = 0i8.clamp(requantise.low, requantise.high);
-        let beyond = Extension::ONE - crate::multilinear::below(&rows, linear.rows).0;
-        Some(batch.output(output, &outputs.batch, &eq_table(&rows)) + beyond * base(i64::from(padding)))
-    };
-    circuit
-        .public_requantises()
-        .into_iter()
-        .filter_map(value)
-        .collect()
-}
-
-/// Step P10, the witness.
-fn open_witness(
-    witness: WitnessProof,
-    layout: &WitnessLayout,
-    lookup: &LookupClaim,
-    points: &OpeningPoints<'_>,
-    public: &[Extension],
-    outputs: &OutputPoint,
-    transcript: &mut Transcript<Committed>,
-) -> Result<(), ProofRejection> {
-    let circuit = points.circuit;
-    let mut at = vec![lookup.cells.clone()];
-    let blocks = product_blocks(circuit).0;
-    let uses = points.uses.iter().zip(&blocks);
-    at.extend(uses.filter_map(|(u, block)| result_point(circuit, layout, u, block.inner(points.product))));
-    at.extend(public_result_points(circuit, layout, outputs));
-    at.extend(
-        layout
-            .tables
-            .iter()
-            .map(|table| table.inner(&lookup.tables).to_vec()),
-    );
-    let mut evaluations = witness.columns;
-    evaluations.extend(&witness.results);
-    evaluations.extend(public);
-    evaluations.extend(witness.multiplicities);
-    let protocol = layout.protocol(WitnessLayout::result_points(circuit));
-    opening::verify(
-        &layout.config,
-        &witness.root,
-        &protocol,
-        &at,
-        &evaluations,
-        witness.opening,
-        transcript,
-        "witness",
-    )
-}
-
-/// Step P10, the weights: the out-of-domain points of the key, then the points of the uses.
-fn open_weights(
-    key: &VerifyingKey,
-    proof: InferenceProof,
-    points: &OpeningPoints<'_>,
-    transcript: &mut Transcript<Committed>,
-) -> Result<(), ProofRejection> {
-    let layout = key.weights();
-    let tables = weight_points(key, points.uses, points.product, points.channels);
-    let (mut at, mut evaluations, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-    let fixed = key.points().iter().zip(key.answers());
-    for (table, (asked, (point, answer))) in tables.into_iter().zip(fixed).enumerate() {
-        at.push(point.clone());
-        evaluations.push(*answer);
-        counts.push(1 + asked.len());
-        let is_bias = table == layout.weights.len();
-        for (index, point) in asked {
-            let channel = points.uses.get(index).and_then(|u| u.channel);
-            let value = match (channel, &proof.channels, is_bias) {
-                (Some(channel), Some(channels), true) => channels.biases.get(channel),
-                (Some(channel), Some(channels), false) => channels.weights.get(channel),
-                (_, _, true) => proof.biases.get(index),
-                (_, _, false) => proof.weights.get(index),
-            };
-            at.push(point);
-            evaluations.push(value.copied().unwrap_or(Extension::ZERO));
+impl FoldedValues {
+    fn new(
+        circuit: &Circuit,
+        uses: &[UsePoint],
+        chunks: &[Chunk],
+        key: &VerifyingKey,
+        proof: &MatrixProof,
+    ) -> Self {
+        let mut sent = proof.weights.iter().copied();
+        let mut biases = proof.biases.iter().copied();
+        let weights = chunks.iter().map(|chunk| {
+            let of = uses.get(chunk.of).map(|at| at.of);
+            match of.filter(|of| !circuit.is_weighted(of)) {
+                None => sent.next().unwrap_or(Extension::ZERO),
+                Some(of) => {
+                    let tiling = crate::uses::tiling(circuit, key.weights(), &of);
+                    let tiles = tiling.map_or(0, |(_, tiling)| tiling.rows.len());
+                    sent.by_ref().take(tiles).for_each(drop);
+                    Extension::ZERO
+                }
+            }
+        });
+        let bias = |at: &UsePoint| match circuit.matrix(&at.of) {
+            Some(_) => biases.next().unwrap_or(Extension::ZERO),
+            None => Extension::ZERO,
+        };
+        Self {
+            weights: weights.collect(),
+            biases: uses.iter().map(bias).collect(),
         }
     }
-    let protocol = layout.protocol(&counts);
-    opening::verify(
-        &layout.config,
-        key.root(),
-        &protocol,
-        &at,
-        &evaluations,
-        proof.opening,
-        transcript,
-        "weight",
-    )
+
+    fn of(&self, entry: &ChannelEntry) -> Extension {
+        let value = match entry.folded {
+            Folded::Weights(chunk) => self.weights.get(chunk),
+            Folded::Bias => self.biases.get(entry.of),
+        };
+        value.copied().unwrap_or(Extension::ZERO)
+    }
+}
+
+/// The batch coordinates of the sumcheck over products of values.
+fn product_batch(outputs: &OutputPoint, factors: &[Extension]) -> Vec<Extension> {
+    suffix(factors, outputs.batch.len())
 }

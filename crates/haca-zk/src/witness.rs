@@ -5,16 +5,19 @@ use p3_sumcheck::{OpeningBatch, OpeningProtocol, TableShape, TableSpec};
 
 use crate::ProofRejection;
 use crate::block::{Block, log2_ceil, place};
-use crate::circuit::{Circuit, Site};
+use crate::cell::{CellBlock, CellSpace};
+use crate::circuit::{Circuit, Mapping, Requantise};
 use crate::field::{Base, Challenger, Extension};
 use crate::schedule::{Config, Schedule, VARIABLES};
+use crate::value::Source;
 
 /// Both sides of the requantisation identity stay below `2^IDENTITY_BITS` in magnitude, so that equality modulo the
 /// characteristic is equality of integers.
 pub const IDENTITY_BITS: u32 = 62;
 /// Rows of the largest table, as a power of two.
 pub const TABLE_BITS: u8 = 16;
-
+/// Variables of the table of larger elements: differences of int8 values.
+pub const LARGER_BITS: usize = 9;
 /// Limbs of one remainder.
 pub const LIMBS: u8 = 12;
 /// Base-two logarithm of the largest batch.
@@ -27,12 +30,20 @@ pub struct WitnessParameters {
     pub limb_bits: u8,
     /// Limbs of a remainder; all requantisations are scaled to a shift of `limb_bits * limbs`.
     pub limbs: u8,
-    /// Bits of the low part of a quotient. All clamps lie inside one window of that many values.
+    /// Bits of the low part of a quotient. All mappings lie inside one window of that many values; all quotients do
+    /// when there is no high part.
     pub window_bits: u8,
-    /// Bits of the high part of a quotient.
+    /// Bits of the high part of a quotient; 0 when there is none, and no side either.
     pub high_bits: u8,
     /// How the witness is opened.
     pub schedule: Schedule,
+}
+
+impl WitnessParameters {
+    /// Whether quotients have a high part.
+    pub const fn is_split(&self) -> bool {
+        self.high_bits > 0
+    }
 }
 haca_wire::codec_struct!(WitnessParameters {
     limb_bits,
@@ -42,10 +53,10 @@ haca_wire::codec_struct!(WitnessParameters {
     schedule
 });
 
-/// The committed columns that run over all activations, in the order of the commitment.
+/// The committed columns over the cells of requantisations, in the order of the commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// The clamped result.
+    /// The result of the mapping.
     Result,
     /// The high part of the quotient.
     High,
@@ -55,35 +66,55 @@ pub enum Column {
     Limb(usize),
 }
 
+/// The tables, in the order of the table tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Limbs.
+    Range,
+    /// High parts and sides; only when quotients are split.
+    Side,
+    /// Results of all mappings.
+    Mapping,
+    /// Larger elements; only with stages.
+    Larger,
+}
+
 /// The layout of the witness of one batch size.
 #[derive(Clone, Debug)]
 pub struct WitnessLayout {
     /// Base-two logarithm of the padded batch.
     pub batch_variables: usize,
-    /// Variables of the columns.
+    /// The cells of each requantisation.
+    pub cells: CellSpace,
+    /// Variables of the columns: cells, then inferences.
     pub variables: usize,
-    /// The cells of each requantisation: inference-major, channels padded.
-    pub blocks: Vec<Block>,
+    /// The cells of each stage.
+    pub stages: CellSpace,
+    /// Variables of the column of the stages: cells, then inferences; `None` without stages.
+    pub stage_variables: Option<usize>,
     /// The numbers of the verifying key.
     pub parameters: WitnessParameters,
     /// The value that the first cell of the window stands for.
     pub window_start: i64,
     /// Index of the window: added to the high part of every quotient.
     pub window: usize,
-    /// The clamp of each requantisation, as an index into [`Circuit::clamps`].
-    pub clamp_of: Vec<usize>,
-    /// The clamps.
-    pub clamps: Vec<(i8, i8)>,
-    /// Variables of the clamp table.
-    pub clamp_variables: usize,
-    /// Leaves of the lookup tree: one block for the side lookup, one for the clamp lookup, one for each limb.
+    /// Variables of the mapping table.
+    pub mapping_variables: usize,
+    /// Leaves of the lookup tree: side when quotients are split, mapping, each limb, then the stages.
     pub lookups: Vec<Block>,
     /// Variables of the lookup tree.
     pub lookup_variables: usize,
-    /// Leaves of the table tree: limbs, sides, clamps.
-    pub tables: [Block; 3],
+    /// Leaves of the table tree.
+    pub tables: Vec<(Table, Block)>,
     /// Variables of the table tree.
     pub table_variables: usize,
+    /// The committed values in the space of the gather sumcheck: for each of its batch points, the results, then the
+    /// stages when there are any.
+    pub gather: Vec<Block>,
+    /// Variables of that space.
+    pub gather_variables: usize,
+    /// Batch points of the gather sumcheck: one more when there are products of values.
+    pub batch_points: usize,
     /// Variables of the whole commitment.
     pub committed_variables: usize,
     pub(crate) config: Config,
@@ -98,59 +129,58 @@ impl WitnessLayout {
     ) -> Result<Self, ProofRejection> {
         let bad = |what| ProofRejection::Parameter { what };
         let fold = parameters.schedule.first_fold();
-        let (limb_bits, window_bits) = (
-            usize::from(parameters.limb_bits),
-            usize::from(parameters.window_bits),
-        );
-        let high_bits = usize::from(parameters.high_bits);
         let range = fold.max(1)..=usize::from(TABLE_BITS);
-        let window_range = 1..=usize::from(TABLE_BITS);
-        if !range.contains(&limb_bits) || !range.contains(&high_bits) || !window_range.contains(&window_bits)
-        {
-            return Err(bad("table bits"));
-        }
-        if !(1..=LIMBS).contains(&parameters.limbs) || batch_variables > BATCH_VARIABLES {
+        check_numbers(parameters, &range)?;
+        if batch_variables > BATCH_VARIABLES {
             return Err(bad("limbs or batch"));
         }
         let (window_start, window) = window(circuit, parameters)?;
         check_identity(circuit, parameters)?;
-        let sizes: Vec<usize> = circuit
-            .requantises
-            .iter()
-            .map(|r| rows(circuit, r.linear) + batch_variables)
-            .collect();
-        let (blocks, needed) = place(&sizes);
-        let variables = needed.max(fold);
-        let clamp_variables = window_bits + 2 + log2_ceil(circuit.clamps.len());
-        let (lookups, lookup_variables) = place(&vec![variables; usize::from(parameters.limbs) + 2]);
-        let (tables, table_variables) = place(&[limb_bits, high_bits, clamp_variables]);
-        let tables: [Block; 3] = tables.try_into().map_err(|_| bad("table bits"))?;
-        if lookup_variables > VARIABLES || !range.contains(&clamp_variables) {
+        let (cells, stages) = spaces(circuit, batch_variables, fold);
+        let variables = cells.variables + batch_variables;
+        let stage_variables = (!circuit.stages.is_empty()).then_some(stages.variables + batch_variables);
+        if variables.max(stage_variables.unwrap_or(0)) > VARIABLES {
             return Err(bad("witness size"));
         }
-        let columns = usize::from(parameters.limbs) + 3;
-        let cells = (columns << variables) + (1 << limb_bits) + (1 << high_bits) + (1 << clamp_variables);
-        let committed_variables = log2_ceil(cells);
+        let columns = columns(parameters).len();
+        let mapping_variables = mapping_variables(circuit, parameters);
+        let limbs = usize::from(parameters.limbs);
+        let mut sizes = vec![variables; limbs + 1 + usize::from(parameters.is_split())];
+        sizes.extend(stage_variables);
+        let (lookups, lookup_variables) = place(&sizes);
+        let kinds = tables(circuit, parameters);
+        let sizes: Vec<usize> = kinds.iter().map(|(_, variables)| *variables).collect();
+        let (blocks, table_variables) = place(&sizes);
+        let tables = kinds.into_iter().map(|(kind, _)| kind).zip(blocks).collect();
+        if lookup_variables > VARIABLES || !range.contains(&mapping_variables) || fold > LARGER_BITS {
+            return Err(bad("witness size"));
+        }
+        let committed = (columns << variables)
+            + stage_variables.map_or(0, |variables| 1 << variables)
+            + sizes.iter().map(|v| 1usize << v).sum::<usize>();
+        let committed_variables = log2_ceil(committed);
         let config = parameters.schedule.config(committed_variables)?;
-        let index = |clamp: (i8, i8)| circuit.clamps.iter().position(|c| *c == clamp).unwrap_or(0);
+        let batch_points = 1 + usize::from(circuit.uses.iter().any(|u| circuit.product(u).is_some()));
+        let mut columns = vec![cells.variables];
+        columns.extend(stage_variables.map(|_| stages.variables));
+        let (gather, gather_variables) = place(&columns.repeat(batch_points));
         Ok(Self {
             batch_variables,
+            cells,
             variables,
-            blocks,
+            stages,
+            stage_variables,
             parameters: parameters.clone(),
             window_start,
             window,
-            clamp_of: circuit
-                .requantises
-                .iter()
-                .map(|r| index((r.low, r.high)))
-                .collect(),
-            clamps: circuit.clamps.clone(),
-            clamp_variables,
+            mapping_variables,
             lookups,
             lookup_variables,
             tables,
             table_variables,
+            gather,
+            gather_variables,
+            batch_points,
             committed_variables,
             config,
         })
@@ -171,13 +201,9 @@ impl WitnessLayout {
         ((self.window as i64) << self.parameters.window_bits) - self.window_start
     }
 
-    /// The columns, in the order of the commitment.
+    /// The columns over the cells of requantisations, in the order of the commitment.
     pub fn columns(&self) -> Vec<Column> {
-        let limbs = (0..usize::from(self.parameters.limbs)).map(Column::Limb);
-        [Column::Result, Column::High, Column::Side]
-            .into_iter()
-            .chain(limbs)
-            .collect()
+        columns(&self.parameters)
     }
 
     /// The factor that scales the multipliers of a requantisation to the common shift, as a power of two.
@@ -185,51 +211,125 @@ impl WitnessLayout {
         self.shift().saturating_sub(usize::from(shift))
     }
 
-    /// An opening of all columns at one point, of the results at `results` more points, and of the multiplicities of
-    /// the three tables at one point each.
-    pub fn protocol(&self, results: usize) -> OpeningProtocol {
+    /// The cells of a source; `None` for an input.
+    pub fn block(&self, source: Source) -> Option<&CellBlock> {
+        match source {
+            Source::Input(_) => None,
+            Source::Requantise(index) => self.cells.blocks.get(index),
+            Source::Stage(index) => self.stages.blocks.get(index),
+        }
+    }
+
+    /// The committed columns that the gather sumcheck runs over: the results, then the stages when there are any.
+    pub fn gathered(&self) -> usize {
+        1 + usize::from(self.stage_variables.is_some())
+    }
+
+    /// Step P11, the witness: all columns at the lookup point, then the results at each batch point of the gather
+    /// sumcheck; the same for the stages; then the multiplicities of each table.
+    pub fn protocol(&self) -> OpeningProtocol {
+        let one = || OpeningBatch::new(vec![0], vec![]);
         let columns = self.columns().len();
         let mut points = vec![OpeningBatch::new((0..columns).collect(), vec![])];
-        points.extend((0..results).map(|_| OpeningBatch::new(vec![0], vec![])));
+        points.extend((0..self.batch_points).map(|_| one()));
         let mut specs = vec![TableSpec::new(TableShape::new(self.variables, columns), points)];
-        specs.extend(self.tables.iter().map(|table| {
-            let point = OpeningBatch::new(vec![0], vec![]);
-            TableSpec::new(TableShape::new(table.variables, 1), vec![point])
-        }));
+        if let Some(variables) = self.stage_variables {
+            let points = (0..=self.batch_points).map(|_| one()).collect();
+            specs.push(TableSpec::new(TableShape::new(variables, 1), points));
+        }
+        let tables = self.tables.iter();
+        specs.extend(
+            tables.map(|(_, table)| TableSpec::new(TableShape::new(table.variables, 1), vec![one()])),
+        );
         OpeningProtocol::new(specs)
     }
+}
 
-    /// Points at which results are opened besides the lookup point: one for each linear op that reads them, in the
-    /// order of [`Circuit::uses`], then one for each public result.
-    pub fn result_points(circuit: &Circuit) -> usize {
-        let reads = |u: &&crate::circuit::Use| {
-            let source = circuit.linears.get(u.linear).map(|l| l.source);
-            matches!(source, Some(Site::Requantise(_)))
-        };
-        circuit.uses.iter().filter(reads).count() + circuit.public_requantises().len()
+/// The columns over the cells of requantisations, in the order of the commitment.
+fn columns(parameters: &WitnessParameters) -> Vec<Column> {
+    let split = [Column::High, Column::Side]
+        .into_iter()
+        .filter(|_| parameters.is_split());
+    let limbs = (0..usize::from(parameters.limbs)).map(Column::Limb);
+    core::iter::once(Column::Result)
+        .chain(split)
+        .chain(limbs)
+        .collect()
+}
+
+/// Variables of the mapping table: mapping, side when quotients are split, low part.
+fn mapping_variables(circuit: &Circuit, parameters: &WitnessParameters) -> usize {
+    let side = if parameters.is_split() { 2 } else { 0 };
+    usize::from(parameters.window_bits) + side + log2_ceil(circuit.mappings.len())
+}
+
+/// The tables with their variables.
+pub fn tables(circuit: &Circuit, parameters: &WitnessParameters) -> Vec<(Table, usize)> {
+    let mut tables = vec![(Table::Range, usize::from(parameters.limb_bits))];
+    if parameters.is_split() {
+        tables.push((Table::Side, usize::from(parameters.high_bits)));
     }
+    tables.push((Table::Mapping, mapping_variables(circuit, parameters)));
+    if !circuit.stages.is_empty() {
+        tables.push((Table::Larger, LARGER_BITS));
+    }
+    tables
 }
 
-fn rows(circuit: &Circuit, linear: usize) -> usize {
-    circuit
-        .linears
-        .get(linear)
-        .map_or(0, crate::circuit::Linear::row_variables)
+/// The cells of requantisations and of stages. A column has at least as many variables as the first fold.
+pub fn spaces(circuit: &Circuit, batch_variables: usize, fold: usize) -> (CellSpace, CellSpace) {
+    let least = fold.saturating_sub(batch_variables);
+    let shape = |r: &Requantise| {
+        let accumulator = circuit.accumulators.get(r.accumulator);
+        accumulator.map_or((0, 0), |a| (a.positions, a.channels))
+    };
+    let cells: Vec<(usize, usize)> = circuit.requantises.iter().map(shape).collect();
+    let stages: Vec<(usize, usize)> = circuit.stages.iter().map(|s| (s.positions, s.channels)).collect();
+    (CellSpace::new(&cells, least), CellSpace::new(&stages, least))
 }
 
-/// Where the window of all clamps starts, and its index. The quotient of every well-formed input fits.
+fn check_numbers(
+    parameters: &WitnessParameters,
+    tables: &core::ops::RangeInclusive<usize>,
+) -> Result<(), ProofRejection> {
+    let what = "table bits";
+    let window = 1..=TABLE_BITS;
+    if !tables.contains(&usize::from(parameters.limb_bits))
+        || (parameters.is_split() && !tables.contains(&usize::from(parameters.high_bits)))
+        || !window.contains(&parameters.window_bits)
+    {
+        return Err(ProofRejection::Parameter { what });
+    }
+    if !(1..=LIMBS).contains(&parameters.limbs) {
+        let what = "limbs or batch";
+        return Err(ProofRejection::Parameter { what });
+    }
+    Ok(())
+}
+
+/// Where the window of all mappings starts, and its index. The quotient of every well-formed input fits.
 fn window(circuit: &Circuit, parameters: &WitnessParameters) -> Result<(i64, usize), ProofRejection> {
     let what = "quotient range";
-    let start = circuit.clamps.iter().map(|c| i64::from(c.0)).min().unwrap_or(0);
-    let end = circuit.clamps.iter().map(|c| i64::from(c.1)).max().unwrap_or(0);
     let size = 1i64 << parameters.window_bits;
     let low = circuit.requantises.iter().map(|r| r.quotient.0).fold(0, i64::min);
     let high = circuit.requantises.iter().map(|r| r.quotient.1).fold(0, i64::max);
+    if !parameters.is_split() {
+        return match high.saturating_sub(low) < size {
+            true => Ok((low, 0)),
+            false => Err(ProofRejection::Parameter { what }),
+        };
+    }
+    let ends = circuit.mappings.iter().map(Mapping::ends);
+    let (start, end) = ends.fold((i64::MAX, i64::MIN), |(low, high), m| {
+        (low.min(m.0), high.max(m.1))
+    });
     let before = start.saturating_sub(low).max(0);
     let index = before.saturating_add(size - 1) / size;
-    let last = (high - start).saturating_add(index.saturating_mul(size));
+    let last = high
+        .saturating_sub(start)
+        .saturating_add(index.saturating_mul(size));
     let total = u32::from(parameters.window_bits) + u32::from(parameters.high_bits);
-    if end - start >= size || last >= 1i64 << total {
+    if end.saturating_sub(start) >= size || last >= 1i64 << total {
         return Err(ProofRejection::Parameter { what });
     }
     Ok((
@@ -251,7 +351,8 @@ fn check_identity(circuit: &Circuit, parameters: &WitnessParameters) -> Result<(
         let Some(scale) = shift.checked_sub(u32::from(requantise.shift)) else {
             return Err(ProofRejection::Parameter { what: "shift" });
         };
-        let magnitude = circuit.linears.get(requantise.linear).map_or(0, |l| l.magnitude);
+        let accumulator = circuit.accumulators.get(requantise.accumulator);
+        let magnitude = accumulator.map_or(0, |accumulator| accumulator.magnitude);
         let multiplier = requantise.multipliers.iter().copied().max().unwrap_or(0);
         let side = (u128::from(magnitude) * u128::from(multiplier))
             .checked_shl(scale)

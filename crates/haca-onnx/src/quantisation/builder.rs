@@ -1,20 +1,16 @@
 //! The integer graph under construction.
 
-use haca_graph::{Graph, Op, ParamId, ParamSpec, ValueId};
-use haca_wire::{DType, Scale, Shape, Tensor, TensorSpec};
+use haca_graph::{Function, FunctionKind, Op, ParamSpec, Term, ValueId};
+use haca_wire::{DType, Scale, Tensor, TensorSpec};
 
-use super::{LayerReport, name_of};
+use super::layer::Linear;
+use super::plan::{Plan, accumulates, requantises};
+use super::requantisation::{Requantisation, coefficients, nearest, power_of_two, rounded, short};
+use super::{Options, name_of};
 use crate::calibration::Ranges;
-use crate::float_model::FloatOp;
-use crate::scale::{scale_at_least, scale_product, scale_to_f64};
+use crate::float_model::{FloatFunction, FloatOp};
+use crate::scale::{scale_at_least, scale_to_f64};
 use crate::{FloatModel, OnnxError};
-
-/// Largest magnitude of an int8 activation or weight.
-const STEPS: f64 = 127.0;
-/// Largest shift chosen; a finer step than 2^-20 of an activation step gains nothing.
-const SHIFT: u8 = 20;
-/// Largest magnitude of a bias.
-const BIAS: f64 = (1u32 << 27) as f64;
 
 /// An integer value that stands for a float value.
 #[derive(Clone, Copy, Debug)]
@@ -24,47 +20,37 @@ pub(super) struct Form {
     pub(super) scale: Scale,
 }
 
-/// Which forms of a float value others read.
-#[derive(Clone, Copy, Debug, Default)]
-struct Needs {
-    /// As an output or by an ArgMax: the accumulator of a Linear.
-    raw: bool,
-    /// By a Linear: int8.
-    int8: bool,
-}
-
-/// The accumulator of a Linear.
+/// A sum that requantisations read.
 #[derive(Clone, Debug)]
-struct Accumulator {
-    id: ValueId,
-    /// Real value of one step, per channel.
-    steps: Vec<f64>,
+pub(super) struct Accumulator {
+    pub(super) id: ValueId,
+    /// Real value of one step: one for all elements, or one per channel.
+    pub(super) steps: Vec<f64>,
     /// The one scale of all channels, where the accumulator is shown.
-    shared: Option<Scale>,
-    /// The requantisation that the weight scales were chosen for.
-    exact: Option<Requantisation>,
+    pub(super) shared: Option<Scale>,
+    /// The requantisation that scales or coefficients were chosen for, and the float value it makes.
+    pub(super) exact: Option<(usize, Requantisation)>,
+    /// Whether multipliers of few bits do.
+    pub(super) short: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Requantisation {
-    multipliers: Vec<u32>,
-    shift: u8,
-}
-
-/// A Linear of the graph, for the report.
-#[derive(Clone, Debug)]
-pub(super) struct Linear {
-    name: String,
-    value: ValueId,
-    inputs: u32,
-    outputs: u32,
+impl Accumulator {
+    pub(super) fn of(steps: Vec<f64>) -> Self {
+        Self {
+            id: ValueId(0),
+            steps,
+            shared: None,
+            exact: None,
+            short: false,
+        }
+    }
 }
 
 pub(super) struct Builder<'a> {
     model: &'a FloatModel,
-    ranges: &'a Ranges,
-    multiplier_bits: u8,
-    needs: Vec<Needs>,
+    pub(super) ranges: &'a Ranges,
+    pub(super) options: &'a Options,
+    pub(super) plan: Plan,
     accumulators: Vec<Option<Accumulator>>,
     raw: Vec<Option<Form>>,
     int8: Vec<Option<Form>>,
@@ -80,14 +66,14 @@ impl<'a> Builder<'a> {
     pub(super) fn new(
         model: &'a FloatModel,
         ranges: &'a Ranges,
-        multiplier_bits: u8,
+        options: &'a Options,
     ) -> Result<Self, OnnxError> {
         let values = model.shapes.len();
         let mut builder = Self {
             model,
             ranges,
-            multiplier_bits,
-            needs: needs(model),
+            options,
+            plan: Plan::new(model, ranges),
             accumulators: vec![None; values],
             raw: vec![None; values],
             int8: vec![None; values],
@@ -98,7 +84,7 @@ impl<'a> Builder<'a> {
             linears: Vec::new(),
         };
         for (value, name) in model.inputs.iter().enumerate() {
-            let scale = builder.activation_scale(value)?;
+            let scale = builder.plan.scale(value)?;
             let fallback = format!("input{value}");
             let mut name = name_of(name, &fallback);
             if builder.inputs.iter().any(|spec| spec.name == name) {
@@ -130,29 +116,38 @@ impl<'a> Builder<'a> {
 
     /// The form of a value that outputs show.
     pub(super) fn raw(&self, value: usize) -> Result<Form, OnnxError> {
-        self.raw
+        let raw = self.raw.get(value).copied().flatten();
+        raw.map_or_else(|| self.int8(value), Ok)
+    }
+
+    pub(super) fn int8(&self, value: usize) -> Result<Form, OnnxError> {
+        self.int8
             .get(value)
             .copied()
             .flatten()
             .ok_or_else(|| absent(value))
     }
 
+    /// The form of each float value that the graph has, int8 where there are two.
+    pub(super) fn forms(&self) -> Vec<Option<Form>> {
+        self.int8
+            .iter()
+            .zip(&self.raw)
+            .map(|(int8, raw)| int8.or(*raw))
+            .collect()
+    }
+
     /// Adds the integer ops for the op at `index` of the float model.
     pub(super) fn add(&mut self, index: usize) -> Result<(), OnnxError> {
         let model = self.model;
         let value = model.inputs.len() + index;
-        match &model.ops[index] {
-            FloatOp::Linear {
-                name,
-                input,
-                weight,
-                bias,
-            } => self.linear(value, name, *input, weight, bias),
-            FloatOp::Relu { input } => {
-                let form = self.requantise(*input, value, 0)?;
-                self.raw[value] = Some(form);
-                self.int8[value] = Some(form);
-                Ok(())
+        let op = &model.ops[index];
+        if accumulates(op) {
+            return self.accumulate(value, op);
+        }
+        match op {
+            FloatOp::Clamp { input, .. } | FloatOp::Function { input, .. } | FloatOp::Round { input, .. } => {
+                self.fuse(value, op, *input)
             }
             FloatOp::Reshape { input } => {
                 self.reshape(value, *input);
@@ -168,55 +163,50 @@ impl<'a> Builder<'a> {
                 });
                 Ok(())
             }
+            _ => self.arrange(value, op),
         }
     }
 
-    fn linear(
-        &mut self,
-        value: usize,
-        name: &str,
-        input: usize,
-        weight: &[f32],
-        bias: &[f32],
-    ) -> Result<(), OnnxError> {
-        let x = self
-            .int8
-            .get(input)
-            .copied()
-            .flatten()
-            .ok_or_else(|| absent(input))?;
-        let (n, k) = (bias.len(), weight.len() / bias.len().max(1));
-        let targets = self.targets(value);
-        let needs = self.needs[value];
-        let mut accumulator = match targets.as_slice() {
-            [target] if !needs.raw => self.channel_scales(name, x, *target, weight, bias)?,
-            _ => shared_scale(name, x, weight, bias)?,
+    /// An op whose value is an accumulator, and the requantisation of the value itself where int8 is read.
+    fn accumulate(&mut self, value: usize, op: &FloatOp) -> Result<(), OnnxError> {
+        let accumulator = match op {
+            FloatOp::WindowSum {
+                input,
+                window,
+                factor,
+                ..
+            } => {
+                let x = self.int8(*input)?;
+                let id = self.push(Op::WindowSum {
+                    input: x.id,
+                    window: *window,
+                });
+                let steps = vec![scale_to_f64(x.scale) * f64::from(*factor)];
+                Accumulator {
+                    id,
+                    short: true,
+                    ..Accumulator::of(steps)
+                }
+            }
+            FloatOp::Product { left, right, .. } => {
+                let (l, r) = (self.int8(*left)?, self.int8(*right)?);
+                let id = self.push(Op::Product {
+                    left: l.id,
+                    right: r.id,
+                });
+                let steps = vec![scale_to_f64(l.scale) * scale_to_f64(r.scale)];
+                Accumulator {
+                    id,
+                    short: true,
+                    ..Accumulator::of(steps)
+                }
+            }
+            FloatOp::Sum { name, terms } => {
+                let target = self.targets(value).first().copied().unwrap_or(value);
+                self.sum(name, terms, target)?
+            }
+            _ => self.layer(value, op)?,
         };
-        let s_in = scale_to_f64(x.scale);
-        let rows = weight.chunks_exact(k.max(1)).zip(&accumulator.steps);
-        let quantised =
-            rows.flat_map(|(row, step)| row.iter().map(move |w| nearest(f64::from(*w) * s_in / step)));
-        let quantised: Vec<i64> = quantised.map(|q| q.clamp(-127, 127)).collect();
-        let biases: Vec<i64> = bias
-            .iter()
-            .zip(&accumulator.steps)
-            .map(|(b, s)| nearest(f64::from(*b) / s))
-            .collect();
-        let (rows, columns) = (dimension(n), dimension(k));
-        let weight = self.param(name, DType::I8, vec![rows, columns], quantised, (-128, 127))?;
-        let range = power_of_two_range(&biases);
-        let bias = self.param(name, DType::I32, vec![rows], biases, range)?;
-        accumulator.id = self.push(Op::Linear {
-            input: x.id,
-            weight,
-            bias,
-        });
-        self.linears.push(Linear {
-            name: name.to_owned(),
-            value: accumulator.id,
-            inputs: columns,
-            outputs: rows,
-        });
         if let Some(scale) = accumulator.shared {
             self.raw[value] = Some(Form {
                 id: accumulator.id,
@@ -225,84 +215,177 @@ impl<'a> Builder<'a> {
             });
         }
         self.accumulators[value] = Some(accumulator);
-        if needs.int8 {
-            self.int8[value] = Some(self.requantise(value, value, i8::MIN)?);
+        if self.plan.needs[value].int8 {
+            let accumulator = self.accumulators[value].clone().ok_or_else(|| absent(value))?;
+            self.int8[value] = Some(self.requantise(&accumulator, value, i8::MIN, i8::MAX)?);
         }
         Ok(())
     }
 
-    /// The float values that requantisations of a Linear stand for: itself, and each Relu behind it.
-    fn targets(&self, value: usize) -> Vec<usize> {
-        let own = self.needs[value].int8.then_some(value);
-        let relus = self
-            .model
-            .ops
-            .iter()
-            .enumerate()
-            .filter_map(|(index, op)| match op {
-                FloatOp::Relu { input } if *input == value => Some(self.model.inputs.len() + index),
-                _ => None,
-            });
-        own.into_iter().chain(relus).collect()
-    }
-
-    /// One weight scale per channel, chosen so that each requantisation multiplier is a small integer.
-    fn channel_scales(
-        &self,
-        name: &str,
-        x: Form,
-        target: usize,
-        weight: &[f32],
-        bias: &[f32],
-    ) -> Result<Accumulator, OnnxError> {
-        let s_in = scale_to_f64(x.scale);
-        let s_out = scale_to_f64(self.activation_scale(target)?);
-        let k = weight.len() / bias.len().max(1);
-        // Output steps per step of the finest accumulator that holds each channel's weights in int8.
-        let rows = weight.chunks_exact(k.max(1));
-        let ratios: Vec<f64> = rows.map(|row| s_in * largest(row) / STEPS / s_out).collect();
-        let largest_ratio = ratios.iter().copied().fold(0.0, f64::max);
-        let shift = shift_for(largest_ratio, f64::from((1u32 << self.multiplier_bits) - 1));
-        let unit = power_of_two(shift);
-        // A bias beyond what the products reach would only widen the static range of the quotient.
-        let reach = (k.max(16) as f64 * 8192.0).min(BIAS);
-        let mut multipliers = Vec::new();
-        for (ratio, b) in ratios.iter().zip(bias) {
-            let for_bias = f64::from(*b).abs() / s_out * unit / reach;
-            let multiplier = (ratio * unit).ceil().max(for_bias.ceil()).max(1.0);
-            multipliers.push(checked_multiplier(name, multiplier)?);
+    /// A sum whose coefficients are in steps of a power of two of the target's scale.
+    fn sum(&mut self, name: &str, terms: &[(usize, f32)], target: usize) -> Result<Accumulator, OnnxError> {
+        let s_out = scale_to_f64(self.target_scale(target)?);
+        let mut forms = Vec::new();
+        for (value, coefficient) in terms {
+            let form = self.int8(*value)?;
+            forms.push((
+                form.id,
+                f64::from(*coefficient) * scale_to_f64(form.scale) / s_out,
+            ));
         }
-        let steps = multipliers.iter().map(|m| f64::from(*m) / unit * s_out).collect();
-        let exact = Some(Requantisation { multipliers, shift });
+        let ratios: Vec<f64> = forms.iter().map(|(_, ratio)| *ratio).collect();
+        let (coefficients, shift) = coefficients(name, &ratios)?;
+        let terms = forms.iter().zip(coefficients);
+        let terms = terms
+            .map(|((value, _), coefficient)| Term {
+                value: *value,
+                coefficient,
+            })
+            .collect();
+        let id = self.push(Op::Sum { terms });
+        let exact = Some((
+            target,
+            Requantisation {
+                multipliers: vec![1],
+                shift,
+            },
+        ));
         Ok(Accumulator {
-            id: ValueId(0),
-            steps,
-            shared: None,
+            id,
             exact,
+            short: true,
+            ..Accumulator::of(vec![s_out / power_of_two(shift)])
         })
     }
 
-    /// Emits the requantisation of the Linear value `source` that stands for the float value `target`.
-    fn requantise(&mut self, source: usize, target: usize, low: i8) -> Result<Form, OnnxError> {
-        let scale = self.activation_scale(target)?;
-        let accumulator = self.accumulators[source].as_ref().ok_or_else(|| absent(source))?;
-        let (input, name) = (accumulator.id, format!("value {target}"));
-        let Requantisation { multipliers, shift } = match &accumulator.exact {
-            Some(exact) => exact.clone(),
-            None => rounded(&name, &accumulator.steps, scale_to_f64(scale))?,
+    /// A clamp, function or rounding: part of the requantisation of what it reads.
+    fn fuse(&mut self, value: usize, op: &FloatOp, input: usize) -> Result<(), OnnxError> {
+        if matches!(op, FloatOp::Round { .. }) && self.plan.share(value, input) {
+            self.int8[value] = Some(self.int8(input)?);
+            return Ok(());
+        }
+        let accumulator = match &self.accumulators[input] {
+            Some(accumulator) => accumulator.clone(),
+            None => self.sum(&format!("value {value}"), &[(input, 1.0)], value)?,
         };
-        let same = multipliers.iter().all(|m| Some(m) == multipliers.first());
-        let multipliers = if same {
-            multipliers[..1].to_vec()
-        } else {
-            multipliers
+        let form = match op {
+            FloatOp::Function { function, .. } => self.activate(&accumulator, value, input, *function)?,
+            FloatOp::Round { step, low, high, .. } => {
+                let step = f64::from(*step);
+                let ends = (f64::from(*low) * step, f64::from(*high) * step);
+                self.clamp(&accumulator, value, ends)?
+            }
+            FloatOp::Clamp { low, high, .. } => {
+                self.clamp(&accumulator, value, (f64::from(*low), f64::from(*high)))?
+            }
+            _ => return Err(absent(value)),
         };
+        self.int8[value] = Some(form);
+        Ok(())
+    }
+
+    fn clamp(
+        &mut self,
+        accumulator: &Accumulator,
+        value: usize,
+        ends: (f64, f64),
+    ) -> Result<Form, OnnxError> {
+        let scale = scale_to_f64(self.plan.scale(value)?);
+        // `as` saturates, so infinite ends are those of int8.
+        let end = |real: f64| (real / scale).round() as i8;
+        self.requantise(accumulator, value, end(ends.0), end(ends.1))
+    }
+
+    /// The float values that requantisations of a value stand for: itself, and each clamp or function behind it.
+    pub(super) fn targets(&self, value: usize) -> Vec<usize> {
+        let own = self.plan.needs[value].int8.then_some(value);
+        let first = self.model.inputs.len();
+        let fused =
+            self.model.ops.iter().enumerate().filter_map(|(index, op)| {
+                (requantises(op) && op.inputs() == [value]).then_some(first + index)
+            });
+        own.into_iter().chain(fused).collect()
+    }
+
+    /// The scale in which a requantisation makes its quotients: that of the value, or of the argument of a function.
+    pub(super) fn target_scale(&self, target: usize) -> Result<Scale, OnnxError> {
+        match self.model.producer(target) {
+            Some(FloatOp::Function { input, function, .. }) => {
+                self.argument(*input, *function).map(|(scale, ..)| scale)
+            }
+            _ => self.plan.scale(target),
+        }
+    }
+
+    /// Scale and range of the arguments that a function has a table for.
+    fn argument(&self, input: usize, function: FloatFunction) -> Result<(Scale, i16, i16), OnnxError> {
+        let magnitude = f64::from(self.ranges.magnitude[input]);
+        let magnitude = function.reach().map_or(magnitude, |reach| magnitude.min(reach));
+        let magnitude = if magnitude == 0.0 { 1.0 } else { magnitude };
+        let most = f64::from((1i16 << (self.options.table_bits - 1)) - 1);
+        let real = magnitude / most;
+        let scale = scale_at_least(real, Scale::MAX_SHIFT).filter(|scale| scale_to_f64(*scale) <= 2.0 * real);
+        let scale = scale.ok_or_else(|| OnnxError::Scale {
+            what: format!("the argument of {}", function.name()),
+            found: real,
+        })?;
+        // A quarter more than was seen on the side that is not the longer one.
+        let (low, high) = self.ranges.ends[input];
+        let end = |real: f32| (1.25 * f64::from(real) / scale_to_f64(scale)).clamp(-most - 1.0, most);
+        Ok((
+            scale,
+            end(low.min(0.0)).floor() as i16,
+            end(high.max(0.0)).ceil() as i16,
+        ))
+    }
+
+    fn activate(
+        &mut self,
+        accumulator: &Accumulator,
+        value: usize,
+        input: usize,
+        function: FloatFunction,
+    ) -> Result<Form, OnnxError> {
+        let (argument, low, high) = self.argument(input, function)?;
+        let scale = self.plan.scale(value)?;
+        let kind = kind(function).ok_or_else(|| absent(value))?;
+        let Requantisation { multipliers, shift } = requantisation(accumulator, value, argument)?;
+        let function = Function {
+            kind,
+            argument,
+            result: scale,
+            low,
+            high,
+        };
+        let id = self.push(Op::Activate {
+            input: accumulator.id,
+            multipliers,
+            shift,
+            function,
+        });
+        Ok(Form {
+            id,
+            dtype: DType::I8,
+            scale,
+        })
+    }
+
+    /// Emits the requantisation of an accumulator that stands for the float value `target`.
+    fn requantise(
+        &mut self,
+        accumulator: &Accumulator,
+        target: usize,
+        low: i8,
+        high: i8,
+    ) -> Result<Form, OnnxError> {
+        let scale = self.plan.scale(target)?;
+        let Requantisation { multipliers, shift } = requantisation(accumulator, target, scale)?;
         let id = self.push(Op::Requantise {
-            input,
+            input: accumulator.id,
             multipliers,
             shift,
             low,
-            high: i8::MAX,
+            high,
         });
         Ok(Form {
             id,
@@ -314,10 +397,7 @@ impl<'a> Builder<'a> {
     fn reshape(&mut self, value: usize, input: usize) {
         let shape = &self.model.shapes[value];
         let (raw, int8) = (self.raw[input], self.int8[input]);
-        let Needs {
-            raw: needs_raw,
-            int8: needs_int8,
-        } = self.needs[value];
+        let needs = self.plan.needs[value];
         let mut emit = |form: Form| Form {
             id: self.push(Op::Reshape {
                 input: form.id,
@@ -325,191 +405,116 @@ impl<'a> Builder<'a> {
             }),
             ..form
         };
-        let new_int8 = int8.filter(|_| needs_int8).map(&mut emit);
+        let new_int8 = int8.filter(|_| needs.int8).map(&mut emit);
         // One reshape serves both where the value is int8 anyway.
+        let raw = raw.or(int8);
         let same = raw.is_some_and(|r| int8.is_some_and(|i| r.id == i.id));
         let new_raw = if same && new_int8.is_some() {
             new_int8
         } else {
-            raw.filter(|_| needs_raw).map(emit)
+            raw.filter(|_| needs.raw).map(emit)
         };
         self.int8[value] = new_int8;
-        self.raw[value] = new_raw.filter(|_| needs_raw);
+        self.raw[value] = new_raw.filter(|_| needs.raw);
     }
 
-    /// The scale of a value as int8, from its calibrated range.
-    fn activation_scale(&self, value: usize) -> Result<Scale, OnnxError> {
-        let magnitude = |value: usize| f64::from(self.ranges.magnitude[value]);
-        let own = magnitude(value);
-        // A Relu that no sample activates takes the range of what it clamps.
-        let own = match self.model.producer(value) {
-            Some(FloatOp::Relu { input }) if own == 0.0 => magnitude(*input),
-            _ => own,
-        };
-        let real = if own == 0.0 { 1.0 } else { own } / STEPS;
-        let scale = scale_at_least(real, Scale::MAX_SHIFT);
-        let usable = scale.filter(|scale| scale_to_f64(*scale) <= 2.0 * real);
-        usable.ok_or_else(|| OnnxError::Scale {
-            what: format!("value {value}"),
-            found: real,
-        })
-    }
-
-    fn param(
-        &mut self,
-        name: &str,
-        dtype: DType,
-        dims: Vec<u32>,
-        values: Vec<i64>,
-        (low, high): (i64, i64),
-    ) -> Result<ParamId, OnnxError> {
-        let (found, expected) = (values.len(), haca_wire::limit::TENSOR_ELEMENTS);
-        let too_large = OnnxError::TooLarge {
-            what: "weights in a layer",
-            found,
-            expected,
-        };
-        let shape = Shape::new(dims).ok_or(too_large)?;
-        let outside = OnnxError::Scale {
-            what: format!("layer \"{name}\""),
-            found: high as f64,
-        };
-        let tensor = Tensor::new(dtype, shape.clone(), values).ok_or(outside)?;
-        self.params.push(ParamSpec {
-            dtype,
-            shape,
-            low,
-            high,
-        });
-        self.tensors.push(tensor);
-        Ok(ParamId(dimension(self.params.len() - 1)))
-    }
-}
-
-impl Linear {
-    pub(super) fn report(&self, graph: &Graph) -> LayerReport {
-        let node = graph
-            .nodes()
-            .iter()
-            .position(|op| matches!(op, Op::Requantise { input, .. } if *input == self.value));
-        let (shift, multiplier) = match node.and_then(|node| graph.nodes().get(node)) {
-            Some(Op::Requantise {
-                multipliers, shift, ..
-            }) => (Some(*shift), multipliers.iter().max().copied()),
-            _ => (None, None),
-        };
-        LayerReport {
-            name: self.name.clone(),
-            inputs: self.inputs,
-            outputs: self.outputs,
-            shift,
-            multiplier,
-            quotient: node.and_then(|node| graph.requantise_range(node)),
-        }
-    }
-}
-
-/// Which forms of each value are read, from the last op to the first.
-fn needs(model: &FloatModel) -> Vec<Needs> {
-    let mut needs = vec![Needs::default(); model.shapes.len()];
-    for (value, _) in &model.outputs {
-        needs[*value].raw = true;
-    }
-    for (index, op) in model.ops.iter().enumerate().rev() {
-        let own = needs[model.inputs.len() + index];
-        let input = &mut needs[op.input()];
-        match op {
-            FloatOp::Linear { .. } => input.int8 = true,
-            FloatOp::ArgMax { .. } => input.raw = true,
-            FloatOp::Reshape { .. } => {
-                input.raw |= own.raw;
-                input.int8 |= own.int8;
+    /// An op that moves int8 elements or takes the largest of some.
+    fn arrange(&mut self, value: usize, op: &FloatOp) -> Result<(), OnnxError> {
+        let scale = self.plan.scale(value)?;
+        let shape = self.model.shapes[value].clone();
+        let id = |value: &usize| self.int8(*value).map(|form| form.id);
+        let op = match op {
+            FloatOp::WindowMax { input, window } => Op::WindowMax {
+                input: id(input)?,
+                window: *window,
+            },
+            FloatOp::Transpose { input, axes } => {
+                let axes = axes
+                    .iter()
+                    .map(|axis| u8::try_from(*axis).unwrap_or(u8::MAX))
+                    .collect();
+                Op::Transpose {
+                    input: id(input)?,
+                    axes,
+                }
             }
-            // It reads the accumulator itself.
-            FloatOp::Relu { .. } => {}
-        }
+            FloatOp::Slice { input, stretches } => Op::Slice {
+                input: id(input)?,
+                stretches: stretches.clone(),
+            },
+            FloatOp::Concat { inputs, axis } => Op::Concat {
+                inputs: inputs.iter().map(id).collect::<Result<_, _>>()?,
+                axis: u8::try_from(*axis).unwrap_or(u8::MAX),
+            },
+            FloatOp::Pad {
+                input,
+                before,
+                after,
+                value,
+            } => Op::Pad {
+                input: id(input)?,
+                before: before.clone(),
+                after: after.clone(),
+                value: nearest(f64::from(*value) / scale_to_f64(scale)).clamp(-128, 127) as i8,
+            },
+            FloatOp::Expand { input } => Op::Expand {
+                input: id(input)?,
+                shape,
+            },
+            _ => return Err(absent(value)),
+        };
+        let id = self.push(op);
+        self.int8[value] = Some(Form {
+            id,
+            dtype: DType::I8,
+            scale,
+        });
+        Ok(())
     }
-    needs
 }
 
-/// One dyadic weight scale for all channels, so that the accumulator has one exact scale.
-fn shared_scale(name: &str, x: Form, weight: &[f32], bias: &[f32]) -> Result<Accumulator, OnnxError> {
-    let s_in = scale_to_f64(x.scale);
-    let for_weights = f64::from(weight.iter().fold(0.0f32, |m, w| m.max(w.abs()))) / STEPS;
-    let for_bias = f64::from(bias.iter().fold(0.0f32, |m, b| m.max(b.abs()))) / s_in / BIAS;
-    let real = for_weights.max(for_bias);
-    let real = if real == 0.0 { 1.0 / STEPS } else { real };
-    let scale = scale_at_least(real, Scale::MAX_SHIFT.saturating_sub(x.scale.shift()));
-    let shared = scale.and_then(|scale| scale_product(x.scale, scale));
-    let shared = shared.ok_or(OnnxError::Scale {
-        what: format!("layer \"{name}\""),
-        found: real,
-    })?;
-    Ok(Accumulator {
-        id: ValueId(0),
-        steps: vec![scale_to_f64(shared); bias.len()],
-        shared: Some(shared),
-        exact: None,
-    })
-}
-
-/// Multipliers of 16 bits for given steps, rounded to nearest.
-fn rounded(name: &str, steps: &[f64], s_out: f64) -> Result<Requantisation, OnnxError> {
-    let ratios = steps.iter().map(|step| step / s_out);
-    let shift = shift_for(ratios.clone().fold(0.0, f64::max), 65535.0);
-    let unit = power_of_two(shift);
-    let multipliers = ratios.map(|ratio| checked_multiplier(name, (ratio * unit).round()));
-    Ok(Requantisation {
-        multipliers: multipliers.collect::<Result<_, _>>()?,
+/// Multipliers and shift that bring an accumulator to a scale.
+fn requantisation(
+    accumulator: &Accumulator,
+    target: usize,
+    scale: Scale,
+) -> Result<Requantisation, OnnxError> {
+    let name = format!("value {target}");
+    let Requantisation {
+        mut multipliers,
         shift,
-    })
-}
-
-/// The largest shift up to [`SHIFT`] with which `ratio` makes a multiplier of at most `most`; at least 1.
-fn shift_for(ratio: f64, most: f64) -> u8 {
-    (1..=SHIFT)
-        .rev()
-        .find(|shift| ratio * power_of_two(*shift) <= most)
-        .unwrap_or(1)
-}
-
-fn checked_multiplier(name: &str, multiplier: f64) -> Result<u32, OnnxError> {
-    if multiplier < (1u32 << haca_graph::limit::MULTIPLIER_BITS) as f64 {
-        return Ok(multiplier as u32);
+    } = match &accumulator.exact {
+        Some((exact, requantisation)) if *exact == target => requantisation.clone(),
+        _ if accumulator.short => short(&name, accumulator.steps[0], scale_to_f64(scale))?,
+        _ => rounded(&name, &accumulator.steps, scale_to_f64(scale))?,
+    };
+    if multipliers.iter().all(|m| Some(m) == multipliers.first()) {
+        multipliers.truncate(1);
     }
-    Err(OnnxError::Scale {
-        what: format!("the requantisation of {name}"),
-        found: multiplier,
+    Ok(Requantisation { multipliers, shift })
+}
+
+/// The function as the graph has it.
+fn kind(function: FloatFunction) -> Option<FunctionKind> {
+    let scale = |real: f32| scale_at_least(f64::from(real), Scale::MAX_SHIFT);
+    Some(match function {
+        FloatFunction::Sigmoid => FunctionKind::Sigmoid,
+        FloatFunction::Tanh => FunctionKind::Tanh,
+        FloatFunction::Silu => FunctionKind::Silu,
+        FloatFunction::Gelu => FunctionKind::Gelu,
+        FloatFunction::GeluTanh => FunctionKind::GeluTanh,
+        FloatFunction::Softplus => FunctionKind::Softplus,
+        FloatFunction::LeakyRelu { slope } => FunctionKind::LeakyRelu { slope: scale(slope)? },
+        FloatFunction::HardSigmoid { alpha, beta } => FunctionKind::HardSigmoid {
+            alpha: scale(alpha)?,
+            beta: scale(beta)?,
+        },
+        FloatFunction::HardSwish => FunctionKind::HardSwish,
+        FloatFunction::Erf => return None,
     })
 }
 
-/// The least range `-2^b..=2^b - 1`, `b` at least 7, that holds the values: a range proof of whole bits, and no more
-/// told about the biases than their size.
-fn power_of_two_range(values: &[i64]) -> (i64, i64) {
-    let reach = values
-        .iter()
-        .map(|v| if *v < 0 { !*v } else { *v })
-        .max()
-        .unwrap_or(0);
-    let bits = (i64::BITS - reach.leading_zeros()).max(7);
-    let end = 1i64 << bits.min(62);
-    (-end, end - 1)
-}
-
-fn largest(row: &[f32]) -> f64 {
-    f64::from(row.iter().fold(0.0f32, |m, w| m.max(w.abs())))
-}
-
-/// Nearest integer, halves away from zero.
-fn nearest(real: f64) -> i64 {
-    real.round() as i64
-}
-
-fn power_of_two(shift: u8) -> f64 {
-    (1u64 << shift.min(63)) as f64
-}
-
-fn dimension(n: usize) -> u32 {
+pub(super) fn dimension(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
@@ -518,7 +523,7 @@ fn value_id(value: usize) -> ValueId {
 }
 
 /// Import leaves only ops in forms that the passes above provide.
-fn absent(value: usize) -> OnnxError {
+pub(super) fn absent(value: usize) -> OnnxError {
     OnnxError::Damaged {
         reason: format!("value {value} has no integer form"),
     }

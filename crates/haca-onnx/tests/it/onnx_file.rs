@@ -58,6 +58,22 @@ pub(crate) fn float(name: &str, value: f32) -> Vec<u8> {
     .concat()
 }
 
+/// An attribute of several integers.
+pub(crate) fn list(name: &str, values: &[i64]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|v| number(8, *v)).collect();
+    [field(1, name.as_bytes()), values].concat()
+}
+
+/// A text attribute.
+pub(crate) fn text(name: &str, value: &str) -> Vec<u8> {
+    [field(1, name.as_bytes()), field(4, value.as_bytes())].concat()
+}
+
+/// A tensor attribute.
+pub(crate) fn tensor_attribute(name: &str, tensor: &[u8]) -> Vec<u8> {
+    [field(1, name.as_bytes()), field(5, tensor)].concat()
+}
+
 /// A node: inputs and outputs are separated by spaces.
 pub(crate) fn node(op: &str, inputs: &str, outputs: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -111,6 +127,18 @@ impl OnnxFile {
             initializers,
             inputs,
             outputs,
+        }
+    }
+
+    /// A network on inputs `(name, dimensions behind the batch axis)` with the output `y`.
+    pub(crate) fn of(nodes: Vec<Vec<u8>>, initializers: Vec<Vec<u8>>, inputs: &[(&str, &[i64])]) -> Self {
+        let batched = |dims: &[i64]| [&[0], dims].concat();
+        Self {
+            inputs: inputs
+                .iter()
+                .map(|(name, dims)| value(name, 1, &batched(dims)))
+                .collect(),
+            ..Self::new(nodes, initializers)
         }
     }
 

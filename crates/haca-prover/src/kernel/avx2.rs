@@ -6,35 +6,74 @@ use std::arch::x86_64::*;
 use haca_zk::field::Extension;
 use rayon::prelude::*;
 
-use super::{CHUNK, DIGITS, Planes, join, portable};
+use super::fold::digits::{CHUNK, DIGITS, Planes, join};
+use super::matrix::Task;
+use super::portable;
 
 /// Columns of one block of work.
 const BLOCK: usize = 256;
 
-pub(super) fn dot(a: &[i8], b: &[i8]) -> i32 {
-    let len = a.len().min(b.len());
-    let whole = len & !15;
-    // SAFETY: the caller has checked that the processor has AVX2.
-    let sum = unsafe { dot_whole(&a[..whole], &b[..whole]) };
-    sum.wrapping_add(portable::dot(&a[whole..len], &b[whole..len]))
+#[target_feature(enable = "avx2")]
+pub(super) fn multiply(task: &Task<'_>, output: &mut [i32]) {
+    for block in 0..task.count {
+        let mut row = 0;
+        while row < task.starts.len() {
+            let rows = match task.starts.len() - row {
+                3.. => 3,
+                _ => 1,
+            };
+            match rows {
+                3 => tile::<3>(task, row, block, output),
+                _ => tile::<1>(task, row, block, output),
+            }
+            row += rows;
+        }
+    }
 }
 
-/// Both slices have the same length, a multiple of 16.
+/// The results of the `R` rows from `row` on and one block. A register sums the two halves of four channels.
 #[target_feature(enable = "avx2")]
-fn dot_whole(a: &[i8], b: &[i8]) -> i32 {
-    let mut sum = _mm256_setzero_si256();
-    for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
-        // SAFETY: both chunks are 16 readable bytes; unaligned loads are allowed.
-        let (a, b) = unsafe {
-            (
-                _mm_loadu_si128(a.as_ptr().cast()),
-                _mm_loadu_si128(b.as_ptr().cast()),
-            )
-        };
-        let product = _mm256_madd_epi16(_mm256_cvtepi8_epi16(a), _mm256_cvtepi8_epi16(b));
-        sum = _mm256_add_epi32(sum, product);
+fn tile<const R: usize>(task: &Task<'_>, row: usize, block: usize, output: &mut [i32]) {
+    let blocks = task.blocks;
+    let mut sums = [[_mm256_setzero_si256(); 4]; R];
+    let starts: &[usize; R] = match task.starts[row..].first_chunk() {
+        Some(starts) => starts,
+        None => return,
+    };
+    let first = (task.first + block) * blocks.per_block;
+    let mut quads = blocks.quads[first..first + blocks.per_block].iter();
+    for piece in task.pieces {
+        for (quad, cells) in quads.by_ref().take(task.per_piece).enumerate() {
+            let mut xs = [_mm256_setzero_si256(); R];
+            for (x, start) in xs.iter_mut().zip(starts) {
+                // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
+                let elements: i32 = unsafe {
+                    let first = task.input.as_ptr().add(start + piece + 4 * quad);
+                    first.cast::<i32>().read_unaligned()
+                };
+                *x = _mm256_cvtepi8_epi16(_mm_set1_epi32(elements));
+            }
+            for part in 0..4 {
+                // SAFETY: a quad is four times 16 readable bytes, aligned.
+                let weights = unsafe { _mm_load_si128(cells.0.as_ptr().cast::<__m128i>().add(part)) };
+                let weights = _mm256_cvtepi8_epi16(weights);
+                for (sums, x) in sums.iter_mut().zip(xs) {
+                    sums[part] = _mm256_add_epi32(sums[part], _mm256_madd_epi16(x, weights));
+                }
+            }
+        }
     }
-    lanes(sum).into_iter().fold(0, i32::wrapping_add)
+    let bias = &blocks.bias[task.first + block];
+    for (r, sums) in sums.iter().enumerate() {
+        let mut results = *bias;
+        for (results, sum) in results.chunks_exact_mut(4).zip(sums) {
+            for (result, halves) in results.iter_mut().zip(lanes(*sum).chunks_exact(2)) {
+                *result = result.wrapping_add(halves[0]).wrapping_add(halves[1]);
+            }
+        }
+        let (at, count) = (task.at(row + r, block), task.lanes(block));
+        output[at..at + count].copy_from_slice(&results[..count]);
+    }
 }
 
 /// The eight 32-bit lanes of a register.

@@ -3,11 +3,30 @@
 use haca_zk::field::Extension;
 use rayon::prelude::*;
 
-use super::{CHUNK, DIGITS, Planes, join};
+use super::fold::digits::{CHUNK, DIGITS, Planes, join};
+use super::matrix::Task;
 
-pub(super) fn dot(a: &[i8], b: &[i8]) -> i32 {
-    let products = a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y));
-    products.fold(0, i32::wrapping_add)
+pub(super) fn multiply(task: &Task<'_>, output: &mut [i32]) {
+    let blocks = task.blocks;
+    for block in 0..task.count {
+        let first = (task.first + block) * blocks.per_block;
+        let quads = &blocks.quads[first..first + blocks.per_block];
+        for (row, start) in task.starts.iter().enumerate() {
+            let mut sums = blocks.bias[task.first + block];
+            for (piece, quads) in task.pieces.iter().zip(quads.chunks_exact(task.per_piece.max(1))) {
+                let elements = &task.input[start + piece..];
+                for (quad, x) in quads.iter().zip(elements.chunks_exact(4)) {
+                    for (sum, w) in sums.iter_mut().zip(quad.0.chunks_exact(4)) {
+                        let products = w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(*x));
+                        *sum = sum.wrapping_add(products.sum());
+                    }
+                }
+            }
+            let at = task.at(row, block);
+            let lanes = task.lanes(block);
+            output[at..at + lanes].copy_from_slice(&sums[..lanes]);
+        }
+    }
 }
 
 pub(super) fn fold_rows(matrix: &[i8], width: usize, digits: &[[i16; DIGITS]], out: &mut [Extension]) {
@@ -38,7 +57,7 @@ pub(super) fn add_weighted(row: &[i8], planes: &Planes, sums: &mut [i64; DIGITS]
     for (sum, plane) in sums.iter_mut().zip(planes) {
         let products = plane
             .iter()
-            .zip(&wide)
+            .zip(&wide[..row.len()])
             .map(|(digit, value)| i32::from(*digit) * i32::from(*value));
         *sum += i64::from(products.sum::<i32>());
     }

@@ -2,24 +2,35 @@
 //! test names. `docs/concepts/soundness.md` lists them.
 
 mod challenge;
+mod gather;
+mod image;
+mod impostor;
 mod lookup;
+mod maximum;
 mod opening;
 mod product;
 mod registration;
 mod statement;
+mod tile;
 mod transcript;
+mod value;
 mod witness;
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 
+use haca_graph::ModelFile;
 use haca_prover::adversary::{Channel, RegistrationWitness, Tamper, Trees, Witness};
 use haca_prover::{Execution, ProvingKey, Registration};
+use haca_zk::block::log2_ceil;
 use haca_zk::circuit::Circuit;
 use haca_zk::field::{Base, Extension, base};
-use haca_zk::table::{CLAMP_TABLE, SIDE_TABLE, clamp_of, side_of};
+use haca_zk::table::{LARGER_TABLE, MAPPING_TABLE, SIDE_TABLE, side_of};
 use haca_zk::transcript::{Committed, Transcript};
 use haca_zk::uses::UsePoint;
-use haca_zk::witness::WitnessLayout;
+use haca_zk::value::{Element, Source};
+use haca_zk::weight::WeightLayout;
+use haca_zk::witness::{Column, Table, WitnessLayout};
 use haca_zk::{Inference, ProofRejection, Statement, verify};
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
 
@@ -37,6 +48,10 @@ pub(crate) const PRODUCT: ProofRejection = ProofRejection::Sumcheck {
     what: "matrix product",
 };
 pub(crate) const CHANNELS: ProofRejection = ProofRejection::Sumcheck { what: "channels" };
+pub(crate) const PRODUCTS_OF_VALUES: ProofRejection = ProofRejection::Sumcheck {
+    what: "products of values",
+};
+pub(crate) const GATHER: ProofRejection = ProofRejection::Sumcheck { what: "gather" };
 pub(crate) const WITNESS_OPENING: ProofRejection = ProofRejection::Opening {
     commitment: "witness",
 };
@@ -46,7 +61,9 @@ type Lie<'a, T> = Option<Box<dyn FnMut(&mut T) + Send + 'a>>;
 type LieKnowing<'a, K, T> = Option<Box<dyn FnMut(K, &mut T) + Send + 'a>>;
 type Biases<'a> = Option<Box<dyn FnMut(&[UsePoint], &mut [Extension]) + Send + 'a>>;
 type Factors<'a> = Option<Box<dyn FnMut(&'static str, &mut [Extension], &mut [Extension]) + Send + 'a>>;
-type Heard<'a> = Option<Box<dyn FnMut(&'static str, &Transcript<Committed>) + Send + 'a>>;
+type Elementwise<'a> =
+    Option<Box<dyn FnMut(&mut [Extension], &mut [Extension], &mut [Extension]) + Send + 'a>>;
+type Listener<'a> = Option<Box<dyn FnMut(&'static str, &Transcript<Committed>) + Send + 'a>>;
 type Products<'a> = Option<Box<dyn FnMut(&mut [Vec<Extension>], &mut [Vec<Extension>]) + Send + 'a>>;
 
 /// What one liar alters. The fields are the hooks of [`Tamper`].
@@ -54,6 +71,9 @@ type Products<'a> = Option<Box<dyn FnMut(&mut [Vec<Extension>], &mut [Vec<Extens
 pub(crate) struct Liar<'a> {
     pub(crate) weights: Lie<'a, [Vec<Base>]>,
     pub(crate) answers: Lie<'a, [Extension]>,
+    pub(crate) digest: Lie<'a, [u8; 32]>,
+    pub(crate) weight_points: Lie<'a, [Vec<Extension>]>,
+    pub(crate) elementwise: Elementwise<'a>,
     pub(crate) registration: Lie<'a, RegistrationWitness>,
     pub(crate) registration_committed: Lie<'a, RegistrationWitness>,
     pub(crate) witness: Lie<'a, Witness>,
@@ -64,8 +84,42 @@ pub(crate) struct Liar<'a> {
     pub(crate) channels: Lie<'a, [Channel]>,
     pub(crate) factors: Factors<'a>,
     pub(crate) sends: LieKnowing<'a, &'static str, [Extension]>,
-    pub(crate) heard: Heard<'a>,
+    pub(crate) heard: Listener<'a>,
     statement: Option<Vec<Inference>>,
+}
+
+/// The transcripts that a liar has heard, message by message.
+#[derive(Default)]
+pub(crate) struct Heard(Mutex<Vec<(&'static str, Transcript<Committed>)>>);
+
+impl Heard {
+    /// Remembers a transcript.
+    pub(crate) fn note(&self, name: &'static str, transcript: &Transcript<Committed>) {
+        self.0.lock().unwrap().push((name, transcript.clone()));
+    }
+
+    /// The challenge right after each message called `name`.
+    pub(crate) fn challenges(&self, name: &str) -> Vec<Extension> {
+        let heard = self.0.lock().unwrap();
+        let mut transcripts: Vec<_> = heard.iter().filter(|(n, _)| *n == name).cloned().collect();
+        transcripts.iter_mut().map(|(_, t)| t.challenge()).collect()
+    }
+
+    /// The challenges after the last message called `name` and the name of a step.
+    pub(crate) fn after<const N: usize>(&self, name: &str, step: Option<&'static str>) -> [Extension; N] {
+        let heard = self.0.lock().unwrap();
+        let (_, mut transcript) = heard.iter().rfind(|(n, _)| *n == name).cloned().unwrap();
+        step.into_iter().for_each(|step| transcript.step(step));
+        std::array::from_fn(|_| transcript.challenge())
+    }
+
+    /// The point of the leaves of a tree that has been heard to its end.
+    pub(crate) fn leaf(&self, tree: &str, variables: usize) -> Vec<Extension> {
+        let challenges = self.challenges(tree);
+        let mut point = challenges[challenges.len() - variables..].to_vec();
+        point.rotate_right(1);
+        point
+    }
 }
 
 /// A liar about one thing.
@@ -89,6 +143,21 @@ impl Tamper for Liar<'_> {
 
     fn answers(&mut self, answers: &mut [Extension]) {
         call(&mut self.answers, answers);
+    }
+
+    fn digest(&mut self, digest: &mut [u8; 32]) {
+        call(&mut self.digest, digest);
+    }
+
+    fn weight_points(&mut self, points: &mut [Vec<Extension>]) {
+        call(&mut self.weight_points, points);
+    }
+
+    fn elementwise(&mut self, weights: &mut [Extension], factors: [&mut [Extension]; 2]) {
+        let [left, right] = factors;
+        self.elementwise
+            .iter_mut()
+            .for_each(|lie| lie(weights, left, right));
     }
 
     fn registration(&mut self, witness: &mut RegistrationWitness) {
@@ -143,12 +212,29 @@ pub(crate) struct Stage {
     pub(crate) executions: Vec<Execution>,
 }
 
-/// Three layers; the last is requantised under another clamp, and public.
+/// Three layers; the last is requantised under another clamp, and public. Quotients
+/// have a high part.
 pub(crate) fn build() -> Build {
     Build {
         per_channel: true,
         requantised_output: true,
         ..Build::new(21, &[12, 9, 5, 3])
+    }
+}
+
+/// Weights so small that quotients have one part only.
+pub(crate) fn whole() -> Build {
+    Build {
+        weights: (-20, 20),
+        ..build()
+    }
+}
+
+/// The statement about some inferences.
+pub(crate) const fn statement(inferences: &[Inference]) -> Statement<'_> {
+    Statement {
+        context: CONTEXT,
+        inferences,
     }
 }
 
@@ -159,11 +245,15 @@ impl Stage {
     }
 
     pub(crate) fn with(build: &Build, batch: usize, liar: &mut Liar<'_>) -> Self {
-        let model = mlp(build);
+        Self::of(&mlp(build), batch, liar)
+    }
+
+    /// Inferences of random inputs.
+    pub(crate) fn of(model: &ModelFile, batch: usize, liar: &mut Liar<'_>) -> Self {
         let registration = ProvingKey::register_tampered(model.clone(), liar).unwrap();
         let mut random = Random::new(22);
         let run = |_| {
-            let inputs = inputs(&model, &mut random);
+            let inputs = inputs(model, &mut random);
             registration.proving_key.infer(&inputs).unwrap()
         };
         let executions = (0..batch).map(run).collect();
@@ -177,8 +267,19 @@ impl Stage {
         self.registration.verifying_key.circuit()
     }
 
+    pub(crate) fn weights(&self) -> &WeightLayout {
+        self.registration.verifying_key.weights()
+    }
+
+    /// The place of a table among the multiplicities.
+    pub(crate) fn table(&self, kind: Table) -> usize {
+        let mut tables = self.layout().tables.iter();
+        tables.position(|(of, _)| *of == kind).unwrap()
+    }
+
     pub(crate) fn layout(&self) -> &WitnessLayout {
-        self.registration.verifying_key.witness(2).unwrap()
+        let variables = log2_ceil(self.executions.len());
+        self.registration.verifying_key.witness(variables).unwrap()
     }
 
     /// Proves with a liar; returns the statement that the liar ends up with, and the proof.
@@ -192,11 +293,7 @@ impl Stage {
     /// What the verifier says to a liar.
     pub(crate) fn outcome(&self, mut liar: Liar<'_>) -> Result<(), ProofRejection> {
         let (inferences, proof) = self.prove(&mut liar);
-        let statement = Statement {
-            context: CONTEXT,
-            inferences: &inferences,
-        };
-        verify(&self.registration.verifying_key, &statement, &proof)
+        verify(&self.registration.verifying_key, &statement(&inferences), &proof)
     }
 
     /// The liar is refused, and by `check`.
@@ -204,10 +301,19 @@ impl Stage {
         assert_eq!(self.outcome(liar), Err(check));
     }
 
-    /// The cell of a requantisation, an inference and a channel.
+    /// The cell of the first position of a requantisation, for an inference and a channel.
     pub(crate) fn cell(&self, requantise: usize, inference: usize, channel: usize) -> usize {
-        let linear = &self.circuit().linears[self.circuit().requantises[requantise].linear];
-        self.layout().blocks[requantise].offset + (inference << linear.row_variables()) + channel
+        let layout = self.layout();
+        let cell = layout.cells.blocks[requantise].cell(0, channel);
+        (cell << layout.batch_variables) | inference
+    }
+
+    /// The cell of an element of a source, for an inference.
+    pub(crate) fn cell_of(&self, source: Source, element: usize, inference: usize) -> Option<usize> {
+        let layout = self.layout();
+        let block = layout.block(source)?;
+        let cell = block.cell(element / block.channels, element % block.channels);
+        Some((cell << layout.batch_variables) | inference)
     }
 
     /// A cell of the last, public requantisation whose result can move by two either way, and whose quotient lies
@@ -224,7 +330,7 @@ impl Stage {
 
     /// The quotient that a cell holds.
     pub(crate) fn quotient(&self, witness: &mut Witness, cell: usize) -> i64 {
-        let high = integer(witness.column("high").unwrap()[cell]);
+        let high = witness.column("high").map_or(0, |column| integer(column[cell]));
         (high << self.layout().parameters.window_bits) + integer(witness.low[cell])
             - self.layout().quotient_offset()
     }
@@ -235,60 +341,93 @@ impl Stage {
         let shifted = (quotient + layout.quotient_offset()) as usize;
         let bits = layout.parameters.window_bits;
         let (high, low) = (shifted >> bits, shifted & ((1 << bits) - 1));
-        let side = side_of(high, layout.window);
-        let clamp = layout.clamps[integer(witness.clamps[cell]) as usize];
-        let result = clamp_of(low, side, layout.window_start, clamp);
+        let mapping = &self.circuit().mappings[integer(witness.mappings[cell]) as usize];
+        set(witness, "result", cell, mapping.result(quotient));
         witness.low[cell] = base(low as i64);
-        set(witness, "high", cell, high as i64);
-        set(witness, "side", cell, side as i64);
-        set(witness, "result", cell, result);
+        if layout.parameters.is_split() {
+            set(witness, "high", cell, high as i64);
+            set(witness, "side", cell, side_of(high, layout.window) as i64);
+        }
     }
 
-    /// Counts the lookups of the altered columns again and publishes the results of the last requantisation. What is
-    /// in no table is counted nowhere.
+    /// Counts the lookups of the altered columns again and publishes the committed outputs. What is in no table is
+    /// counted nowhere.
     pub(crate) fn finish(&self, witness: &mut Witness) {
         self.recount(witness);
-        for (inference, public) in witness.inferences.clone().into_iter().enumerate() {
-            let tensor = &public.outputs[0];
-            let result = witness.column("result").unwrap();
-            let cells = (0..tensor.values().len()).map(|channel| result[self.cell(2, inference, channel)]);
-            let values: Vec<i64> = cells.map(integer).collect();
+        for (inference, output) in (0..witness.inferences.len())
+            .flat_map(|i| self.circuit().public_values().into_iter().map(move |o| (i, o)))
+        {
+            let (output, value) = output;
+            let value = &self.circuit().values[value];
+            let public = &witness.inferences[inference];
+            let element = |index: usize| match value.element(index).unwrap() {
+                Element::Constant(constant) => i64::from(constant),
+                Element::Of(Source::Input(input), index) => public.inputs[input].values()[index as usize],
+                Element::Of(source, index) => {
+                    let cell = self.cell_of(source, index as usize, inference).unwrap();
+                    let column = match source {
+                        Source::Stage(_) => &witness.stages.as_ref().unwrap().results,
+                        _ => &witness.columns[0].1,
+                    };
+                    integer(column[cell])
+                }
+            };
+            let values: Vec<i64> = (0..value.elements()).map(element).collect();
+            let tensor = &public.outputs[output];
             let tensor = haca_wire::Tensor::new(tensor.dtype(), tensor.shape().clone(), values).unwrap();
-            witness.inferences[inference].outputs[0] = tensor;
+            witness.inferences[inference].outputs[output] = tensor;
         }
     }
 
     fn recount(&self, witness: &mut Witness) {
         let layout = self.layout();
-        let index = |table: usize| -> HashMap<[u64; 4], usize> {
-            let rows = witness.tables[table].iter().enumerate().rev();
+        let index = |rows: &Vec<[Base; 4]>| -> HashMap<[u64; 4], usize> {
+            let rows = rows.iter().enumerate().rev();
             rows.map(|(index, row)| (row.map(|v| v.as_canonical_u64()), index))
                 .collect()
         };
-        let indices = [index(0), index(1), index(2)];
-        let mut counts = witness
-            .multiplicities
-            .clone()
-            .map(|cells| vec![0u64; cells.len()]);
+        let indices: Vec<_> = witness.tables.iter().map(index).collect();
+        let zeros = witness.multiplicities.iter().map(|cells| vec![0u64; cells.len()]);
+        let mut counts: Vec<Vec<u64>> = zeros.collect();
         let mut look_up = |table: usize, row: [Base; 4]| {
             if let Some(row) = indices[table].get(&row.map(|v| v.as_canonical_u64())) {
                 counts[table][*row] += 1;
             }
         };
-        let column = |name: usize| &witness.columns[name].1;
         let zero = Base::ZERO;
         for cell in 0..1usize << layout.variables {
-            let (result, high, side) = (column(0)[cell], column(1)[cell], column(2)[cell]);
-            look_up(1, [high, side, zero, base(SIDE_TABLE)]);
-            let clamp = witness.clamps[cell] + base(CLAMP_TABLE);
-            look_up(2, [witness.low[cell], side, result, clamp]);
-            witness.columns[3..]
-                .iter()
-                .for_each(|(_, limb)| look_up(0, [limb[cell], zero, zero, zero]));
+            let (mut result, mut high, mut side) = (zero, None, zero);
+            for (column, cells) in &witness.columns {
+                match column {
+                    Column::Result => result = cells[cell],
+                    Column::High => high = Some(cells[cell]),
+                    Column::Side => side = cells[cell],
+                    Column::Limb(_) => look_up(0, [cells[cell], zero, zero, zero]),
+                }
+            }
+            if let Some(high) = high {
+                look_up(1, [high, side, zero, base(SIDE_TABLE)]);
+            }
+            let mapping = witness.mappings[cell] + base(MAPPING_TABLE);
+            let row = [witness.low[cell], side, result, mapping];
+            look_up(self.table(Table::Mapping), row);
         }
-        counts[0][0] +=
-            (1u64 << layout.lookup_variables) - ((layout.lookups.len() as u64) << layout.variables);
-        witness.multiplicities = counts.map(|counts| counts.into_iter().map(Base::from_u64).collect());
+        if let Some(stages) = &witness.stages {
+            let larger = self.table(Table::Larger);
+            let operands = stages.first.iter().zip(&stages.second);
+            for ((first, second), result) in operands.zip(&stages.results) {
+                look_up(
+                    larger,
+                    [*first - *second, *result - *second, zero, base(LARGER_TABLE)],
+                );
+            }
+        }
+        let looked_up: u64 = layout.lookups.iter().map(|block| 1 << block.variables).sum();
+        counts[0][0] += (1u64 << layout.lookup_variables) - looked_up;
+        let counts = counts.into_iter();
+        witness.multiplicities = counts
+            .map(|counts| counts.into_iter().map(Base::from_u64).collect())
+            .collect();
     }
 
     /// The name of the most significant limb, and `2^t`.
@@ -318,11 +457,12 @@ pub(crate) fn set(witness: &mut Witness, column: &str, cell: usize, value: i64) 
 
 #[test]
 fn who_alters_nothing_is_accepted() {
-    for per_channel in [false, true] {
-        let stage = Stage::new(&Build {
-            per_channel,
-            ..build()
-        });
+    let shared = Build {
+        per_channel: false,
+        ..build()
+    };
+    for build in [build(), shared, whole()] {
+        let stage = Stage::new(&build);
         stage.outcome(Liar::default()).unwrap();
         // Counting again gives the same counts.
         let lie = |witness: &mut Witness| {

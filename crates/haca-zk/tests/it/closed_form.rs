@@ -5,12 +5,14 @@ use haca_zk::block::{log2_ceil, place};
 use haca_zk::circuit::Circuit;
 use haca_zk::field::{Base, Extension, base, extension, from_coefficients};
 use haca_zk::multilinear::{below, corner, eq_index, eq_table, evaluate, identity};
-use haca_zk::table::{LookupChallenges, clamp_of, clamp_selector, clamp_table, side_of, side_table};
-use haca_zk::witness::WitnessLayout;
+use haca_zk::table::{
+    LookupChallenges, larger_table, mapping_selector, mapping_table, result_of, side_of, side_table,
+};
+use haca_zk::witness::{LARGER_BITS, WitnessLayout, WitnessParameters};
 use p3_field::PrimeCharacteristicRing;
 use proptest::prelude::*;
 
-use crate::parameters::{manifest, parameters};
+use crate::parameters::{manifest, parameters, schedules_by_size};
 
 /// A point with pseudo-random coordinates.
 fn point(variables: usize, seed: u64) -> Vec<Extension> {
@@ -108,6 +110,56 @@ fn layout(clamps: &[(i8, i8)]) -> (Circuit, WitnessLayout) {
     (layouts.circuit, layouts.witnesses[0].clone().unwrap())
 }
 
+/// The same with quotients that are not split.
+fn whole(clamps: &[(i8, i8)]) -> (Circuit, WitnessLayout) {
+    let manifest = manifest(clamps);
+    let circuit = Circuit::new(&manifest.graph).unwrap();
+    let witness = parameters(&manifest).batches[0].witness.clone().unwrap();
+    let mut schedules = schedules_by_size();
+    let layout = schedules.find_map(|schedule| {
+        let candidate = |window_bits| WitnessParameters {
+            window_bits,
+            high_bits: 0,
+            schedule: schedule.clone(),
+            ..witness.clone()
+        };
+        (8..=16).find_map(|bits| WitnessLayout::new(&circuit, 0, &candidate(bits)).ok())
+    });
+    (circuit, layout.unwrap())
+}
+
+#[test]
+fn tables_of_whole_quotients_equal_their_rows() {
+    for clamps in [&[(0, 127)][..], &[(-128, 127), (0, 127)], &[(-5, 5), (3, 9)]] {
+        let (circuit, layout) = whole(clamps);
+        let challenge = point(2, 29);
+        let challenges = LookupChallenges::new(challenge[0], challenge[1]);
+        let at = point(layout.mapping_variables, 31);
+        let bits = layout.parameters.window_bits;
+        let row = |index: usize| {
+            let (low, mapping) = (index & ((1 << bits) - 1), (index >> bits).min(clamps.len() - 1));
+            let result = circuit.mappings[mapping].result(layout.window_start + low as i64);
+            let [low, mapping] = [low, mapping].map(|v| extension(v as i64));
+            challenges.mapping(low, Extension::ZERO, extension(result), mapping)
+        };
+        let expected = sum(layout.mapping_variables, &at, row);
+        assert_eq!(
+            mapping_table(&circuit, &layout, &challenges, &at),
+            expected,
+            "{clamps:?}"
+        );
+        // Every quotient has a row of its own.
+        for requantise in &circuit.requantises {
+            for quotient in [requantise.quotient.0, 0, requantise.quotient.1] {
+                let low = quotient + layout.quotient_offset();
+                assert!((0..1 << bits).contains(&low));
+                assert_eq!(layout.window_start + low, quotient);
+            }
+        }
+        assert_eq!(layout.columns().len(), 1 + usize::from(layout.parameters.limbs));
+    }
+}
+
 #[test]
 fn tables_equal_their_rows() {
     let all: [&[(i8, i8)]; 4] = [
@@ -117,7 +169,7 @@ fn tables_equal_their_rows() {
         &[(3, 9), (-7, -7), (0, 0)],
     ];
     for clamps in all {
-        let (_, layout) = layout(clamps);
+        let (circuit, layout) = layout(clamps);
         let challenge = point(2, 11);
         let challenges = LookupChallenges::new(challenge[0], challenge[1]);
         let high = usize::from(layout.parameters.high_bits);
@@ -125,25 +177,33 @@ fn tables_equal_their_rows() {
         let row =
             |h: usize| challenges.side(extension(h as i64), extension(side_of(h, layout.window) as i64));
         assert_eq!(side_table(&layout, &challenges, &at), sum(high, &at, row));
-        let at = point(layout.clamp_variables, 17);
+        let at = point(layout.mapping_variables, 17);
         let bits = layout.parameters.window_bits;
         let row = |index: usize| {
             let (low, side) = (index & ((1 << bits) - 1), (index >> bits) & 3);
-            let clamp = (index >> (bits + 2)).min(layout.clamps.len() - 1);
-            let result = clamp_of(low, side, layout.window_start, layout.clamps[clamp]);
-            challenges.clamp(
+            let mapping = (index >> (bits + 2)).min(circuit.mappings.len() - 1);
+            let result = result_of(low, side, layout.window_start, &circuit.mappings[mapping]);
+            challenges.mapping(
                 extension(low as i64),
                 extension(side as i64),
                 extension(result),
-                extension(clamp as i64),
+                extension(mapping as i64),
             )
         };
         assert_eq!(
-            clamp_table(&layout, &challenges, &at),
-            sum(layout.clamp_variables, &at, row),
+            mapping_table(&circuit, &layout, &challenges, &at),
+            sum(layout.mapping_variables, &at, row),
             "{clamps:?}"
         );
     }
+    let challenge = point(2, 11);
+    let challenges = LookupChallenges::new(challenge[0], challenge[1]);
+    let at = point(LARGER_BITS, 23);
+    let row = |index: usize| {
+        let difference = index as i64 - 256;
+        challenges.larger(extension(difference), extension(difference.max(0)))
+    };
+    assert_eq!(larger_table(&challenges, &at), sum(LARGER_BITS, &at, row));
 }
 
 #[test]
@@ -163,12 +223,8 @@ fn each_quotient_splits_in_one_way_and_clamps_to_its_result() {
             let shifted = usize::try_from(quotient + layout.quotient_offset()).unwrap();
             let (h, l) = (shifted >> bits, shifted & ((1 << bits) - 1));
             assert!(h < 1 << layout.parameters.high_bits);
-            let result = clamp_of(
-                l,
-                side_of(h, layout.window),
-                layout.window_start,
-                layout.clamps[index],
-            );
+            let side = side_of(h, layout.window);
+            let result = result_of(l, side, layout.window_start, &circuit.mappings[index]);
             assert_eq!(
                 result,
                 quotient.clamp(i64::from(clamp.0), i64::from(clamp.1)),
@@ -179,19 +235,23 @@ fn each_quotient_splits_in_one_way_and_clamps_to_its_result() {
 }
 
 #[test]
-fn the_clamp_selector_names_the_clamp_of_each_block() {
-    let (_, layout) = layout(&[(0, 127), (-128, 127), (-5, 5)]);
+fn the_mapping_selector_names_the_mapping_of_each_block() {
+    let (circuit, layout) = layout(&[(0, 127), (-128, 127), (-5, 5)]);
     let at = point(layout.variables, 19);
-    let clamp = |cell: usize| {
-        let block = layout
-            .blocks
-            .iter()
-            .position(|block| block.range().contains(&cell));
-        extension(block.map_or(0, |block| layout.clamp_of[block] as i64))
+    let mapping = |cell: usize| {
+        let mut blocks = layout.cells.blocks.iter();
+        let block = blocks.position(|block| (block.offset..block.offset + block.cells()).contains(&cell));
+        extension(block.map_or(0, |block| circuit.requantises[block].mapping as i64))
     };
-    assert_eq!(clamp_selector(&layout, &at), sum(layout.variables, &at, clamp));
+    let weights: Vec<_> = layout
+        .cells
+        .blocks
+        .iter()
+        .map(|block| block.weights(&at))
+        .collect();
     assert_eq!(
-        layout.variables,
-        log2_ceil(layout.blocks.iter().map(|b| b.range().end).max().unwrap()).max(4)
+        mapping_selector(&circuit, &weights),
+        sum(layout.variables, &at, mapping)
     );
+    assert_eq!(layout.variables, log2_ceil(layout.cells.cells).max(4));
 }

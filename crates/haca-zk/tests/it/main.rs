@@ -9,3 +9,4 @@
 
 mod closed_form;
 mod parameters;
+mod vectors;

@@ -74,13 +74,23 @@ fn schedule(folds: &[u8], rates: &[u8]) -> Schedule {
     }
 }
 
-/// Parameters that fit [`manifest`].
-pub(crate) fn parameters(manifest: &Manifest) -> ProtocolParameters {
-    let fitting = |variables: usize| match variables {
+/// The schedule of a commitment.
+fn fitting(variables: usize) -> Schedule {
+    match variables {
         ..=10 => schedule(&[4], &[5]),
         11 | 12 => schedule(&[4, 2], &[5, 6]),
-        _ => schedule(&[4, 4], &[5, 7]),
-    };
+        13 | 14 => schedule(&[4, 4], &[5, 7]),
+        _ => schedule(&[4, 4, (variables - 14) as u8], &[3, 6, 8]),
+    }
+}
+
+/// The schedules of commitments of all sizes.
+pub(crate) fn schedules_by_size() -> impl Iterator<Item = Schedule> {
+    (5..=18).map(fitting)
+}
+
+/// Parameters that fit [`manifest`].
+pub(crate) fn parameters(manifest: &Manifest) -> ProtocolParameters {
     let circuit = haca_zk::circuit::Circuit::new(&manifest.graph).unwrap();
     let candidates = (5..15).flat_map(|high_bits| [7, 8, 9].map(|window_bits| (high_bits, window_bits)));
     let mut witnesses = candidates.flat_map(|(high_bits, window_bits)| {
@@ -95,14 +105,15 @@ pub(crate) fn parameters(manifest: &Manifest) -> ProtocolParameters {
     let fits = |w: &WitnessParameters| haca_zk::witness::WitnessLayout::new(&circuit, 0, w).is_ok();
     let witness = witnesses.find(fits);
     let weights = (5..=14).map(fitting);
-    let mut weights = weights.filter(|w| haca_zk::weight::WeightLayout::new(&circuit, w).is_ok());
+    let mut weights = weights.filter(|w| haca_zk::weight::WeightLayout::new(&circuit, 1, w).is_ok());
     let weights = weights.next().unwrap();
-    let layout = haca_zk::weight::WeightLayout::new(&circuit, &weights).unwrap();
+    let layout = haca_zk::weight::WeightLayout::new(&circuit, 1, &weights).unwrap();
     let mut registrations = (5..=14).map(fitting);
     let registration = registrations
         .find(|r| haca_zk::registration::RegistrationLayout::new(&layout, r).is_ok())
         .unwrap();
     ProtocolParameters {
+        pieces: 1,
         weights,
         registration,
         batches: vec![BatchParameters { witness }],
@@ -213,6 +224,9 @@ fn each_bound_of_a_witness_has_its_refusal() {
     assert_eq!(refusal(|w| w.high_bits -= 1, 0), "quotient range");
     let wide = |w: &mut WitnessParameters| (w.limb_bits, w.limbs) = (16, 4);
     assert_eq!(refusal(wide, 0), "requantisation identity could wrap");
+    // One part only: the window is too small for it.
+    let whole = |w: &mut WitnessParameters| (w.window_bits, w.high_bits) = (9, 0);
+    assert_eq!(refusal(whole, 0), "quotient range");
     // The high parts alone: the accumulators stay far below.
     let tall = |w: &mut WitnessParameters| (w.limb_bits, w.limbs, w.high_bits) = (5, 8, 16);
     assert_eq!(refusal(tall, 0), "requantisation identity could wrap");
@@ -224,7 +238,7 @@ fn each_bound_of_a_witness_has_its_refusal() {
 fn each_bound_of_a_schedule_has_its_refusal() {
     let manifest = manifest(&[(-128, 127), (0, 127)]);
     let circuit = Circuit::new(&manifest.graph).unwrap();
-    let refusal = |schedule: Schedule| match WeightLayout::new(&circuit, &schedule) {
+    let refusal = |schedule: Schedule| match WeightLayout::new(&circuit, 1, &schedule) {
         Err(ProofRejection::Parameter { what }) => what,
         other => panic!("{other:?}"),
     };
@@ -265,7 +279,7 @@ fn a_codeword_longer_than_the_field_allows_is_refused() {
     let outputs = vec![(ValueId(1), spec("y", DType::I32))];
     let graph = Graph::new(vec![spec("x", DType::I8)], params, nodes, outputs).unwrap();
     let circuit = Circuit::new(&graph).unwrap();
-    let refusal = WeightLayout::new(&circuit, &schedule(&[8, 8, 3], &[9, 9, 9])).unwrap_err();
+    let refusal = WeightLayout::new(&circuit, 1, &schedule(&[8, 8, 3], &[9, 9, 9])).unwrap_err();
     let what = "codeword length";
     assert_eq!(refusal, ProofRejection::Parameter { what });
 }

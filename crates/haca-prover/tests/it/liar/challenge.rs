@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use haca_prover::adversary::Witness;
 use haca_wire::Tensor;
 use haca_zk::field::Extension;
-use haca_zk::multilinear::eq_index;
 use haca_zk::transcript::{Committed, Transcript};
 use haca_zk::uses::UsePoint;
 use p3_field::{Field, PrimeCharacteristicRing};
@@ -39,10 +38,11 @@ impl Memory {
 
 #[test]
 fn round_of_a_product_sumcheck_for_a_known_challenge() {
-    let stage = Stage::new(&Build {
+    let open = Build {
         requantised_output: false,
         ..build()
-    });
+    };
+    let stage = Stage::with(&open, 1, &mut Liar::default());
     let memory = Mutex::new(Memory::default());
     let publish = |witness: &mut Witness| {
         let tensor = &mut witness.inferences[0].outputs[0];
@@ -53,8 +53,7 @@ fn round_of_a_product_sumcheck_for_a_known_challenge() {
     let mut liar = liar!(witness: publish);
     liar.biases = Some(Box::new(|uses: &[UsePoint], _: &mut [Extension]| {
         let at = &uses[2];
-        let weight = at.coefficient * eq_index(&at.batch, 0) * eq_index(&at.rows, 0);
-        memory.lock().unwrap().excess = weight;
+        memory.lock().unwrap().excess = at.scale * at.positions[0] * at.rows[0];
     }));
     liar.heard = Some(Box::new(|_, transcript| {
         memory.lock().unwrap().transcript = Some(transcript.clone());

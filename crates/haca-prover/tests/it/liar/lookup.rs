@@ -5,10 +5,12 @@ use std::sync::Arc;
 use haca_prover::adversary::{Trees, Witness};
 use haca_zk::ProofRejection;
 use haca_zk::field::{Base, Extension, base};
-use haca_zk::table::{CLAMP_TABLE, SIDE_TABLE};
+use haca_zk::table::{LARGER_TABLE, MAPPING_TABLE, SIDE_TABLE};
+use haca_zk::value::Source;
+use haca_zk::witness::Table;
 use p3_field::{Field, PrimeCharacteristicRing};
 
-use crate::liar::{BALANCE, LAYER, LOOKUP_LEAVES, Liar, Stage, TABLE_LEAVES, build, get, liar, set};
+use crate::liar::{BALANCE, LAYER, LOOKUP_LEAVES, Liar, Stage, TABLE_LEAVES, build, get, image, liar, set};
 use crate::model::Build;
 
 /// Publishes a result that is not the clamped quotient. Nothing but the lookup argument notices.
@@ -19,12 +21,12 @@ pub(crate) fn falsify(stage: &Stage, witness: &mut Witness) {
     stage.finish(witness);
 }
 
-/// The leaf of the clamp lookup of the falsified cell.
+/// The leaf of the mapping lookup of the falsified cell.
 fn false_leaf(stage: &Stage) -> usize {
     stage.layout().lookups[1].offset + stage.public_cell()
 }
 
-/// The index, in the clamp table, of the row that the public cell looks up when it is honest.
+/// The index, in the mapping table, of the row that the public cell looks up when it is honest.
 fn honest_row(stage: &Stage, witness: &mut Witness) -> usize {
     let cell = stage.public_cell();
     let layout = stage.layout();
@@ -32,19 +34,21 @@ fn honest_row(stage: &Stage, witness: &mut Witness) -> usize {
         crate::liar::integer(witness.low[cell]),
         get(witness, "side", cell),
     );
-    let clamp = crate::liar::integer(witness.clamps[cell]);
-    (((clamp << 2) | side) << layout.parameters.window_bits | low) as usize
+    let mapping = crate::liar::integer(witness.mappings[cell]);
+    (((mapping << 2) | side) << layout.parameters.window_bits | low) as usize
 }
 
 #[test]
 fn multiplicity_off_by_one() {
-    let stage = Stage::new(&build());
-    for table in 0..3 {
-        for index in [0, 1, 7] {
-            for delta in [-1, 1] {
-                let lie =
-                    |witness: &mut Witness| Witness::nudge(&mut witness.multiplicities[table], index, delta);
-                stage.refuses(liar!(witness: lie), BALANCE);
+    for stage in [image::stage(), Stage::new(&build())] {
+        for table in 0..stage.layout().tables.len() {
+            for index in [0, 1, 7] {
+                for delta in [-1, 1] {
+                    let lie = |witness: &mut Witness| {
+                        Witness::nudge(&mut witness.multiplicities[table], index, delta)
+                    };
+                    stage.refuses(liar!(witness: lie), BALANCE);
+                }
             }
         }
     }
@@ -52,13 +56,14 @@ fn multiplicity_off_by_one() {
 
 #[test]
 fn multiplicity_of_another_row() {
-    let stage = Stage::new(&build());
-    for table in 0..3 {
-        let lie = |witness: &mut Witness| {
-            Witness::nudge(&mut witness.multiplicities[table], 2, 1);
-            Witness::nudge(&mut witness.multiplicities[table], 3, -1);
-        };
-        stage.refuses(liar!(witness: lie), BALANCE);
+    for stage in [image::stage(), Stage::new(&build())] {
+        for table in 0..stage.layout().tables.len() {
+            let lie = |witness: &mut Witness| {
+                Witness::nudge(&mut witness.multiplicities[table], 2, 1);
+                Witness::nudge(&mut witness.multiplicities[table], 3, -1);
+            };
+            stage.refuses(liar!(witness: lie), BALANCE);
+        }
     }
 }
 
@@ -97,7 +102,7 @@ fn side_table_of_the_liar() {
 }
 
 #[test]
-fn clamp_table_of_the_liar() {
+fn mapping_table_of_the_liar() {
     let stage = Stage::new(&build());
     let lie = |witness: &mut Witness| {
         let row = honest_row(&stage, witness);
@@ -107,7 +112,7 @@ fn clamp_table_of_the_liar() {
         for cell in 0..witness.low.len() {
             let same = witness.low[cell] == rows[0]
                 && witness.columns[2].1[cell] == rows[1]
-                && witness.clamps[cell] + base(CLAMP_TABLE) == rows[3];
+                && witness.mappings[cell] + base(MAPPING_TABLE) == rows[3];
             if same {
                 let result = get(witness, "result", cell);
                 set(witness, "result", cell, result + 1);
@@ -119,17 +124,38 @@ fn clamp_table_of_the_liar() {
 }
 
 #[test]
+fn larger_table_of_the_liar() {
+    // A public maximum that is larger than both operands, with a row for it.
+    let stage = image::stage();
+    let cell = stage.cell_of(Source::Stage(image::PUBLIC[2]), 1, 1).unwrap();
+    let lie = |witness: &mut Witness| {
+        let stages = witness.stages.as_mut().unwrap();
+        let result = crate::liar::integer(stages.results[cell]);
+        stages.results[cell] += base(if result > 0 { -100 } else { 100 });
+        let (first, second, result) = (stages.first[cell], stages.second[cell], stages.results[cell]);
+        let row = [first - second, result - second, Base::ZERO, base(LARGER_TABLE)];
+        let free = witness.multiplicities[stage.table(Table::Larger)]
+            .iter()
+            .position(|m| *m == Base::ZERO);
+        Arc::make_mut(&mut witness.tables)[stage.table(Table::Larger)][free.unwrap()] = row;
+        stage.finish(witness);
+    };
+    stage.refuses(liar!(witness: lie), TABLE_LEAVES);
+}
+
+#[test]
 fn tables_with_any_value_moved() {
-    let stage = Stage::new(&build());
-    for table in 0..3 {
-        for value in 0..4 {
-            let lie = |witness: &mut Witness| {
-                let free = witness.multiplicities[table]
-                    .iter()
-                    .position(|m| *m == Base::ZERO);
-                Arc::make_mut(&mut witness.tables)[table][free.unwrap()][value] += Base::ONE;
-            };
-            stage.refuses(liar!(witness: lie), TABLE_LEAVES);
+    for stage in [image::stage(), Stage::new(&build())] {
+        for table in 0..stage.layout().tables.len() {
+            for value in 0..4 {
+                let lie = |witness: &mut Witness| {
+                    let free = witness.multiplicities[table]
+                        .iter()
+                        .position(|m| *m == Base::ZERO);
+                    Arc::make_mut(&mut witness.tables)[table][free.unwrap()][value] += Base::ONE;
+                };
+                stage.refuses(liar!(witness: lie), TABLE_LEAVES);
+            }
         }
     }
 }
@@ -146,7 +172,7 @@ fn lookups_of_something_else_than_the_columns() {
     let mut liar = liar!(witness: witness);
     // The tree looks up the true row; the committed result is another.
     liar.trees = Some(Box::new(|_, trees: &mut Trees| {
-        let honest = trees.tables[stage.layout().tables[2].offset + honest(&stage)];
+        let honest = trees.tables[stage.layout().tables[2].1.offset + honest(&stage)];
         trees.lookups[false_leaf(&stage)] = honest;
     }));
     stage.refuses(liar, LOOKUP_LEAVES);
@@ -190,7 +216,12 @@ fn padding_of_the_lookup_tree_that_makes_up_for_a_false_lookup() {
 #[test]
 fn padding_of_the_table_tree_that_holds_a_false_row() {
     let stage = Stage::new(&build());
-    let end = stage.layout().tables.iter().map(|block| block.range().end).max();
+    let end = stage
+        .layout()
+        .tables
+        .iter()
+        .map(|(_, block)| block.range().end)
+        .max();
     let padding = end.unwrap();
     assert!(padding < 1 << stage.layout().table_variables);
     let mut liar = liar!(witness: |witness: &mut Witness| falsify(&stage, witness));
@@ -207,14 +238,15 @@ fn padding_of_the_table_tree_that_holds_a_false_row() {
 #[test]
 fn numerators_that_are_not_the_multiplicities() {
     // The tree is right, the committed multiplicities are not.
-    let stage = Stage::new(&build());
-    for table in 0..3 {
-        let witness = |witness: &mut Witness| Witness::nudge(&mut witness.multiplicities[table], 1, 1);
-        let mut liar = liar!(witness: witness);
-        liar.trees = Some(Box::new(|_, trees: &mut Trees| {
-            trees.table_numerators[stage.layout().tables[table].offset + 1] += Base::ONE;
-        }));
-        stage.refuses(liar, TABLE_LEAVES);
+    for stage in [image::stage(), Stage::new(&build())] {
+        for table in 0..stage.layout().tables.len() {
+            let witness = |witness: &mut Witness| Witness::nudge(&mut witness.multiplicities[table], 1, 1);
+            let mut liar = liar!(witness: witness);
+            liar.trees = Some(Box::new(|_, trees: &mut Trees| {
+                trees.table_numerators[stage.layout().tables[table].1.offset + 1] += Base::ONE;
+            }));
+            stage.refuses(liar, TABLE_LEAVES);
+        }
     }
 }
 
@@ -304,7 +336,7 @@ fn fractions_without_denominator() {
 #[test]
 fn rows_of_two_tables_taken_for_each_other() {
     // With a high part `h`, the pair `(h, 0)` stands in no row of the side table, but `(h, 0, 0)` is a row of the
-    // clamp table of the first layers.
+    // mapping table of the first layers.
     let stage = Stage::new(&build());
     let lie = |witness: &mut Witness| {
         let cell = stage.public_cell();
@@ -333,7 +365,7 @@ fn rows_of_two_sides_taken_for_each_other() {
 }
 
 #[test]
-fn rows_of_two_clamps_taken_for_each_other() {
+fn rows_of_two_mappings_taken_for_each_other() {
     let stage = Stage::new(&build());
     let lie = |witness: &mut Witness| {
         let cells = (0..2).flat_map(|inference| (0..3).map(move |channel| (inference, channel)));

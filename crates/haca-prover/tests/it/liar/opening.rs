@@ -1,10 +1,11 @@
 //! What is committed is what is proven.
 
-use haca_prover::adversary::Witness;
+use haca_prover::adversary::{Trees, Witness};
 use haca_zk::field::Extension;
+use haca_zk::multilinear::eq_index;
 use p3_field::PrimeCharacteristicRing;
 
-use crate::liar::{Liar, Stage, WEIGHT_OPENING, WITNESS_OPENING, build, liar};
+use crate::liar::{Heard, Liar, Stage, WEIGHT_OPENING, WITNESS_OPENING, build, image, liar};
 use crate::model::Build;
 
 #[test]
@@ -24,25 +25,38 @@ fn columns_that_are_not_the_committed_ones() {
 
 #[test]
 fn results_that_are_not_those_looked_up() {
-    // The tree and the claims are about the true result; the committed and published one is another.
+    // The lookups are about the true result; the committed, published and gathered one is another.
     let stage = Stage::new(&build());
     let cell = stage.public_cell();
-    let lie = |witness: &mut Witness| Witness::nudge(witness.column("result").unwrap(), cell, 1);
+    let heard = Heard::default();
     let publish = |witness: &mut Witness| {
-        let honest = witness.clone();
-        lie(witness);
+        let counts = witness.multiplicities.clone();
+        Witness::nudge(witness.column("result").unwrap(), cell, 1);
         stage.finish(witness);
-        let published = std::mem::take(&mut witness.inferences);
-        *witness = honest;
-        witness.inferences = published;
+        witness.multiplicities = counts;
     };
-    stage.refuses(liar!(witness: publish, committed: lie), WITNESS_OPENING);
+    let mut liar = liar!(witness: publish);
+    liar.trees = Some(Box::new(|_, altered: &mut Trees| {
+        // One unit of a result weighs the square of the second challenge.
+        let [_, beta] = heard.after("root", Some("lookups"));
+        let leaf = stage.layout().lookups[1].offset + cell;
+        altered.lookups[leaf] += beta * beta;
+    }));
+    liar.heard = Some(Box::new(|name, transcript| heard.note(name, transcript)));
+    liar.sends = Some(Box::new(|name, values: &mut [Extension]| {
+        if name == "columns" {
+            let point = heard.leaf("lookup tree", stage.layout().lookup_variables);
+            let cells = &point[point.len() - stage.layout().variables..];
+            values[0] -= eq_index(cells, cell);
+        }
+    }));
+    stage.refuses(liar, WITNESS_OPENING);
 }
 
 #[test]
 fn multiplicities_that_are_not_the_committed_ones() {
-    let stage = Stage::new(&build());
-    for table in 0..3 {
+    let stage = image::stage();
+    for table in 0..stage.layout().tables.len() {
         let lie = |witness: &mut Witness| Witness::nudge(&mut witness.multiplicities[table], 1, 1);
         stage.refuses(liar!(committed: lie), WITNESS_OPENING);
     }

@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use haca_prover::adversary::{Channel, Witness};
 use haca_wire::Tensor;
 use haca_zk::field::Extension;
-use haca_zk::multilinear::eq_index;
+use haca_zk::multilinear::{dot, eq_table};
 use haca_zk::transcript::{Committed, Transcript};
-use haca_zk::uses::UsePoint;
+use haca_zk::uses::{UsePoint, product_chunks};
 use p3_field::{Field, PrimeCharacteristicRing};
 
-use crate::liar::{CHANNELS, PRODUCT, Stage, WEIGHT_OPENING, WITNESS_OPENING, build, liar};
+use crate::liar::{CHANNELS, GATHER, Heard, Liar, PRODUCT, Stage, WEIGHT_OPENING, build, liar};
 use crate::model::Build;
 
 fn shared() -> Build {
@@ -28,6 +28,11 @@ fn public() -> Build {
     }
 }
 
+/// What one unit of the folded bias of a use weighs in the claim.
+fn worth(at: &UsePoint) -> Extension {
+    at.scale * at.total
+}
+
 /// Two vectors with one inner product with `other`: the second cell makes up for the first.
 fn compensate(cells: &mut [Extension], other: &[Extension]) {
     cells[0] += other[1];
@@ -39,11 +44,11 @@ fn folded_inputs_of_other_results() {
     // The first use reads the input, which the verifier knows; the others read committed results.
     for build in [build(), shared(), public()] {
         let stage = Stage::new(&build);
-        for (of, check) in [(0, PRODUCT), (1, WITNESS_OPENING), (2, WITNESS_OPENING)] {
+        for of in 0..3 {
             let lie = |inputs: &mut [Vec<Extension>], weights: &mut [Vec<Extension>]| {
                 compensate(&mut inputs[of], &weights[of]);
             };
-            stage.refuses(liar!(products: lie), check);
+            stage.refuses(liar!(products: lie), GATHER);
         }
     }
 }
@@ -58,10 +63,21 @@ fn folded_weights_of_another_matrix() {
     ] {
         let stage = Stage::new(&build);
         for (of, check) in checks.into_iter().enumerate() {
-            let lie = |inputs: &mut [Vec<Extension>], weights: &mut [Vec<Extension>]| {
+            let chunk = product_chunks(stage.circuit(), stage.weights()).0[of];
+            let (heard, moved) = (Heard::default(), Mutex::new(Vec::new()));
+            let mut liar = liar!(products: |inputs: &mut [Vec<Extension>], weights: &mut [Vec<Extension>]| {
+                *moved.lock().unwrap() = vec![inputs[of][1], -inputs[of][0]];
                 compensate(&mut weights[of], &inputs[of]);
-            };
-            stage.refuses(liar!(products: lie), check);
+            });
+            liar.heard = Some(Box::new(|name, transcript| heard.note(name, transcript)));
+            // Where multipliers are shared, the tile is sent, and the liar sends that of the other matrix.
+            liar.sends = Some(Box::new(|name, values: &mut [Extension]| {
+                if name == "weights" && check == WEIGHT_OPENING {
+                    let eq = eq_table(chunk.block.inner(&heard.challenges("product")));
+                    values[of] += dot(&moved.lock().unwrap(), &eq);
+                }
+            }));
+            stage.refuses(liar, check);
         }
     }
 }
@@ -105,8 +121,8 @@ fn folded_biases_of_other_vectors() {
         let stage = Stage::new(&build);
         for (first, second, check) in pairs {
             let lie = |uses: &[UsePoint], biases: &mut [Extension]| {
-                biases[first] += uses[first].coefficient.inverse();
-                biases[second] -= uses[second].coefficient.inverse();
+                biases[first] += worth(&uses[first]).inverse();
+                biases[second] -= worth(&uses[second]).inverse();
             };
             stage.refuses(liar!(biases: lie), check);
         }
@@ -114,8 +130,8 @@ fn folded_biases_of_other_vectors() {
     // Only public accumulators: their biases are opened, not mixed.
     let stage = Stage::new(&two_outputs());
     let lie = |uses: &[UsePoint], biases: &mut [Extension]| {
-        biases[2] += uses[2].coefficient.inverse();
-        biases[3] -= uses[3].coefficient.inverse();
+        biases[2] += worth(&uses[2]).inverse();
+        biases[3] -= worth(&uses[3]).inverse();
     };
     stage.refuses(liar!(biases: lie), WEIGHT_OPENING);
 }
@@ -125,7 +141,7 @@ fn folded_biases_with_one_sum() {
     // Three biases move so that both their sum and their sum with coefficients stay.
     let stage = Stage::new(&build());
     let lie = |uses: &[UsePoint], biases: &mut [Extension]| {
-        let c: Vec<Extension> = uses.iter().map(|at| at.coefficient).collect();
+        let c: Vec<Extension> = uses.iter().map(worth).collect();
         biases[0] += c[1] - c[2];
         biases[1] += c[2] - c[0];
         biases[2] += c[0] - c[1];
@@ -135,19 +151,15 @@ fn folded_biases_with_one_sum() {
 
 #[test]
 fn channels_of_other_weights_and_biases() {
+    // Three uses, each with an entry for its weights and one for its bias.
     let stage = Stage::new(&build());
-    for of in 0..3 {
-        let weights = |channels: &mut [Channel]| {
-            let channel = &mut channels[of];
-            compensate(&mut channel.weights, &channel.rows);
+    for entry in 0..6 {
+        let values = |channels: &mut [Channel]| {
+            let channel = &mut channels[entry];
+            compensate(&mut channel.values, &channel.rows);
         };
-        stage.refuses(liar!(channels: weights), WEIGHT_OPENING);
-        let biases = |channels: &mut [Channel]| {
-            let channel = &mut channels[of];
-            compensate(&mut channel.biases, &channel.rows);
-        };
-        stage.refuses(liar!(channels: biases), WEIGHT_OPENING);
-        let multipliers = |channels: &mut [Channel]| channels[of].rows[1] += Extension::ONE;
+        stage.refuses(liar!(channels: values), WEIGHT_OPENING);
+        let multipliers = |channels: &mut [Channel]| channels[entry].rows[1] += Extension::ONE;
         stage.refuses(liar!(channels: multipliers), CHANNELS);
     }
 }
@@ -157,8 +169,13 @@ fn multipliers_beyond_the_last_channel() {
     // The second layer has five channels, padded to eight. A multiplier in the padding, over weights that are zero
     // there, changes no sum.
     let stage = Stage::new(&build());
-    let lie = |channels: &mut [Channel]| channels[1].rows[7] = Extension::ONE;
-    stage.refuses(liar!(channels: lie), CHANNELS);
+    for entry in [2, 3] {
+        let lie = |channels: &mut [Channel]| {
+            channels[entry].rows.resize(8, Extension::ZERO);
+            channels[entry].rows[7] = Extension::ONE;
+        };
+        stage.refuses(liar!(channels: lie), CHANNELS);
+    }
 }
 
 #[test]
@@ -166,14 +183,15 @@ fn padding_columns_of_inputs_and_weights() {
     // The input has twelve elements, padded to sixteen. One factor alone changes no sum.
     let stage = Stage::new(&build());
     let inputs = |inputs: &mut [Vec<Extension>], _: &mut [Vec<Extension>]| inputs[0][13] = Extension::ONE;
-    stage.refuses(liar!(products: inputs), PRODUCT);
+    stage.refuses(liar!(products: inputs), GATHER);
     let weights = |_: &mut [Vec<Extension>], weights: &mut [Vec<Extension>]| weights[0][13] = Extension::ONE;
     stage.refuses(liar!(products: weights), CHANNELS);
 }
 
 #[test]
 fn padding_of_the_product_that_makes_up_for_a_false_output() {
-    let stage = Stage::new(&public());
+    // One inference: the weight of its output is that of the position and the channel.
+    let stage = Stage::with(&public(), 1, &mut Liar::default());
     let excess = Mutex::new(Extension::ZERO);
     let publish = |witness: &mut Witness| {
         let tensor = &mut witness.inferences[0].outputs[0];
@@ -184,7 +202,7 @@ fn padding_of_the_product_that_makes_up_for_a_false_output() {
     let mut liar = liar!(witness: publish);
     liar.biases = Some(Box::new(|uses: &[UsePoint], _: &mut [Extension]| {
         let at = &uses[2];
-        *excess.lock().unwrap() = at.coefficient * eq_index(&at.batch, 0) * eq_index(&at.rows, 0);
+        *excess.lock().unwrap() = at.scale * at.positions[0] * at.rows[0];
     }));
     // The columns of the three uses fill 16 + 16 + 8 of 64 cells.
     liar.factors = Some(Box::new(|name, f: &mut [Extension], g: &mut [Extension]| {
@@ -202,7 +220,7 @@ fn padding_of_the_channels_that_makes_up_for_false_biases() {
     let moved = Mutex::new([Extension::ZERO; 2]);
     let mix = Mutex::new(Extension::ZERO);
     let mut liar = liar!(biases: |uses: &[UsePoint], biases: &mut [Extension]| {
-        let moves = [uses[0].coefficient.inverse(), -uses[1].coefficient.inverse()];
+        let moves = [worth(&uses[0]).inverse(), -worth(&uses[1]).inverse()];
         biases[0] += moves[0];
         biases[1] += moves[1];
         *moved.lock().unwrap() = moves;
@@ -214,12 +232,12 @@ fn padding_of_the_channels_that_makes_up_for_false_biases() {
             *mix.lock().unwrap() = transcript.challenge();
         }
     }));
-    // The rows of the three uses fill 16 + 8 + 4 of 32 cells.
+    // Weights and biases of the three uses fill twice 16 + 8 + 4 of 64 cells.
     liar.factors = Some(Box::new(|name, f: &mut [Extension], g: &mut [Extension]| {
         if name == "channels" {
-            assert_eq!((f[28], g[28]), (Extension::ZERO, Extension::ZERO));
+            assert_eq!((f[56], g[56]), (Extension::ZERO, Extension::ZERO));
             let (mix, moved) = (*mix.lock().unwrap(), *moved.lock().unwrap());
-            (f[28], g[28]) = (mix * moved[0] + mix.cube() * moved[1], Extension::ONE);
+            (f[56], g[56]) = (mix * moved[0] + mix.cube() * moved[1], Extension::ONE);
         }
     }));
     stage.refuses(liar, CHANNELS);

@@ -5,7 +5,7 @@ use haca_wire::{DType, Shape, Tensor};
 use haca_zk::{Inference, ProofRejection};
 
 use crate::liar::product::two_outputs;
-use crate::liar::{PRODUCT, Stage, WITNESS_OPENING, build, liar};
+use crate::liar::{GATHER, PRODUCT, Stage, build, liar};
 use crate::model::Build;
 
 /// Moves one element by `delta`, or the other way where it would leave its type.
@@ -32,7 +32,7 @@ fn refuses(stage: &Stage, lie: impl Fn(&mut Inference) + Send + Sync, check: Pro
 fn another_input() {
     let stage = Stage::new(&build());
     for element in 0..12 {
-        refuses(&stage, |public| nudge(&mut public.inputs[0], element, 1), PRODUCT);
+        refuses(&stage, |public| nudge(&mut public.inputs[0], element, 1), GATHER);
     }
 }
 
@@ -40,11 +40,7 @@ fn another_input() {
 fn another_requantised_output() {
     let stage = Stage::new(&build());
     for element in 0..3 {
-        refuses(
-            &stage,
-            |public| nudge(&mut public.outputs[0], element, 1),
-            WITNESS_OPENING,
-        );
+        refuses(&stage, |public| nudge(&mut public.outputs[0], element, 1), GATHER);
     }
 }
 
@@ -102,16 +98,29 @@ fn outputs_that_follow_from_others_and_do_not() {
         ..build()
     });
     stage.outcome(crate::liar::Liar::default()).unwrap();
-    // Logits, label, copy of the input, second copy of the logits.
-    for index in 1..4 {
+    // Logits, label, copy of the input, second copy of the logits. The copy of committed values is a claim of its own.
+    for (index, follows) in [(1, true), (2, true), (3, false)] {
         for inference in 0..3 {
             let lie = |witness: &mut Witness| nudge(&mut witness.inferences[inference].outputs[index], 0, 1);
-            stage.refuses(
-                liar!(witness: lie),
-                ProofRejection::DerivedOutput { inference, index },
-            );
+            let check = match follows {
+                true => ProofRejection::DerivedOutput { inference, index },
+                false => GATHER,
+            };
+            stage.refuses(liar!(witness: lie), check);
         }
     }
+    // A copy of public accumulators follows from them.
+    let stage = Stage::new(&Build {
+        requantised_output: false,
+        copies: true,
+        ..build()
+    });
+    let lie = |witness: &mut Witness| nudge(&mut witness.inferences[1].outputs[2], 0, 1);
+    let (inference, index) = (1, 2);
+    stage.refuses(
+        liar!(witness: lie),
+        ProofRejection::DerivedOutput { inference, index },
+    );
 }
 
 #[test]
@@ -120,7 +129,7 @@ fn padding_of_the_batch_with_another_inference() {
     let mut stage = Stage::with(&build(), 4, &mut crate::liar::Liar::default());
     stage.outcome(crate::liar::Liar::default()).unwrap();
     let lie = |witness: &mut Witness| witness.inferences.truncate(3);
-    stage.refuses(liar!(witness: lie), PRODUCT);
+    stage.refuses(liar!(witness: lie), GATHER);
     stage.executions[3] = stage.executions[2].clone();
     stage.outcome(liar!(witness: lie)).unwrap();
 }
@@ -129,12 +138,12 @@ fn padding_of_the_batch_with_another_inference() {
 fn inferences_in_another_order_or_number() {
     let stage = Stage::new(&build());
     let swap = |witness: &mut Witness| witness.inferences.swap(0, 1);
-    stage.refuses(liar!(witness: swap), PRODUCT);
+    stage.refuses(liar!(witness: swap), GATHER);
     let repeat = |witness: &mut Witness| {
         let first = witness.inferences[0].clone();
         witness.inferences.push(first);
     };
-    stage.refuses(liar!(witness: repeat), PRODUCT);
+    stage.refuses(liar!(witness: repeat), GATHER);
     let leave_out = |witness: &mut Witness| {
         witness.inferences.remove(1);
     };

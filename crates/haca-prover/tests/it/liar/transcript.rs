@@ -3,6 +3,7 @@
 
 use std::sync::Mutex;
 
+use haca_graph::ModelFile;
 use haca_prover::adversary::{RegistrationWitness, Witness};
 use haca_prover::{Execution, ProvingKey};
 use haca_zk::field::Extension;
@@ -13,6 +14,7 @@ use p3_field::PrimeCharacteristicRing;
 
 use crate::liar::{CONTEXT, Liar, Stage, build, liar};
 use crate::model::{Build, mlp};
+use crate::sketch::{Sketch, axis, square};
 
 /// The challenge that would be drawn next.
 fn next(transcript: &Transcript<Committed>) -> Extension {
@@ -93,26 +95,50 @@ fn small() -> Build {
     }
 }
 
+/// A model whose proofs have values of every kind.
+fn every() -> ModelFile {
+    let mut sketch = Sketch::new(32, &[&[2, 2]]);
+    let value = sketch.linear(0, 2);
+    let value = sketch.requantise(value, true);
+    let product = sketch.product(value, 0);
+    let product = sketch.requantise(product, false);
+    let sum = sketch.sum(&[(product, 2), (value, -3)]);
+    let value = sketch.reshape(value, &[2, 2, 1]);
+    let largest = sketch.window_max(value, square(axis(2, 1)));
+    for output in [sum, largest] {
+        sketch.output(output);
+    }
+    sketch.model()
+}
+
 #[test]
 fn values_chosen_after_the_challenge() {
-    let stage = Stage::with(&small(), 2, &mut Liar::default());
+    let stage = Stage::of(&every(), 2, &mut Liar::default());
     let sent = every_value_counts(&|liar| {
         stage.prove(liar);
     });
     // Nothing stands in a proof, openings aside, that is not sent this way.
     let (_, proof) = stage.prove(&mut Liar::default());
     let proof = InferenceProof::decode_for(&stage.registration.verifying_key, 1, &proof).unwrap();
-    let (witness, channels) = (proof.witness.unwrap(), proof.channels.unwrap());
+    let (witness, matrices) = (proof.witness.unwrap(), proof.matrices);
+    let channels = matrices.channels.unwrap();
     let mut expected = [tree(&witness.lookups), tree(&witness.tables), witness.columns].concat();
     expected.push(witness.low);
+    expected.extend(witness.stages.iter().flatten());
     expected.extend(witness.multiplicities);
-    expected.extend(proof.biases);
-    expected.extend(proof.product.iter().flatten());
-    expected.extend(witness.results);
-    expected.extend(proof.weights);
+    expected.extend(matrices.biases);
+    expected.extend(proof.combinations);
+    let products = proof.products.unwrap();
+    expected.push(products.sum);
+    expected.extend(products.rounds.iter().flatten());
+    expected.extend(products.factors);
+    expected.extend(matrices.rounds.iter().flatten());
+    expected.push(matrices.inputs);
+    expected.extend(matrices.weights);
     expected.extend(channels.rounds.iter().flatten());
-    expected.extend(channels.weights);
-    expected.extend(channels.biases);
+    expected.extend(channels.openings);
+    expected.extend(witness.gather.iter().flatten());
+    expected.extend(witness.gathered);
     assert_eq!(sent, expected);
 }
 

@@ -2,13 +2,23 @@
 
 use haca_prover::adversary::Witness;
 use haca_zk::ProofRejection;
+use haca_zk::field::base;
 
-use crate::liar::{BALANCE, LOOKUP_LEAVES, PRODUCT, Stage, build, get, liar, set};
+use crate::liar::{BALANCE, LOOKUP_LEAVES, PRODUCT, Stage, build, get, liar, set, whole};
 
 /// A liar about one cell of the public requantisation; counts and statement follow the lie.
 fn refuses(lie: impl Fn(&Stage, &mut Witness, usize) + Send + Sync, check: ProofRejection) {
     let stage = Stage::new(&build());
     refuses_at(&stage, stage.public_cell(), lie, check);
+}
+
+/// The same, also where quotients have one part.
+fn refuses_always(lie: impl Fn(&Stage, &mut Witness, usize) + Send + Sync, check: ProofRejection) {
+    for (build, is_split) in [(build(), true), (whole(), false)] {
+        let stage = Stage::new(&build);
+        assert_eq!(stage.layout().parameters.is_split(), is_split);
+        refuses_at(&stage, stage.public_cell(), &lie, check);
+    }
 }
 
 fn refuses_at(
@@ -27,7 +37,7 @@ fn refuses_at(
 #[test]
 fn result_that_is_not_the_clamped_quotient() {
     for delta in [-1, 1] {
-        refuses(
+        refuses_always(
             |_, witness, cell| {
                 let result = get(witness, "result", cell);
                 set(witness, "result", cell, result + delta);
@@ -55,7 +65,7 @@ fn high_part_of_another_quotient() {
 #[test]
 fn low_part_of_another_quotient() {
     for delta in [-1, 1] {
-        refuses(
+        refuses_always(
             |stage, witness, cell| {
                 let quotient = stage.quotient(witness, cell);
                 stage.set_quotient(witness, cell, quotient + delta);
@@ -82,7 +92,7 @@ fn side_that_the_high_part_is_not_on() {
 fn limb_of_another_remainder() {
     let limbs = usize::from(Stage::new(&build()).layout().parameters.limbs);
     for limb in 0..limbs {
-        refuses(
+        refuses_always(
             |_, witness, cell| {
                 let name = format!("limb{limb}");
                 let value = get(witness, &name, cell);
@@ -96,7 +106,7 @@ fn limb_of_another_remainder() {
 #[test]
 fn remainder_beyond_its_range_that_moves_the_quotient() {
     for delta in [-1, 1] {
-        refuses(
+        refuses_always(
             |stage, witness, cell| {
                 let (name, size) = stage.top_limb();
                 let quotient = stage.quotient(witness, cell);
@@ -113,7 +123,7 @@ fn remainder_beyond_its_range_that_moves_the_quotient() {
 fn limb_beyond_its_range_that_its_neighbour_makes_up_for() {
     let limbs = usize::from(Stage::new(&build()).layout().parameters.limbs);
     for limb in 0..limbs - 1 {
-        refuses(
+        refuses_always(
             |stage, witness, cell| {
                 let size = stage.top_limb().1;
                 let (one, next) = (format!("limb{limb}"), format!("limb{}", limb + 1));
@@ -142,14 +152,27 @@ fn quotient_split_with_a_low_part_beyond_the_window() {
 }
 
 #[test]
-fn clamp_of_another_layer() {
+fn whole_quotient_beyond_the_window() {
+    let stage = Stage::new(&whole());
+    let size = 1i64 << stage.layout().parameters.window_bits;
+    for low in [-1, size, 2 * size] {
+        let lie = |_: &Stage, witness: &mut Witness, cell: usize| {
+            witness.low[cell] = base(low);
+            set(witness, "result", cell, if low < 0 { -128 } else { 127 });
+        };
+        refuses_at(&stage, stage.public_cell(), lie, BALANCE);
+    }
+}
+
+#[test]
+fn mapping_of_another_layer() {
     // The first layers clamp at zero, the last at -128.
     let stage = Stage::new(&build());
     let lie = |witness: &mut Witness| {
         let cells = (0..2).flat_map(|inference| (0..3).map(move |channel| (inference, channel)));
         let mut cells = cells.map(|(inference, channel)| stage.cell(2, inference, channel));
         let cell = cells.find(|cell| stage.quotient(witness, *cell) < 0).unwrap();
-        Witness::nudge(&mut witness.clamps, cell, -1);
+        Witness::nudge(&mut witness.mappings, cell, -1);
         set(witness, "result", cell, 0);
         stage.finish(witness);
     };
@@ -175,8 +198,7 @@ fn hidden_results_that_were_not_computed() {
 
 /// Cells of padding: channels of a requantisation beyond the last, the repeated inference, beyond all blocks.
 fn padding(stage: &Stage) -> [usize; 4] {
-    let last = stage.layout().blocks.iter().map(|block| block.range().end).max();
-    let beyond = last.unwrap();
+    let beyond = stage.layout().cells.cells << stage.layout().batch_variables;
     assert!(beyond < 1 << stage.layout().variables);
     [
         stage.cell(0, 0, 9),
@@ -219,14 +241,14 @@ fn padding_with_a_result_of_its_own() {
 }
 
 #[test]
-fn padding_under_another_clamp() {
+fn padding_under_another_mapping() {
     let stage = Stage::new(&build());
-    for (cell, clamp) in padding(&stage).into_iter().zip([1, -1, -1, 1]) {
+    for (cell, mapping) in padding(&stage).into_iter().zip([1, -1, -1, 1]) {
         refuses_at(
             &stage,
             cell,
             |stage, witness, cell| {
-                Witness::nudge(&mut witness.clamps, cell, clamp);
+                Witness::nudge(&mut witness.mappings, cell, mapping);
                 let quotient = stage.quotient(witness, cell);
                 stage.set_quotient(witness, cell, quotient);
             },
@@ -249,7 +271,7 @@ fn every_cell_of_every_column_matters() {
         }
         let lie = |witness: &mut Witness| Witness::nudge(&mut witness.low, index, 1);
         stage.outcome(liar!(witness: lie)).unwrap_err();
-        let lie = |witness: &mut Witness| Witness::nudge(&mut witness.clamps, index, 1);
+        let lie = |witness: &mut Witness| Witness::nudge(&mut witness.mappings, index, 1);
         stage.outcome(liar!(witness: lie)).unwrap_err();
     }
 }

@@ -1,0 +1,420 @@
+//! Reading a graph node by node.
+
+use haca_graph::{Cell, Graph, Op, ParamId, ValueId, Window};
+use haca_wire::DType;
+
+use super::{
+    Accumulator, Addend, Circuit, Form, Mapping, Matrix, Operand, Param, Requantise, Role, Site, Stage, Use,
+};
+use crate::ProofRejection;
+use crate::value::{Element, Origin, Source, Value};
+use crate::windows::Windows;
+
+/// Elements of all arranged values together: a verifier looks at each of them.
+const ARRANGED: usize = 1 << 20;
+/// Stages of all window maxima together.
+const STAGES: usize = 1 << 12;
+
+const BAD: ProofRejection = ProofRejection::Graph {
+    what: "a node refers to a value of another kind",
+};
+
+pub(super) fn build(graph: &Graph) -> Result<Circuit, ProofRejection> {
+    let mut builder = Builder::new(graph)?;
+    for (node, op) in graph.nodes().iter().enumerate() {
+        let site = builder.node(node, op)?;
+        builder.circuit.sites.push(site);
+    }
+    builder.finish()
+}
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    circuit: Circuit,
+    /// For each parameter of the graph, its index among the weights or the biases.
+    params: Vec<usize>,
+    arranged: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn new(graph: &'a Graph) -> Result<Self, ProofRejection> {
+        let (mut weights, mut biases, mut params) = (Vec::new(), Vec::new(), Vec::new());
+        for (param, spec) in graph.params().iter().enumerate() {
+            let range = (spec.low, spec.high);
+            let elements = spec.shape.elements();
+            let list = if spec.dtype == DType::I8 {
+                &mut weights
+            } else {
+                &mut biases
+            };
+            let rows = match spec.shape.dims() {
+                [rows, _, ..] => *rows as usize,
+                _ => 1,
+            };
+            params.push(list.len());
+            list.push(Param {
+                param,
+                rows,
+                columns: elements / rows.max(1),
+                range,
+            });
+        }
+        let mut builder = Self {
+            graph,
+            circuit: Circuit {
+                values: Vec::new(),
+                accumulators: Vec::new(),
+                requantises: Vec::new(),
+                stages: Vec::new(),
+                weights,
+                biases,
+                uses: Vec::new(),
+                outputs: Vec::new(),
+                mappings: Vec::new(),
+                sites: Vec::new(),
+            },
+            params,
+            arranged: 0,
+        };
+        for index in 0..graph.inputs().len() {
+            let (positions, channels) = builder.dims(ValueId(u32::try_from(index).unwrap_or(u32::MAX)))?;
+            let origin = Origin::Whole(Source::Input(index));
+            let site = builder.value(positions, channels, origin);
+            builder.circuit.sites.push(site);
+        }
+        Ok(builder)
+    }
+
+    /// Positions and channels of a value of the graph.
+    fn dims(&self, id: ValueId) -> Result<(usize, usize), ProofRejection> {
+        let shape = &self.graph.value_type(id).ok_or(BAD)?.shape;
+        let channels = shape.dims().last().map_or(1, |dim| *dim as usize);
+        Ok((shape.elements() / channels.max(1), channels))
+    }
+
+    fn value(&mut self, positions: usize, channels: usize, origin: Origin) -> Site {
+        self.circuit.values.push(Value {
+            positions,
+            channels,
+            origin,
+        });
+        Site::Value(self.circuit.values.len() - 1)
+    }
+
+    fn site(&self, id: ValueId) -> Result<Site, ProofRejection> {
+        self.circuit.sites.get(id.0 as usize).copied().ok_or(BAD)
+    }
+
+    fn int8(&self, id: ValueId) -> Result<usize, ProofRejection> {
+        match self.site(id)? {
+            Site::Value(value) => Ok(value),
+            _ => Err(BAD),
+        }
+    }
+
+    fn node(&mut self, node: usize, op: &Op) -> Result<Site, ProofRejection> {
+        match op {
+            Op::Linear { input, weight, bias } => {
+                let value = self.int8(*input)?;
+                let windows = Windows::each(self.dims(*input)?.0);
+                self.matrix(node, value, (*weight, *bias), 1, windows)
+            }
+            Op::Convolve {
+                input,
+                weight,
+                bias,
+                window,
+                groups,
+            } => {
+                let value = self.int8(*input)?;
+                let windows = self.windows(*input, window)?;
+                self.matrix(node, value, (*weight, *bias), *groups as usize, windows)
+            }
+            Op::WindowSum { input, window } => {
+                let addend = Addend {
+                    value: self.int8(*input)?,
+                    coefficient: 1,
+                    windows: self.windows(*input, window)?,
+                };
+                self.accumulator(node, Form::Combination(vec![addend]))
+            }
+            Op::Sum { terms } => {
+                let addend = |term: &haca_graph::Term| {
+                    Ok(Addend {
+                        value: self.int8(term.value)?,
+                        coefficient: i64::from(term.coefficient),
+                        windows: Windows::each(self.dims(term.value)?.0),
+                    })
+                };
+                let addends = terms.iter().map(addend).collect::<Result<_, ProofRejection>>()?;
+                self.accumulator(node, Form::Combination(addends))
+            }
+            Op::Product { left, right } => {
+                let operands = [self.int8(*left)?, self.int8(*right)?];
+                self.accumulator(node, Form::Product(operands))
+            }
+            Op::Requantise {
+                input,
+                multipliers,
+                shift,
+                low,
+                high,
+            } => self.requantise(node, *input, multipliers, *shift, Mapping::Clamp(*low, *high)),
+            Op::Activate {
+                input,
+                multipliers,
+                shift,
+                function,
+            } => {
+                let mapping = Mapping::Function(*function, function.table());
+                self.requantise(node, *input, multipliers, *shift, mapping)
+            }
+            Op::WindowMax { input, window } => self.window_max(node, *input, window),
+            Op::ArgMax { input } => {
+                let last = self.dims(*input)?.1;
+                Ok(Site::ArgMax(*input, last))
+            }
+            Op::Reshape { input, .. } => match self.site(*input)? {
+                Site::Value(value) => {
+                    let origin = self.circuit.values.get(value).ok_or(BAD)?.origin.clone();
+                    self.count(&origin)?;
+                    let (positions, channels) = self.dims(self.graph.node_value(node))?;
+                    Ok(self.value(positions, channels, origin))
+                }
+                other => Ok(other),
+            },
+            Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Concat { .. }
+            | Op::Pad { .. }
+            | Op::Expand { .. } => self.arrangement(node, op),
+        }
+    }
+
+    fn windows(&self, input: ValueId, window: &Window) -> Result<Windows, ProofRejection> {
+        let shape = &self.graph.value_type(input).ok_or(BAD)?.shape;
+        let &[height, width, _] = shape.dims() else {
+            return Err(BAD);
+        };
+        Windows::over([height, width], window).ok_or(BAD)
+    }
+
+    fn accumulator(&mut self, node: usize, form: Form) -> Result<Site, ProofRejection> {
+        let id = self.graph.node_value(node);
+        let (positions, channels) = self.dims(id)?;
+        let value = self.graph.value_type(id).ok_or(BAD)?;
+        self.circuit.accumulators.push(Accumulator {
+            positions,
+            channels,
+            magnitude: value.low.unsigned_abs().max(value.high.unsigned_abs()),
+            form,
+        });
+        Ok(Site::Accumulator(self.circuit.accumulators.len() - 1))
+    }
+
+    fn matrix(
+        &mut self,
+        node: usize,
+        value: usize,
+        (weight, bias): (ParamId, ParamId),
+        groups: usize,
+        windows: Windows,
+    ) -> Result<Site, ProofRejection> {
+        let index = |param: ParamId| self.params.get(param.0 as usize).copied().ok_or(BAD);
+        let (weight, bias) = (index(weight)?, index(bias)?);
+        let shape = self.circuit.weights.get(weight).ok_or(BAD)?;
+        let matrix = Matrix {
+            value,
+            weight,
+            bias,
+            groups,
+            windows,
+            columns: shape.columns,
+            rows: shape.rows,
+        };
+        self.accumulator(node, Form::Matrix(matrix))
+    }
+
+    fn requantise(
+        &mut self,
+        node: usize,
+        input: ValueId,
+        multipliers: &[u32],
+        shift: u8,
+        mapping: Mapping,
+    ) -> Result<Site, ProofRejection> {
+        let Site::Accumulator(accumulator) = self.site(input)? else {
+            return Err(BAD);
+        };
+        let quotient = self.graph.requantise_range(node).ok_or(BAD)?;
+        let (multipliers, shift) = cancel(multipliers, shift);
+        let mappings = &mut self.circuit.mappings;
+        let known = mappings.iter().position(|other| *other == mapping);
+        let mapping = known.unwrap_or_else(|| {
+            mappings.push(mapping);
+            mappings.len() - 1
+        });
+        self.circuit.requantises.push(Requantise {
+            accumulator,
+            multipliers,
+            shift,
+            mapping,
+            quotient,
+        });
+        let source = Source::Requantise(self.circuit.requantises.len() - 1);
+        let (positions, channels) = self.dims(self.graph.node_value(node))?;
+        Ok(self.value(positions, channels, Origin::Whole(source)))
+    }
+
+    /// The taps of a window maximum are taken up one after the other, each in a stage.
+    fn window_max(&mut self, node: usize, input: ValueId, window: &Window) -> Result<Site, ProofRejection> {
+        let source = self.int8(input)?;
+        let windows = self.windows(input, window)?;
+        let (positions, channels) = self.dims(self.graph.node_value(node))?;
+        if windows.taps().saturating_add(self.circuit.stages.len()) > STAGES {
+            let what = "more than 4096 taps of window maxima";
+            return Err(ProofRejection::Graph { what });
+        }
+        if windows.taps() == 1 {
+            return self.single_tap(source, windows, channels);
+        }
+        let mut largest = Operand {
+            value: source,
+            windows,
+            tap: 0,
+        };
+        for tap in 1..windows.taps() {
+            let next = Operand {
+                value: source,
+                windows,
+                tap,
+            };
+            self.circuit.stages.push(Stage {
+                operands: [largest, next],
+                positions,
+                channels,
+            });
+            let stage = Source::Stage(self.circuit.stages.len() - 1);
+            self.value(positions, channels, Origin::Whole(stage));
+            largest = Operand {
+                value: self.circuit.values.len() - 1,
+                windows: Windows::each(positions),
+                tap: 0,
+            };
+        }
+        Ok(Site::Value(largest.value))
+    }
+
+    /// A window of one tap has nothing to compare: it picks elements. None lies in the padding.
+    fn single_tap(
+        &mut self,
+        source: usize,
+        windows: Windows,
+        channels: usize,
+    ) -> Result<Site, ProofRejection> {
+        let value = self.circuit.values.get(source).ok_or(BAD)?;
+        let mut elements = Vec::new();
+        windows.under(0, |_, from| {
+            elements.extend((0..channels).map_while(|channel| value.element(from * channels + channel)));
+        });
+        let positions = windows.positions();
+        if elements.len() != positions.saturating_mul(channels) {
+            return Err(BAD);
+        }
+        let origin = Origin::Arranged(elements);
+        self.count(&origin)?;
+        Ok(self.value(positions, channels, origin))
+    }
+
+    fn count(&mut self, origin: &Origin) -> Result<(), ProofRejection> {
+        if let Origin::Arranged(elements) = origin {
+            self.arranged = self.arranged.saturating_add(elements.len());
+        }
+        if self.arranged > ARRANGED {
+            let what = "more than 2^20 arranged elements";
+            return Err(ProofRejection::Graph { what });
+        }
+        Ok(())
+    }
+
+    fn arrangement(&mut self, node: usize, op: &Op) -> Result<Site, ProofRejection> {
+        let id = self.graph.node_value(node);
+        let (positions, channels) = self.dims(id)?;
+        self.arranged = self.arranged.saturating_add(positions.saturating_mul(channels));
+        self.count(&Origin::Whole(Source::Input(0)))?;
+        let operands = op.inputs();
+        let operands = operands.iter().map(|id| self.int8(*id));
+        let operands = operands.collect::<Result<Vec<_>, _>>()?;
+        let cells = self.graph.arrangement(node).ok_or(BAD)?;
+        let element = |cell: Cell| match cell {
+            Cell::Constant(value) => Ok(Element::Constant(value)),
+            Cell::Element(operand, index) => {
+                let value = operands.get(usize::from(operand)).ok_or(BAD)?;
+                let value = self.circuit.values.get(*value).ok_or(BAD)?;
+                value.element(index as usize).ok_or(BAD)
+            }
+        };
+        let elements = cells.into_iter().map(element).collect::<Result<Vec<_>, _>>()?;
+        let origin = match self.whole(&elements) {
+            Some(source) => Origin::Whole(source),
+            None => Origin::Arranged(elements),
+        };
+        Ok(self.value(positions, channels, origin))
+    }
+
+    /// The source whose elements these are, all of them and in order.
+    fn whole(&self, elements: &[Element]) -> Option<Source> {
+        let Some(Element::Of(source, 0)) = elements.first() else {
+            return None;
+        };
+        let in_order = (0u32..).zip(elements);
+        let is_whole = |v: &&Value| v.origin == Origin::Whole(*source) && v.elements() == elements.len();
+        let mut values = self.circuit.values.iter();
+        values.find(is_whole)?;
+        in_order
+            .into_iter()
+            .all(|(index, element)| *element == Element::Of(*source, index))
+            .then_some(*source)
+    }
+
+    fn finish(mut self) -> Result<Circuit, ProofRejection> {
+        for (id, _) in self.graph.outputs() {
+            let site = self.site(*id)?;
+            self.circuit.outputs.push(site);
+        }
+        let requantises = self.circuit.requantises.iter().enumerate();
+        let mut uses: Vec<Use> = requantises
+            .map(|(index, requantise)| Use {
+                accumulator: requantise.accumulator,
+                role: Role::Requantise(index),
+            })
+            .collect();
+        for accumulator in 0..self.circuit.accumulators.len() {
+            if self.circuit.outputs.contains(&Site::Accumulator(accumulator)) {
+                let role = Role::Output;
+                uses.push(Use { accumulator, role });
+            }
+        }
+        self.circuit.uses = uses;
+        if self.circuit.mappings.is_empty() {
+            self.circuit.mappings.push(Mapping::Clamp(0, 0));
+        }
+        Ok(self.circuit)
+    }
+}
+
+/// Cancels common factors of two, down to a shift of one, and merges equal multipliers into one.
+fn cancel(multipliers: &[u32], shift: u8) -> (Vec<u32>, u8) {
+    let zeros = multipliers.iter().map(|m| m.trailing_zeros()).min().unwrap_or(0);
+    let common = zeros.min(u32::from(shift).saturating_sub(1));
+    let mut reduced: Vec<u32> = multipliers
+        .iter()
+        .map(|m| m.checked_shr(common).unwrap_or(0))
+        .collect();
+    if let Some(first) = reduced.first().copied()
+        && reduced.iter().all(|m| *m == first)
+    {
+        reduced.truncate(1);
+    }
+    (reduced, shift - common as u8)
+}

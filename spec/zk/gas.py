@@ -1,0 +1,101 @@
+"""Section W of zk.md."""
+
+from zk.manifest import integer_graph
+from zk.proof import Shape
+
+
+def tree(v):
+    return 350 * (v * (v - 1) // 2 + 3 * v)
+
+
+def opening(whir, claims, tables):
+    v, total = whir.variables, 0
+    for phase in whir.phases:
+        width = 1 << phase.fold
+        total += phase.rows * (120 * (-(-24 * width // 64) + phase.depth) + 24 * (width + v))
+    return total + 700 * v + claims * (24 * v + 80 * tables)
+
+
+def reading(value, channels, windows, taps):
+    """W1.3."""
+    cost = 2 * windows * taps + 3 * taps * channels + 4 * len(value.elements)
+    committed = value.whole and value.elements[0][0] != "input"
+    return cost + (0 if committed else 2 * windows * taps * channels)
+
+
+def functional(key, shape):
+    """The units of functionals."""
+    circuit, units = key.circuit, 0
+    for use in circuit.uses:
+        made = circuit.of(use)
+        units += 2 * made.channels
+        if made.kind == "matrix":
+            n, k = circuit.matrix_size(made.weight)
+            read = made.read
+            units += reading(read, read.channels, len(made.taps), len(made.taps[0]))
+            units += 4 * (n + k * made.groups)
+        elif made.kind == "combination":
+            for _, taps, read in made.terms:
+                units += reading(read, read.channels, len(taps), len(taps[0]))
+        else:
+            for read in made.terms:
+                units += reading(read, read.channels, made.positions, 1)
+    for stage in circuit.stages:
+        for read in stage.read:
+            units += reading(read, stage.channels, stage.positions, 1)
+    for output in circuit.claimed_values():
+        units += 6 * integer_graph.elements(circuit.graph["outputs"][output]["shape"])
+    return 12 * units
+
+
+def witness(key, shape):
+    """W1.2."""
+    w, circuit = shape.witness, key.circuit
+    tables, blocks = len(w.table_sizes), len(w.gather.sizes)
+    total = tree(w.lookups.variables) + tree(w.table_tree.variables)
+    total += opening(w.whir, w.columns + 2 * blocks + 1 + tables, 2 + tables)
+    total += 350 * w.gather.variables
+    for mapping in circuit.mappings:
+        total += 720 + (36 << w.window_bits if mapping[0] == "table" else 0)
+    for cells in (w.cells, w.stage_cells):
+        for (positions, _), v in zip(cells.blocks, cells.widths):
+            total += 96 * (positions + (1 << v) + 2 * w.variables)
+    return total
+
+
+def asked(key, shape):
+    """Claims of P11 on the weights."""
+    count = len(key.weights.sizes)
+    for use, *_ in shape.blocks:
+        if use not in shape.weighted:
+            count += len(shape.row_spans(key, use))
+    for use, block in shape.entries:
+        count += 1 if block is None else len(shape.row_spans(key, use))
+    return count + sum(use not in shape.weighted for use in shape.matrix_uses)
+
+
+def inferences(key, count):
+    """W1."""
+    batch = (count - 1).bit_length()
+    shape, graph = Shape(key, batch), key.circuit.graph
+    inputs, outputs = (sum(integer_graph.elements(s["shape"]) for s in graph[side]) for side in ("inputs", "outputs"))
+    total = 40000 + opening(key.weights.whir, asked(key, shape), len(key.weights.sizes))
+    rounds = shape.block_space.variables if shape.matrix_uses else 0
+    rounds += shape.entry_space.variables if shape.weighted else 0
+    rounds += 2 * (shape.product_cells.variables + batch) if shape.products else 0
+    sent = len(shape.matrix_uses)
+    for use, *_ in shape.blocks:
+        sent += 1 if key.circuit.weighted(use) else len(shape.row_spans(key, use))
+    for use, block in shape.entries:
+        sent += 1 if block is None else len(shape.row_spans(key, use))
+    total += 350 * (rounds + sent) + (1 << batch) * ((inputs + outputs) * 40 + 100 * outputs)
+    if shape.witness:
+        total += witness(key, shape)
+    return total + functional(key, shape)
+
+
+def registration(key):
+    """W2."""
+    layout, tables = key.registration, len(key.weights.sizes)
+    total = 40000 + tree(layout.lookups.variables) + tree(8) + opening(layout.whir, 11, 2)
+    return total + opening(key.weights.whir, 2 * tables, tables)
