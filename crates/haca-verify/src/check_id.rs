@@ -90,6 +90,28 @@ pub const POLICY_PAYER: &str = "policy.payer";
 pub const POLICY_NODE: &str = "policy.node";
 /// V16: whether the warranty was claimed.
 pub const WARRANTY_CLAIMED: &str = "warranty.claimed";
+/// S1: the bytes are the canonical encoding of a scorecard.
+pub const SCORECARD_ENCODING: &str = "scorecard.encoding";
+/// S2: the verifying key is one.
+pub const SCORECARD_KEY: &str = "scorecard.key";
+/// S2: the committed weights lie in their declared ranges.
+pub const SCORECARD_REGISTRATION: &str = "scorecard.registration";
+/// S3: the model tells classes apart.
+pub const SCORECARD_CLASSES: &str = "scorecard.classes";
+/// S4: samples and labels have the stated root.
+pub const SCORECARD_TEST_SET: &str = "scorecard.test_set";
+/// S5: the batches are all samples, in order, each once.
+pub const SCORECARD_BATCHES: &str = "scorecard.batches";
+/// S6: the proof system's parameters are secure enough.
+pub const SCORECARD_SECURITY: &str = "scorecard.security";
+/// S6: every proof verifies.
+pub const SCORECARD_PROOFS: &str = "scorecard.proofs";
+/// S7: the claimed score follows from outputs and labels.
+pub const SCORECARD_SCORE: &str = "scorecard.score";
+/// S8: the test set is the one that the verifier has.
+pub const SCORECARD_EXPECTED_SET: &str = "scorecard.expected_set";
+/// S8: who chose samples and labels.
+pub const SCORECARD_SELECTION: &str = "scorecard.selection";
 
 /// What every bundle must pass.
 pub(crate) const REQUIRED: &[&str] = &[
@@ -147,4 +169,17 @@ pub(crate) const REQUIRED_ANSWER: &[&str] = &[
     RECEIPT_FEE,
     RENDER_INPUTS,
     RENDER_PARAMETERS,
+];
+
+/// What every scorecard must pass.
+pub(crate) const REQUIRED_SCORECARD: &[&str] = &[
+    SCORECARD_ENCODING,
+    SCORECARD_KEY,
+    SCORECARD_REGISTRATION,
+    SCORECARD_CLASSES,
+    SCORECARD_TEST_SET,
+    SCORECARD_BATCHES,
+    SCORECARD_SECURITY,
+    SCORECARD_PROOFS,
+    SCORECARD_SCORE,
 ];

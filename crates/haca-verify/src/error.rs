@@ -61,6 +61,14 @@ pub enum VerifyError {
         /// What is wrong.
         reason: String,
     },
+    /// Text is no root of a test set.
+    #[error("root of a test set: {found} characters, expected {expected} hexadecimal digits")]
+    TestSetRoot {
+        /// Characters found.
+        found: usize,
+        /// Digits expected.
+        expected: usize,
+    },
 }
 
 impl VerifyError {
@@ -74,6 +82,7 @@ impl VerifyError {
             Self::Range { .. } => "verify.range",
             Self::Commit { .. } => "verify.commit",
             Self::StateProof { .. } => "verify.state_proof",
+            Self::TestSetRoot { .. } => "verify.test_set_root",
         }
     }
 
@@ -83,6 +92,7 @@ impl VerifyError {
             Self::Genesis { .. } => {
                 "take the genesis document from the network's operator and check its hash"
             }
+            Self::TestSetRoot { .. } => "`haca model score` and `haca verify` print it: 0x and 64 digits",
             _ => "fetch it again, from another node if it stays so",
         }
     }

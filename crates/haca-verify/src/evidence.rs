@@ -186,22 +186,27 @@ fn check_render(bundle: &Bundle, key: &VerifyingKey, inference: &haca_wire::Infe
 
 /// V14: how hard it would be to forge the proof.
 fn check_security(key: &VerifyingKey, batch: usize, policy: &Policy, checks: &mut Checks) {
-    let (bits, union_bits) = zk::security_bits(key, batch);
+    let bits = zk::security_bits(key, batch);
+    check_security_bits(check_id::EVIDENCE_SECURITY, bits, policy, checks);
+}
+
+/// Whole bits, round by round and of the union of all terms, against the policy's and the floor.
+pub(crate) fn check_security_bits(
+    id: &'static str,
+    (bits, union_bits): (u32, u32),
+    policy: &Policy,
+    checks: &mut Checks,
+) {
     let least = policy.security_bits.max(SECURITY_FLOOR_BITS);
     let found = format_args!("{bits} bits round by round, {union_bits} bits union").to_string();
     if bits < least {
-        checks.fail(
-            check_id::EVIDENCE_SECURITY,
-            found,
-            format_args!("{least} bits round by round"),
-            "",
-        );
+        checks.fail(id, found, format_args!("{least} bits round by round"), "");
     } else {
         let note = if bits < SECURITY_NOTE_BITS {
             "below 128 bits"
         } else {
             "128 bits or more"
         };
-        checks.pass(check_id::EVIDENCE_SECURITY, found, note);
+        checks.pass(id, found, note);
     }
 }

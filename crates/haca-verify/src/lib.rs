@@ -2,11 +2,12 @@
 //!
 //! Use this crate to decide whether an inference was answered, proven and settled as somebody says, without
 //! trusting anybody but the genesis hash: [`verify_bundle`]. The written form is `spec/verify.md`; its numbered
-//! steps stand at the lines that do them. [`ZkChecker`] is what a full node checks evidence with.
+//! steps stand at the lines that do them. [`scorecard::verify`] decides in the same way whether a model labels as many
+//! samples of a test set right as a scorecard says. [`ZkChecker`] is what a full node checks evidence with.
 //!
 //! # Key types
 //!
-//! [`Report`] with its [`Check`]s and [`Outcome`], [`Verified`], [`Policy`], [`SettledInference`].
+//! [`Report`] with its [`Check`]s and [`Outcome`], [`Verified`], [`Policy`], [`SettledInference`], [`scorecard::Scorecard`].
 //!
 //! # Invariants
 //!
@@ -16,7 +17,8 @@
 //!
 //! # Limits
 //!
-//! Those of [`haca_wire::limit`]; heights up to 2^62.
+//! Those of [`haca_wire::limit`]; heights up to 2^62; scorecards of [`scorecard::BYTES`] with
+//! [`scorecard::SAMPLES`] samples.
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -38,6 +40,7 @@ mod policy;
 mod receipt;
 mod rendering;
 mod report;
+pub mod scorecard;
 mod settlement;
 mod state_proof;
 mod validators;

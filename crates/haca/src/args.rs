@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 
+use crate::quantisation::Quantisation;
+
 /// Verifiable AI inference: answers in milliseconds, proofs settled on chain
 #[derive(Parser)]
 #[command(name = "haca", version, propagate_version = true, max_term_width = 100)]
@@ -26,9 +28,9 @@ pub(crate) enum Command {
     Up(Up),
     /// Order an inference from a running network and show answer, receipt and settlement
     Infer(Infer),
-    /// Check a bundle offline, or a receipt against a node
+    /// Check a bundle or a scorecard offline, or a receipt against a node
     Verify(Verify),
-    /// Import and inspect models
+    /// Import, inspect and score models
     #[command(subcommand)]
     Model(Model),
     /// Make and check proofs without a network
@@ -120,12 +122,15 @@ pub(crate) struct Infer {
 
 #[derive(ClapArgs)]
 pub(crate) struct Verify {
-    /// A bundle file, or the hash of a receipt (then --node is needed)
-    #[arg(value_name = "BUNDLE|RECEIPT")]
+    /// A bundle or scorecard file, or the hash of a receipt (then --node is needed)
+    #[arg(value_name = "FILE|RECEIPT")]
     pub(crate) subject: String,
-    /// The genesis hash you trust
+    /// The genesis hash you trust; a scorecard needs none
     #[arg(long, value_name = "HASH", env = "HACA_TRUST")]
-    pub(crate) trust: String,
+    pub(crate) trust: Option<String>,
+    /// Accept this model only
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Option<String>,
     /// A full node, for a check online
     #[arg(long, value_name = "URL", env = "HACA_URL")]
     pub(crate) node: Option<String>,
@@ -144,32 +149,72 @@ pub(crate) struct Verify {
     /// Accept evidence that is signatures only
     #[arg(long)]
     pub(crate) accept_signed: bool,
+    /// The test set that a scorecard must be about (.npz with labels)
+    #[arg(long, value_name = "FILE", conflicts_with = "test_root")]
+    pub(crate) test: Option<PathBuf>,
+    /// The labels in it
+    #[arg(long, value_name = "ARRAY", default_value = LABELS, requires = "test")]
+    pub(crate) key: String,
+    /// The root of the test set that a scorecard must be about
+    #[arg(long, value_name = "HASH")]
+    pub(crate) test_root: Option<String>,
 }
+
+/// The array of an .npz file that labels stand in.
+pub(crate) const LABELS: &str = "y";
 
 #[derive(Subcommand)]
 pub(crate) enum Model {
     /// Quantise an ONNX file into an integer graph
-    Import {
-        /// The ONNX file
-        onnx: PathBuf,
-        /// Samples to calibrate with
-        #[arg(long, value_name = "FILE")]
-        calibration: PathBuf,
-        /// Held-back samples to report fidelity on
-        #[arg(long, value_name = "FILE")]
-        test: Option<PathBuf>,
-        /// Where the model goes
-        #[arg(long, short, value_name = "FILE")]
-        out: PathBuf,
-        /// Its name; the ONNX file's when absent
-        #[arg(long)]
-        name: Option<String>,
-    },
+    Import(Import),
+    /// Prove how many samples of a test set a model labels right
+    Score(Score),
     /// Show what a model file holds
     Show {
         /// The model file
         model: PathBuf,
     },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Import {
+    /// The ONNX file
+    pub(crate) onnx: PathBuf,
+    /// Samples to calibrate with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: PathBuf,
+    /// Held-back samples to report fidelity on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: Option<PathBuf>,
+    /// Where the model goes
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Its name; the ONNX file's when absent
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Show value by value what was chosen and what it costs
+    #[arg(long)]
+    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) quantisation: Quantisation,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Score {
+    /// The model file
+    pub(crate) model: PathBuf,
+    /// The test set (.npz with labels)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: PathBuf,
+    /// The labels in it
+    #[arg(long, value_name = "ARRAY", default_value = LABELS)]
+    pub(crate) key: String,
+    /// Samples in one proof; as many as the verifying key allows when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) batch: Option<usize>,
+    /// Where the scorecard goes
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -264,6 +309,8 @@ pub(crate) struct BenchZk {
     /// Show bytes by part, processor time by thread, and page faults after warm-up as well
     #[arg(long)]
     pub(crate) profile: bool,
+    #[command(flatten)]
+    pub(crate) quantisation: Quantisation,
 }
 
 #[derive(ClapArgs)]

@@ -4,7 +4,7 @@ mod profile;
 
 use std::time::Instant;
 
-use haca_onnx::{Options, fidelity, quantise_model, quantise_sample};
+use haca_onnx::{fidelity, quantise_model, quantise_sample};
 use haca_prover::{Execution, ProvingKey, Stages};
 use haca_zk::Statement;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
             "leave them out",
         ));
     }
-    let float = read_onnx(&bench.onnx)?;
+    let float = read_onnx(&bench.onnx, &bench.quantisation.reading())?;
     let specs = float.inputs();
     let samples = read_set(&bench.input, &specs)?.samples;
     let calibration = match &bench.calibration {
@@ -52,7 +52,8 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
     };
     let step = screen.step("quantise");
     let start = Instant::now();
-    let (model, report) = quantise_model(&float, &calibration, &Options::default()).map_err(onnx)?;
+    let options = bench.quantisation.options(None);
+    let (model, report) = quantise_model(&float, &calibration, &options).map_err(onnx)?;
     let quantise_ms = ms(start);
     step.done("");
     let measured = match &bench.test {

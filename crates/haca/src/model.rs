@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use haca_graph::{ModelFile, Op};
-use haca_onnx::{Fidelity, FloatModel, ImportReport, InputSpec, Options, fidelity, quantise_model};
+use haca_onnx::{
+    Explanation, Fidelity, FloatModel, ImportReport, InputSpec, LayerExplanation, ReadOptions, explain,
+    fidelity, quantise_model,
+};
 use haca_wire::{Decode as _, Encode as _, Name, TensorSpec};
 use serde_json::{Value, json};
 
-use crate::args::Model;
+use crate::args::{Import, Model};
 use crate::failure::Failure;
 use crate::proof::read as read_file;
 use crate::sample::{onnx, read_set};
+use crate::score;
 use crate::screen::{Ink, Screen};
 use crate::session::write;
 
@@ -20,13 +24,8 @@ const FILE_BYTES: usize = 1 << 30;
 /// Dispatches `haca model`.
 pub(crate) fn run(command: &Model, screen: &Screen) -> Result<u8, Failure> {
     match command {
-        Model::Import {
-            onnx,
-            calibration,
-            test,
-            out,
-            name,
-        } => import(onnx, calibration, test.as_deref(), out, name.as_deref(), screen),
+        Model::Import(arguments) => import(arguments, screen),
+        Model::Score(arguments) => score::run(arguments, screen),
         Model::Show { model } => show(&read(model)?, screen),
     }
 }
@@ -44,8 +43,8 @@ pub(crate) fn read(path: &Path) -> Result<ModelFile, Failure> {
 }
 
 /// Reads an ONNX file.
-pub(crate) fn read_onnx(path: &Path) -> Result<FloatModel, Failure> {
-    FloatModel::read(&read_file(path, FILE_BYTES)?).map_err(onnx)
+pub(crate) fn read_onnx(path: &Path, options: &ReadOptions) -> Result<FloatModel, Failure> {
+    FloatModel::read_with(&read_file(path, FILE_BYTES)?, options).map_err(onnx)
 }
 
 /// What a sample file holds for each input of a model.
@@ -53,22 +52,16 @@ pub(crate) fn input_specs(specs: &[TensorSpec]) -> Vec<InputSpec> {
     specs.iter().map(InputSpec::from).collect()
 }
 
-fn import(
-    path: &Path,
-    calibration: &Path,
-    test: Option<&Path>,
-    out: &Path,
-    name: Option<&str>,
-    screen: &Screen,
-) -> Result<u8, Failure> {
-    let float = read_onnx(path)?;
+fn import(arguments: &Import, screen: &Screen) -> Result<u8, Failure> {
+    let path = &arguments.onnx;
+    let float = read_onnx(path, &arguments.quantisation.reading())?;
     let specs = float.inputs();
-    let samples = read_set(calibration, &specs)?.samples;
+    let samples = read_set(&arguments.calibration, &specs)?.samples;
     let stem = path
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let name = Name::new(name.unwrap_or(&stem)).ok_or_else(|| {
+    let name = Name::new(arguments.name.as_deref().unwrap_or(&stem)).ok_or_else(|| {
         Failure::usage(
             "cli.model_name",
             "not a model name",
@@ -76,13 +69,17 @@ fn import(
         )
     })?;
     let step = screen.step("calibrate and quantise");
-    let options = Options {
-        name: Some(name),
-        ..Options::default()
-    };
+    let options = arguments.quantisation.options(Some(name));
     let (model, report) = quantise_model(&float, &samples, &options).map_err(onnx)?;
     step.done(&format!("{} samples", report.calibration_rows));
-    let measured = match test {
+    let mut explanation = None;
+    if arguments.explain {
+        let step = screen.step("explain");
+        let explained = explain(&float, &samples, &options).map_err(onnx)?;
+        step.done(&format!("{} samples", explained.rows));
+        explanation = Some(explained);
+    }
+    let measured = match &arguments.test {
         None => None,
         Some(test) => {
             let step = screen.step("fidelity");
@@ -93,6 +90,7 @@ fn import(
         }
     };
     let bytes = model.encode();
+    let out = &arguments.out;
     write(out, &bytes)?;
     screen.object(&json!({
         "model": out,
@@ -100,9 +98,23 @@ fn import(
         "params": report.params,
         "macs": report.macs,
         "calibration_rows": report.calibration_rows,
+        "notes": report.notes,
         "fidelity": measured.as_ref().map(fidelity_json),
+        "explanation": explanation.as_ref().map(explanation_json),
     }));
     say_import(&report, measured.as_ref(), screen);
+    match &explanation {
+        // Its text ends with the notes.
+        Some(explanation) => {
+            let title = format!("beside the float network, on {} samples", explanation.rows);
+            screen.say(screen.ink(Ink::Bold, title));
+            screen.say(explanation.to_string().trim_end());
+        }
+        None => report
+            .notes
+            .iter()
+            .for_each(|note| screen.say(format!("note     {note}"))),
+    }
     screen.say(format!("written  {} ({} bytes)", out.display(), bytes.len()));
     Ok(0)
 }
@@ -144,6 +156,33 @@ pub(crate) fn fidelity_json(measured: &Fidelity) -> Value {
         "mean_abs_err": measured.mean_abs_err,
         "accuracy_float": measured.accuracy_float,
         "accuracy_integer": measured.accuracy_integer,
+    })
+}
+
+/// An explanation as JSON. A ratio without any difference is infinite and stands as null.
+fn explanation_json(explanation: &Explanation) -> Value {
+    let layer = |layer: &LayerExplanation| {
+        let requantisation = layer.requantisation.map(
+            |(count, largest, shift)| json!({ "multipliers": count, "largest": largest, "shift": shift }),
+        );
+        json!({
+            "name": layer.name,
+            "op": layer.op,
+            "shape": layer.shape,
+            "dtype": layer.dtype.name(),
+            "scale": layer.scale,
+            "requantisation": requantisation,
+            "remainder_bits": layer.remainder_bits,
+            "sqnr_db": layer.sqnr_db,
+            "max_abs_err": layer.max_abs_err,
+            "saturated": layer.saturated,
+        })
+    };
+    let input = |(name, scale): &(String, f64)| json!({ "name": name, "scale": scale });
+    json!({
+        "rows": explanation.rows,
+        "inputs": explanation.inputs.iter().map(input).collect::<Vec<_>>(),
+        "layers": explanation.layers.iter().map(layer).collect::<Vec<_>>(),
     })
 }
 

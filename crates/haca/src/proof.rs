@@ -178,13 +178,7 @@ fn params(file: &Path, batch: usize, screen: &Screen) -> Result<u8, Failure> {
                 .verifying_key
         }
     };
-    if batch == 0 || batch > key.max_batch() {
-        return Err(Failure::usage(
-            "cli.batch",
-            format!("a proof covers 1 to {} inferences, not {batch}", key.max_batch()),
-            "choose --batch within it",
-        ));
-    }
+    check_batch(&key, batch)?;
     let budget = key.security(batch);
     screen.object(&json!({
         "model_id": key.model_id().to_string(),
@@ -218,6 +212,18 @@ fn params(file: &Path, batch: usize, screen: &Screen) -> Result<u8, Failure> {
         "union of all terms", budget.union_bits
     ));
     Ok(0)
+}
+
+/// Refuses a batch that no proof covers.
+pub(crate) fn check_batch(key: &VerifyingKey, batch: usize) -> Result<(), Failure> {
+    if batch > 0 && batch <= key.max_batch() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "cli.batch",
+        format!("a proof covers 1 to {} inferences, not {batch}", key.max_batch()),
+        "choose --batch within it",
+    ))
 }
 
 fn decode<T: Decode>(path: &Path) -> Result<T, Failure> {

@@ -58,6 +58,70 @@ pub(crate) fn read_set(path: &Path, specs: &[InputSpec]) -> Result<SampleSet, Fa
     set(&read_file(path, FILE_BYTES)?, specs)
 }
 
+/// All samples of an `.npz` file and their labels, which stand in array `key`.
+pub(crate) fn read_labelled(path: &Path, inputs: &[InputSpec], key: &str) -> Result<Labelled, Failure> {
+    let bytes = read_file(path, FILE_BYTES)?;
+    // As one more input, labels can have any name. A model's only input may be called `x` in the file.
+    let label = InputSpec {
+        name: key.to_owned(),
+        elements: 1,
+    };
+    let with = |inputs: &[InputSpec]| {
+        let specs: Vec<InputSpec> = core::iter::once(&label).chain(inputs).cloned().collect();
+        SampleSet::read(&bytes, &specs)
+    };
+    let set = match inputs {
+        _ if !bytes.starts_with(b"PK") => return Err(no_labels(path, key)),
+        [input] => with(inputs).or_else(|_| {
+            with(&[InputSpec {
+                name: "x".to_owned(),
+                elements: input.elements,
+            }])
+        }),
+        _ => with(inputs),
+    };
+    let (mut samples, mut labels) = (Vec::new(), Vec::new());
+    for (index, sample) in set.map_err(onnx)?.samples.into_iter().enumerate() {
+        let mut lists = sample.0.into_iter();
+        let label = lists
+            .next()
+            .and_then(|list| list.first().copied())
+            .unwrap_or(f64::NAN);
+        if label.fract() != 0.0 || label.abs() > LABEL_MAX {
+            return Err(Failure::usage(
+                "cli.label",
+                format!("label {index} of {} is {label}, not a class", path.display()),
+                "labels are whole numbers: name the right array with --key",
+            ));
+        }
+        labels.push(label as i64);
+        samples.push(Values(lists.collect()));
+    }
+    Ok(Labelled { samples, labels })
+}
+
+/// Samples, and the label of each.
+pub(crate) struct Labelled {
+    /// The samples, in the order of the file.
+    pub(crate) samples: Vec<Values>,
+    /// As many.
+    pub(crate) labels: Vec<i64>,
+}
+
+/// The largest magnitude up to which all whole numbers of a file are told apart.
+const LABEL_MAX: f64 = 9.0e15;
+
+fn no_labels(path: &Path, key: &str) -> Failure {
+    Failure::usage(
+        "cli.no_labels",
+        format!(
+            "{} is no .npz file, so it has no array \"{key}\" of labels",
+            path.display()
+        ),
+        "a test set is an .npz file with samples in `x` and labels in `y`; --key names other labels",
+    )
+}
+
 fn set(bytes: &[u8], specs: &[InputSpec]) -> Result<SampleSet, Failure> {
     SampleSet::read(bytes, specs).map_err(onnx)
 }

@@ -5,47 +5,80 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use haca_client::{Inferred, NodeClient, SettledReceipt, fetch_bundle};
 use haca_verify::{
-    Answer, Check, CheckState, Checkpoint, Outcome, Policy, Report, SettledInference, verify_answer,
-    verify_bundle,
+    Answer, Check, CheckState, Checkpoint, Outcome, Policy, Report, verify_answer, verify_bundle,
 };
 use haca_wire::{Domain, Encode as _, EvidenceKind, GenesisHash, Item, Order, Receipt, ReceiptHash, Signed};
 use serde_json::{Value, json};
 
 use crate::args::Verify;
 use crate::failure::{Exit, Failure};
+use crate::score;
 use crate::screen::{Ink, Screen};
 use crate::session::{Exchange, Session, client};
 
 /// Runs the command.
 pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<u8, Failure> {
-    let trust: GenesisHash = verify.trust.parse().map_err(|error| {
-        Failure::usage(
-            "cli.trust",
-            error,
-            "the genesis hash is 0x and 64 hexadecimal digits",
-        )
-    })?;
     let policy = policy(verify)?;
+    let receipt = verify.subject.parse::<ReceiptHash>().ok();
+    let mut read = None;
+    if receipt.is_none() {
+        let bytes = read_bundle(Path::new(&verify.subject))?;
+        if haca_verify::scorecard::is_scorecard(&bytes) {
+            return score::verify(verify, &bytes, &policy, screen);
+        }
+        read = Some(bytes);
+    }
+    if verify.test.is_some() || verify.test_root.is_some() {
+        return Err(Failure::usage(
+            "cli.no_scorecard",
+            "a test set is compared with a scorecard, and this is none",
+            "leave --test and --test-root out",
+        ));
+    }
+    let trust = trust(verify)?;
     let now = verify.at.unwrap_or_else(now_unix_s);
-    let bytes = match verify.subject.parse::<ReceiptHash>() {
-        Ok(receipt) => fetch(verify, trust, receipt, policy.checkpoint, screen)?,
-        Err(_) => read_bundle(Path::new(&verify.subject))?,
+    let bytes = match (receipt, read) {
+        (Some(receipt), _) => fetch(verify, trust, receipt, policy.checkpoint, screen)?,
+        (None, read) => read.unwrap_or_default(),
     };
     let report = verify_bundle(&bytes, trust, now, &policy);
     show(&report, screen);
     screen.object(&report_json(&report));
-    Ok(match report.outcome() {
+    Ok(exit_code(&report))
+}
+
+/// What the command ends with.
+pub(crate) fn exit_code<T>(report: &Report<T>) -> u8 {
+    match report.outcome() {
         Outcome::Verified => 0,
         Outcome::Unverifiable => Exit::Unverifiable as u8,
         Outcome::Rejected if report.only_policy_failed() => Exit::Policy as u8,
         Outcome::Rejected => Exit::Rejected as u8,
-    })
+    }
+}
+
+fn trust(verify: &Verify) -> Result<GenesisHash, Failure> {
+    let hint = "the genesis hash is 0x and 64 hexadecimal digits";
+    let text = verify.trust.as_ref().ok_or_else(|| {
+        Failure::usage(
+            "cli.no_trust",
+            "a settlement is verified from a genesis hash",
+            "name it with --trust HASH",
+        )
+    })?;
+    text.parse()
+        .map_err(|error| Failure::usage("cli.trust", error, hint))
 }
 
 fn policy(verify: &Verify) -> Result<Policy, Failure> {
     let mut policy = Policy::default();
     if verify.accept_signed {
         policy.accepted.push(EvidenceKind::Signed);
+    }
+    if let Some(text) = &verify.model {
+        let model = text.parse();
+        policy.model =
+            Some(model.map_err(|error| Failure::usage("cli.model_id", error, "0x and 64 digits"))?);
     }
     if let Some(text) = &verify.checkpoint {
         let parsed = text.split_once(':').and_then(|(height, hash)| {
@@ -65,7 +98,7 @@ fn policy(verify: &Verify) -> Result<Policy, Failure> {
     Ok(policy)
 }
 
-/// Reads a bundle, no more than one can be long.
+/// Reads a bundle or scorecard, no more than one can be long.
 fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let failed = |error: std::io::Error| Failure::file(path, "read", &error);
@@ -191,7 +224,7 @@ fn describe(check: &Check) -> String {
 }
 
 /// Prints every check, done and not done, and the outcome.
-fn show(report: &Report<SettledInference>, screen: &Screen) {
+pub(crate) fn show<T>(report: &Report<T>, screen: &Screen) {
     for check in report.checks() {
         let mark = match check.state {
             CheckState::Pass => screen.ink(Ink::Green, "pass"),
@@ -226,7 +259,7 @@ fn shorten(text: &str, width: usize) -> String {
 }
 
 /// A report as JSON.
-pub(crate) fn report_json(report: &Report<SettledInference>) -> Value {
+pub(crate) fn report_json<T>(report: &Report<T>) -> Value {
     let check = |check: &Check| {
         json!({
             "id": check.id,
