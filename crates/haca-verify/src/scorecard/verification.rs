@@ -105,9 +105,16 @@ fn check(
         return None;
     }
     check_security(&key, &scorecard.batches, policy, checks);
-    let score = check_score(&scorecard, checks);
+    let (claimed, score) = (scorecard.score, score(&scorecard.samples, &scorecard.batches));
     let (root, proofs) = (scorecard.root, scorecard.batches.len());
     check_proofs(&key, &root, total, scorecard.samples, scorecard.batches, checks);
+    // S7
+    checks.equal(
+        check_id::SCORECARD_SCORE,
+        claimed,
+        score,
+        "what the file claims, and what its outputs and labels say",
+    );
     checks.not_checked(
         check_id::SCORECARD_SELECTION,
         "who chose samples and labels, and when: compare the root with one published before",
@@ -214,18 +221,6 @@ fn check_security(key: &VerifyingKey, batches: &[Batch], policy: &Policy, checks
         .reduce(|(a, b), (c, d)| (a.min(c), b.min(d)))
         .unwrap_or((0, 0));
     check_security_bits(check_id::SCORECARD_SECURITY, weakest, policy, checks);
-}
-
-/// S7: the claim is what outputs and labels say. Returns what they say.
-fn check_score(scorecard: &Scorecard, checks: &mut Checks) -> Score {
-    let score = score(&scorecard.samples, &scorecard.batches);
-    checks.equal(
-        check_id::SCORECARD_SCORE,
-        scorecard.score,
-        score,
-        "what the file claims, and what its outputs and labels say",
-    );
-    score
 }
 
 /// S6: the model maps each sample to its outputs, in the context of this test set.

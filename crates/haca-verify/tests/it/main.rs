@@ -15,5 +15,6 @@ mod light_client;
 mod mutation;
 mod network;
 mod proof;
+mod scorecard;
 mod settlement;
 mod spec;

@@ -28,7 +28,7 @@ fn tensor_spec(name: &str, dtype: DType, dims: &[u32]) -> TensorSpec {
 }
 
 /// A network of two layers, 16-8-4. Models of different seeds have equal shapes and other weights.
-fn model_file(seed: u64) -> ModelFile {
+pub(crate) fn model_file(seed: u64) -> ModelFile {
     let weight = |dims: &[u32]| ParamSpec {
         dtype: DType::I8,
         shape: shape(dims),

@@ -6,4 +6,5 @@ mod command;
 mod crash;
 mod demo;
 mod local;
+mod scorecard;
 mod up;
