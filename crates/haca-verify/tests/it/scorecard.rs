@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use haca_graph::{Graph, ModelFile, Parameters};
+use haca_graph::{Graph, ModelFile, Op, Parameters, ValueId};
 use haca_prover::{ProvingKey, Registration};
 use haca_verify::scorecard::{
     Batch, Outputs, SAMPLES, Scorecard, ScoredModel, TestSample, TestSetRoot, class_count, context, hint,
     is_scorecard, predicted_class, score, test_set_root, verify,
 };
 use haca_verify::{CheckState, Outcome, Policy, Report, check_id};
-use haca_wire::{DType, Decode as _, Encode as _, ModelId, Shape, Tensor};
+use haca_wire::{DType, Decode as _, Encode as _, ModelId, Name, Shape, Tensor};
 use proptest::prelude::*;
 
 use crate::mutation::{Random, mutate};
@@ -371,6 +371,28 @@ fn rejects_a_model_without_logits() {
     let registration = ProvingKey::register(ModelFile { manifest, parameters }).unwrap();
     let report = verified(&scorecard(&registration, HONEST.samples.clone(), &[TOTAL]));
     assert_rejected(&report, check_id::SCORECARD_CLASSES);
+}
+
+#[test]
+fn classes_lie_along_one_axis() {
+    let ModelFile { manifest, .. } = model_file(1);
+    let graph = &manifest.graph;
+    let classes = |dims: &[u32]| {
+        let shape = Shape::new(dims.to_vec()).unwrap();
+        let mut nodes = graph.nodes().to_vec();
+        nodes.push(Op::Reshape {
+            input: ValueId(3),
+            shape: shape.clone(),
+        });
+        let mut first = graph.outputs()[0].1.clone();
+        (first.name, first.shape) = (Name::new("first").unwrap(), shape);
+        let mut outputs = graph.outputs().to_vec();
+        outputs.insert(0, (ValueId(5), first));
+        let (inputs, params) = (graph.inputs().to_vec(), graph.params().to_vec());
+        class_count(&Graph::new(inputs, params, nodes, outputs).unwrap())
+    };
+    assert_eq!([classes(&[1, 4]), classes(&[4, 1])], [Some(4), Some(4)]);
+    assert_eq!([classes(&[2, 2]), classes(&[2, 1, 2])], [None, None]);
 }
 
 #[test]
