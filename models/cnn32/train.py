@@ -37,19 +37,19 @@ def conv(inputs, outputs):
 
 
 LAYERS = [
-    ("conv1", lambda: conv(3, 32)),
-    ("conv2", lambda: conv(32, 32)),
+    ("conv1", lambda: conv(3, 16)),
+    ("conv2", lambda: conv(16, 16)),
     ("pool1", lambda: nn.MaxPool2d(2)),
-    ("conv3", lambda: conv(32, 64)),
-    ("conv4", lambda: conv(64, 64)),
+    ("conv3", lambda: conv(16, 32)),
+    ("conv4", lambda: conv(32, 32)),
     ("pool2", lambda: nn.MaxPool2d(2)),
-    ("conv5", lambda: conv(64, 64)),
+    ("conv5", lambda: conv(32, 64)),
     ("conv6", lambda: conv(64, 64)),
     ("pool3", lambda: nn.MaxPool2d(2)),
     ("flatten", nn.Flatten),
-    ("fc1", lambda: nn.Linear(64 * 4 * 4, 128)),
+    ("fc1", lambda: nn.Linear(64 * 4 * 4, 176)),
     ("relu", nn.ReLU),
-    ("fc2", lambda: nn.Linear(128, 10)),
+    ("fc2", lambda: nn.Linear(176, 10)),
 ]
 
 

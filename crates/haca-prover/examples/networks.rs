@@ -19,7 +19,7 @@ use haca_zk::{Statement, verify};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Verifications of each proof.
-const VERIFICATIONS: usize = 10;
+const VERIFICATIONS: usize = 60;
 
 struct Builder {
     params: Vec<ParamSpec>,

@@ -1,6 +1,8 @@
-//! The choice of parameters: a deterministic search for the smallest padded witness, and WHIR schedules by size.
+//! The choice of parameters: a deterministic search for the cheapest witness and the cheapest cut of the weights.
 //!
 //! Nothing here is trusted: the chosen numbers stand in the verifying key, and the verifier checks them.
+
+use std::collections::BTreeMap;
 
 use haca_graph::Manifest;
 use haca_zk::block::log2_ceil;
@@ -14,6 +16,7 @@ use haca_zk::witness::{
 use haca_zk::{Layouts, ProtocolParameters};
 
 use crate::ProverError;
+use crate::schedules::{Candidate, Cost, Objective, Role, Search};
 
 /// Largest committed witness, as a power of two; larger batches are not offered.
 const WITNESS_VARIABLES: usize = 22;
@@ -21,25 +24,43 @@ const WITNESS_VARIABLES: usize = 22;
 const PROOF_BYTES: usize = haca_wire::limit::PROOF_BYTES;
 /// Variables of the largest weight commitment.
 const WEIGHT_VARIABLES: usize = 24;
+/// First folds of witnesses that are tried: a small one pads small tables less.
+const WITNESS_FOLDS: [u8; 4] = [3, 4, 5, 6];
+/// First folds of weights that are tried.
+const WEIGHT_FOLDS: [u8; 5] = [3, 4, 5, 6, 7];
+/// Nanoseconds of one leaf of the lookup trees while proving.
+const LEAF_NS: f64 = 80.0;
+/// Nanoseconds of one tile of the weights, while proving and while verifying.
+const TILE_NS: f64 = 30_000.0;
 /// Bits of the largest table that the search tries.
 const SEARCH_BITS: u8 = 14;
 
 /// Chooses parameters for a model.
-pub(crate) fn choose(manifest: &Manifest) -> Result<ProtocolParameters, ProverError> {
+pub(crate) fn choose(manifest: &Manifest, objective: Objective) -> Result<ProtocolParameters, ProverError> {
     let circuit = Circuit::new(&manifest.graph)?;
-    let (pieces, weights) = weight_schedule(&circuit)?;
-    let fold = weights.first_fold();
+    let mut schedules = Schedules::new(objective);
+    let weights = weight_choices(&circuit, &mut schedules).into_iter().next();
+    let weights = weights.ok_or(ProverError::NoParameters { what: "weight size" })?;
+    let fold = weights.schedule.first_fold();
     let bias_variables = {
         let sizes: Vec<usize> = circuit.biases.iter().map(|b| log2_ceil(b.columns)).collect();
         haca_zk::block::place(&sizes).1.max(fold)
     };
-    let registration = small_schedule(log2_ceil((LIMB_COLUMNS << bias_variables) + (1 << RANGE_BITS)), 4);
+    let limbs = log2_ceil((LIMB_COLUMNS << bias_variables) + (1 << RANGE_BITS));
+    let registration = schedules
+        .best(limbs, Role::Proof, (4, 4))
+        .ok_or(ProverError::NoParameters {
+            what: "number of biases",
+        })?;
     let mut batches = Vec::new();
     for batch_variables in 0..=BATCH_VARIABLES {
         let witness = match circuit.has_witness() {
             false => None,
-            true => match search(&circuit, batch_variables) {
-                Some(witness) => Some(witness),
+            true => match witness_choices(&circuit, batch_variables, &mut schedules)
+                .into_iter()
+                .next()
+            {
+                Some(choice) => Some(choice.parameters),
                 None if batch_variables == 0 => {
                     return Err(ProverError::NoParameters {
                         what: "requantisation",
@@ -51,13 +72,40 @@ pub(crate) fn choose(manifest: &Manifest) -> Result<ProtocolParameters, ProverEr
         batches.push(BatchParameters { witness });
     }
     let mut parameters = ProtocolParameters {
-        pieces,
-        weights,
-        registration,
+        pieces: weights.pieces,
+        weights: weights.schedule,
+        registration: registration.schedule,
         batches,
     };
     trim(manifest, &mut parameters)?;
     Ok(parameters)
+}
+
+/// The best schedules of one model, each size searched for once.
+struct Schedules {
+    search: Search,
+    objective: Objective,
+    found: BTreeMap<(usize, bool, (u8, u8)), Option<Candidate>>,
+}
+
+impl Schedules {
+    fn new(objective: Objective) -> Self {
+        Self {
+            search: Search::new(objective),
+            objective,
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// The best schedule of a commitment of `variables` whose first fold lies in `folds`.
+    fn best(&mut self, variables: usize, role: Role, folds: (u8, u8)) -> Option<Candidate> {
+        let key = (variables, role == Role::Proof, folds);
+        let search = &mut self.search;
+        self.found
+            .entry(key)
+            .or_insert_with(|| search.schedules(variables, role, folds).into_iter().next())
+            .clone()
+    }
 }
 
 /// Drops batch sizes whose proofs could exceed the limit of the wire.
@@ -75,8 +123,75 @@ fn trim(manifest: &Manifest, parameters: &mut ProtocolParameters) -> Result<(), 
     Ok(())
 }
 
-/// The smallest witness of `2^batch_variables` inferences: by padded size, then by leaves of the trees, then by cells.
-fn search(circuit: &Circuit, batch_variables: usize) -> Option<WitnessParameters> {
+/// A way to commit the witness, with what it is estimated to cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WitnessChoice {
+    /// Limbs, window, and the schedule.
+    pub parameters: WitnessParameters,
+    /// Variables of the commitment.
+    pub variables: usize,
+    /// Variables of the lookup tree.
+    pub lookup_variables: usize,
+    /// Of the opening and of the lookups.
+    pub cost: Cost,
+    /// Cells that are in use: what decides between equals.
+    cells: usize,
+}
+
+/// A way to commit the weights, with what it is estimated to cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightChoice {
+    /// Into how many pieces a matrix may be cut, along rows and along columns.
+    pub pieces: u8,
+    /// Number of tiles that this makes.
+    pub tiles: usize,
+    /// Variables of the commitment.
+    pub variables: usize,
+    /// The schedule of the commitment.
+    pub schedule: Schedule,
+    /// Of the opening and of the tiles.
+    pub cost: Cost,
+}
+
+/// All that the search for the parameters of one model looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exploration {
+    /// What was to be small.
+    pub objective: Objective,
+    /// Ways to commit the weights, the best first.
+    pub weights: Vec<WeightChoice>,
+    /// Ways to commit the witness, the best first; none when the model needs no witness.
+    pub witness: Vec<WitnessChoice>,
+}
+
+/// Looks at all parameters for proofs of `2^batch_variables` inferences of a model.
+///
+/// # Errors
+/// `prover.zk` for a graph that cannot be proven.
+pub fn explore(
+    manifest: &Manifest,
+    batch_variables: usize,
+    objective: Objective,
+) -> Result<Exploration, ProverError> {
+    let circuit = Circuit::new(&manifest.graph)?;
+    let mut schedules = Schedules::new(objective);
+    Ok(Exploration {
+        objective,
+        weights: weight_choices(&circuit, &mut schedules),
+        witness: if circuit.has_witness() {
+            witness_choices(&circuit, batch_variables, &mut schedules)
+        } else {
+            vec![]
+        },
+    })
+}
+
+/// The ways to commit the witness of `2^batch_variables` inferences, the best first.
+fn witness_choices(
+    circuit: &Circuit,
+    batch_variables: usize,
+    schedules: &mut Schedules,
+) -> Vec<WitnessChoice> {
     // Without a requantisation the columns hold padding only.
     let shift = circuit
         .requantises
@@ -84,29 +199,35 @@ fn search(circuit: &Circuit, batch_variables: usize) -> Option<WitnessParameters
         .map(|r| usize::from(r.shift))
         .max()
         .unwrap_or(1);
-    let mut best: Option<(Cost, WitnessParameters)> = None;
+    let mut choices = Vec::new();
     for (window_bits, high_bits) in windows(circuit) {
         for limb_bits in 4..=SEARCH_BITS {
             let limbs = shift.div_ceil(usize::from(limb_bits)).max(1) as u8;
             if limbs > LIMBS {
                 continue;
             }
-            let candidate = WitnessParameters {
-                limb_bits,
-                limbs,
-                window_bits,
-                high_bits,
-                schedule: small_schedule(12, 4),
-            };
-            let Some((cost, parameters)) = cost(circuit, batch_variables, candidate) else {
-                continue;
-            };
-            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-                best = Some((cost, parameters));
+            for fold in WITNESS_FOLDS {
+                let candidate = WitnessParameters {
+                    limb_bits,
+                    limbs,
+                    window_bits,
+                    high_bits,
+                    schedule: Schedule {
+                        folds: vec![fold],
+                        log_inverse_rates: vec![1],
+                        grinding_bits: 0,
+                    },
+                };
+                choices.extend(witness_choice(circuit, batch_variables, candidate, schedules));
             }
         }
     }
-    best.map(|(_, parameters)| parameters)
+    let key = |choice: &WitnessChoice| (schedules.objective.of(&choice.cost), choice.cells);
+    choices.sort_by(|a, b| {
+        let ((cost_a, cells_a), (cost_b, cells_b)) = (key(a), key(b));
+        cost_a.total_cmp(&cost_b).then(cells_a.cmp(&cells_b))
+    });
+    choices
 }
 
 /// Every choice of window and high bits that holds all quotients: split, or in one window.
@@ -136,17 +257,15 @@ fn windows(circuit: &Circuit) -> Vec<(u8, u8)> {
     choices
 }
 
-/// What is compared: variables of the commitment, leaves of both trees, cells.
-type Cost = (usize, usize, usize);
-
-/// The cost of a candidate, and the candidate with the schedule of its size; `None` when it does not fit.
-fn cost(
+/// The candidate with the schedule of its size and first fold; `None` when it does not fit.
+fn witness_choice(
     circuit: &Circuit,
     batch_variables: usize,
     mut candidate: WitnessParameters,
-) -> Option<(Cost, WitnessParameters)> {
-    // The schedule follows from the size of the commitment, and its first fold pads small tables: settle both.
-    let (columns, stages) = spaces(circuit, batch_variables, 4);
+    schedules: &mut Schedules,
+) -> Option<WitnessChoice> {
+    let fold = candidate.schedule.first_fold();
+    let (columns, stages) = spaces(circuit, batch_variables, fold);
     let limbs = usize::from(candidate.limbs);
     let count = limbs + if candidate.is_split() { 3 } else { 1 };
     let tables = tables(circuit, &candidate);
@@ -154,73 +273,71 @@ fn cost(
         .iter()
         .map(|(_, variables)| 1usize << variables)
         .sum::<usize>();
-    cells += count << (columns.variables + batch_variables);
+    cells += count << (columns.variables + batch_variables).max(fold);
     if !circuit.stages.is_empty() {
-        cells += 1 << (stages.variables + batch_variables);
+        cells += 1 << (stages.variables + batch_variables).max(fold);
     }
-    let committed = log2_ceil(cells);
-    if committed > WITNESS_VARIABLES {
+    let variables = log2_ceil(cells);
+    if variables > WITNESS_VARIABLES {
         return None;
     }
-    candidate.schedule = small_schedule(committed, 4);
+    let best = schedules.best(variables, Role::Proof, (fold as u8, fold as u8))?;
+    candidate.schedule = best.schedule;
     let layout = WitnessLayout::new(circuit, batch_variables, &candidate).ok()?;
-    let trees = (1usize << layout.lookup_variables) + (1 << layout.table_variables);
-    Some(((layout.committed_variables, trees, cells), candidate))
-}
-
-/// The schedule of a commitment that is made anew in each proof: rates that balance encoding against openings.
-fn small_schedule(variables: usize, first: u8) -> Schedule {
-    let (folds, rates, grinding): (Vec<u8>, Vec<u8>, u8) = match variables {
-        ..=10 => (vec![first], vec![5], 0),
-        11 | 12 => (vec![first, 2], vec![5, 6], 0),
-        13 => (vec![first, 3], vec![5, 6], 6),
-        14 => (vec![first, 4], vec![4, 7], 8),
-        15..=18 => (vec![first, 4, (variables - 14) as u8], vec![3, 6, 8], 10),
-        _ => (
-            vec![first, 4, 4, (variables - 18).max(1) as u8],
-            vec![2, 5, 8, 10],
-            12,
-        ),
-    };
-    Schedule {
-        folds,
-        log_inverse_rates: rates,
-        grinding_bits: grinding,
+    if layout.committed_variables != variables {
+        return None;
     }
+    let leaves = (1usize << layout.lookup_variables) + (1 << layout.table_variables);
+    let rounds = [layout.lookup_variables, layout.table_variables]
+        .map(|variables| (variables * (variables + 5) / 2) as f64)
+        .iter()
+        .sum::<f64>();
+    let trees = Cost {
+        prove_ns: LEAF_NS * leaves as f64,
+        bytes: 48.0 * rounds,
+        verify_ns: 350.0 * rounds,
+    };
+    Some(WitnessChoice {
+        parameters: candidate,
+        variables,
+        lookup_variables: layout.lookup_variables,
+        cost: best.cost.plus(trees),
+        cells,
+    })
 }
 
-/// Into how many pieces matrices are cut, and the schedule of the weights: registration pays for high rates once.
-/// More pieces take less padding but more openings, so as few are chosen as give the smallest commitment.
-fn weight_schedule(circuit: &Circuit) -> Result<(u8, Schedule), ProverError> {
+/// The ways to cut matrices into pieces and to commit them, the best first. More pieces take less padding but more
+/// openings.
+fn weight_choices(circuit: &Circuit, schedules: &mut Schedules) -> Vec<WeightChoice> {
     let biases: usize = circuit.biases.iter().map(|b| b.columns.next_power_of_two()).sum();
-    let size = |pieces: u8| {
-        let tiles = tiles(circuit, pieces, 4).1;
+    let mut choices = Vec::new();
+    for (pieces, fold) in (1..=PIECES).flat_map(|pieces| WEIGHT_FOLDS.map(|fold| (pieces, fold))) {
+        let tiles = tiles(circuit, pieces, usize::from(fold)).1;
         let cells = tiles.iter().map(|tile| 1usize << tile.variables);
-        log2_ceil(cells.fold(biases.next_power_of_two().max(16), usize::saturating_add))
-    };
-    let sizes = (1..=PIECES).map(|pieces| (size(pieces), pieces));
-    let Some((variables, pieces)) = sizes.min() else {
-        return Err(ProverError::NoParameters { what: "weight size" });
-    };
-    if variables > WEIGHT_VARIABLES {
-        return Err(ProverError::NoParameters { what: "weight size" });
+        let cells = cells.fold(biases.next_power_of_two().max(1 << fold), usize::saturating_add);
+        let variables = log2_ceil(cells);
+        if variables > WEIGHT_VARIABLES {
+            continue;
+        }
+        let Some(best) = schedules.best(variables, Role::Registration, (fold, fold)) else {
+            continue;
+        };
+        let of_tiles = Cost {
+            prove_ns: TILE_NS * tiles.len() as f64,
+            bytes: 24.0 * tiles.len() as f64,
+            verify_ns: TILE_NS * tiles.len() as f64,
+        };
+        choices.push(WeightChoice {
+            pieces,
+            tiles: tiles.len(),
+            variables,
+            schedule: best.schedule,
+            cost: best.cost.plus(of_tiles),
+        });
     }
-    let (folds, rates, grinding): (Vec<u8>, Vec<u8>, u8) = match variables {
-        ..=10 => (vec![4], vec![5], 0),
-        11 | 12 => (vec![4, 2], vec![5, 6], 0),
-        13 => (vec![4, 3], vec![5, 6], 6),
-        14 => (vec![4, 4], vec![5, 7], 8),
-        15..=17 => (vec![4, 4, (variables - 14) as u8], vec![5, 5, 8], 10),
-        18..=20 => (vec![6, 4, 4], vec![5, 4, 6], 12),
-        21 | 22 => (vec![6, 5, 5], vec![4, 5, 8], 12),
-        _ => (vec![6, 5, 5, 3], vec![2, 4, 7, 9], 12),
-    };
-    let schedule = Schedule {
-        folds,
-        log_inverse_rates: rates,
-        grinding_bits: grinding,
-    };
-    Ok((pieces, schedule))
+    let of = |choice: &WeightChoice| schedules.objective.of(&choice.cost);
+    choices.sort_by(|a, b| of(a).total_cmp(&of(b)));
+    choices
 }
 
 #[cfg(test)]
@@ -290,7 +407,7 @@ mod tests {
     }
 
     fn key(manifest: &Manifest) -> VerifyingKey {
-        let parameters = choose(manifest).unwrap();
+        let parameters = choose(manifest, Objective::BALANCED).unwrap();
         let tables = Layouts::new(manifest, &parameters)
             .unwrap()
             .weights
@@ -350,6 +467,9 @@ mod tests {
     #[test]
     fn too_many_weights_are_refused() {
         let manifest = manifest(&[2048; 6], 20, 1);
-        assert_eq!(choose(&manifest).unwrap_err().code(), "prover.no_parameters");
+        assert_eq!(
+            choose(&manifest, Objective::BALANCED).unwrap_err().code(),
+            "prover.no_parameters"
+        );
     }
 }

@@ -16,6 +16,7 @@ use crate::adversary::{Honest, Row, Tamper};
 use crate::commitment::{Committer, WeightCommitment};
 use crate::execution::Executor;
 use crate::model::{Weights, columns};
+use crate::schedules::Objective;
 use crate::trace::Trace;
 use crate::{Execution, ProverError, Stages, inference, parameters, registration, witness};
 
@@ -92,7 +93,7 @@ impl ProvingKey {
         is_honest: bool,
     ) -> Result<(Self, Vec<Vec<haca_zk::field::Base>>), ProverError> {
         let manifest = model.manifest.clone();
-        let parameters = parameters::choose(&manifest)?;
+        let parameters = parameters::choose(&manifest, Objective::BALANCED)?;
         let layouts = Layouts::new(&manifest, &parameters)?;
         let weights = Weights::new(&layouts.circuit, &layouts.weights, &model.parameters);
         let mut tables = weights.tables(&layouts.weights);

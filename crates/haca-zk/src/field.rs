@@ -9,19 +9,14 @@ use p3_dft::Radix2DFTSmallBatch;
 use p3_field::extension::CubicTrinomialExtensionField;
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
 use p3_goldilocks::Goldilocks;
-use p3_merkle_tree::MerkleTreeMmcs;
-use p3_symmetric::{CompressionFunctionFromHasher, MerkleCap, SerializingHasher};
+use p3_symmetric::MerkleCap;
 
 /// The base field.
 pub type Base = Goldilocks;
 /// The field of challenges.
 pub type Extension = CubicTrinomialExtensionField<Goldilocks>;
-/// Hash of a Merkle leaf.
-pub type LeafHash = SerializingHasher<Blake3>;
-/// Hash of two Merkle nodes.
-pub type NodeHash = CompressionFunctionFromHasher<Blake3, 2, 32>;
 /// Binary Merkle trees of BLAKE3 digests.
-pub type Mmcs = MerkleTreeMmcs<Base, u8, LeafHash, NodeHash, 2, 32>;
+pub type Mmcs = crate::merkle::Trees;
 /// The Fiat-Shamir sponge.
 pub type Challenger = SerializingChallenger64<Base, HashChallenger<u8, Blake3, 32>>;
 /// The encoder.
@@ -38,7 +33,7 @@ pub const CHARACTERISTIC: u64 = <Goldilocks as PrimeField64>::ORDER_U64;
 
 /// The Merkle tree backend. It has no state.
 pub fn mmcs() -> Mmcs {
-    Mmcs::new(LeafHash::new(Blake3), NodeHash::new(Blake3), 0)
+    Mmcs::default()
 }
 
 /// A root as the backend holds it.

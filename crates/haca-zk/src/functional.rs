@@ -126,13 +126,16 @@ impl Functional<'_> {
         let taps = self.taps();
         let each = matches!(self.taps, Taps::Each(_));
         for (index, (tap, channels)) in taps.iter().enumerate() {
-            self.windows.under(*tap, |position, from| {
-                let weight = at(self.positions, position);
-                let start = from.saturating_mul(value.channels);
-                let pixel = elements.get(start..).unwrap_or_default();
-                sums.iter_mut()
-                    .zip(pixel)
-                    .for_each(|(sum, x)| *sum += weight * *x);
+            self.windows.runs(*tap, |run| {
+                let weights = self.positions.get(run.position..).unwrap_or_default();
+                let start = run.from.saturating_mul(value.channels);
+                let pixels = elements.get(start..).unwrap_or_default();
+                let pixels = pixels.chunks((run.step * value.channels).max(1));
+                for (weight, pixel) in weights.iter().take(run.count).zip(pixels) {
+                    sums.iter_mut()
+                        .zip(pixel)
+                        .for_each(|(sum, x)| *sum += *weight * *x);
+                }
             });
             // Where all taps weigh alike, their sums are weighted once.
             if each || index + 1 == taps.len() {
@@ -203,8 +206,12 @@ impl Functional<'_> {
     fn separable(&self, cells: &BlockWeights) -> Extension {
         let over_windows = |tap: usize| {
             let mut sum = Extension::ZERO;
-            self.windows.under(tap, |position, from| {
-                sum += at(self.positions, position) * at(&cells.positions, from);
+            self.windows.runs(tap, |run| {
+                let weights = self.positions.get(run.position..).unwrap_or_default();
+                let cells = cells.positions.get(run.from..).unwrap_or_default();
+                let cells = cells.iter().step_by(run.step.max(1));
+                let pairs = weights.iter().take(run.count).zip(cells);
+                sum += pairs.map(|(weight, cell)| *weight * *cell).sum::<Extension>();
             });
             sum
         };

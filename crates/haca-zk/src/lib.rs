@@ -29,6 +29,7 @@ pub mod field;
 pub mod fraction;
 pub mod functional;
 pub mod gather;
+pub mod merkle;
 pub mod multilinear;
 pub mod opening;
 pub mod product;

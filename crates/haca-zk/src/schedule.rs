@@ -25,7 +25,7 @@ pub const CODEWORD: usize = 31;
 pub const CLEAR_VARIABLES: usize = 6;
 
 /// The WHIR configuration of one commitment.
-pub(crate) type Config = WhirConfig<Extension, Base, Challenger>;
+pub type Config = WhirConfig<Extension, Base, Challenger>;
 
 /// How one polynomial commitment is opened: a fold and a code rate per phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Schedule {
     }
 
     /// Derives the WHIR configuration in the Johnson regime. Capacity-regime parameters cannot be expressed.
-    pub(crate) fn config(&self, variables: usize) -> Result<Config, ProofRejection> {
+    pub fn config(&self, variables: usize) -> Result<Config, ProofRejection> {
         self.check(variables)?;
         let mut rates = self.log_inverse_rates.iter().map(|rate| usize::from(*rate));
         let parameters = ProtocolParameters {

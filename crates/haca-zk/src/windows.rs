@@ -12,6 +12,19 @@ pub struct Windows {
     taps: usize,
 }
 
+/// Windows that stand behind one another: window `position + i` has element `from + i step` of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first window.
+    pub position: usize,
+    /// The position of its element.
+    pub from: usize,
+    /// Number of windows.
+    pub count: usize,
+    /// Positions from one element to the next, at least 1.
+    pub step: usize,
+}
+
 impl Windows {
     /// One window with one tap at each of `positions` positions.
     pub const fn each(positions: usize) -> Self {
@@ -42,26 +55,46 @@ impl Windows {
         self.taps
     }
 
-    /// Calls `visit` with each window that has an element of the source under tap `tap`, and with the position of that
-    /// element, in the order of the windows. The others have it in the padding.
-    pub fn under(&self, tap: usize, mut visit: impl FnMut(usize, usize)) {
+    /// Calls `visit` with each run of windows that have an element of the source under tap `tap`, in the order of the
+    /// windows. The others have it in the padding.
+    pub fn runs(&self, tap: usize, mut visit: impl FnMut(Run)) {
         let Some(([height, width], window)) = &self.moving else {
-            (0..self.positions).for_each(|position| visit(position, position));
+            visit(Run {
+                position: 0,
+                from: 0,
+                count: self.positions,
+                step: 1,
+            });
             return;
         };
         let kernel = window.width.kernel.max(1) as usize;
         let (a, b) = ((tap / kernel) as u32, (tap % kernel) as u32);
         let columns = window.width.count(*width).unwrap_or(0);
-        let inside = |column| Some((column, window.width.element(column, b, *width)?));
-        let across: Vec<(u32, u32)> = (0..columns).filter_map(inside).collect();
+        let inside = |column: &u32| window.width.element(*column, b, *width).is_some();
+        // The windows that see the source do so without a gap.
+        let Some(first) = (0..columns).find(inside) else {
+            return;
+        };
+        let behind = (first..columns).find(|column| !inside(column)).unwrap_or(columns);
+        let from = window.width.element(first, b, *width).unwrap_or(0);
         for row in 0..window.height.count(*height).unwrap_or(0) {
             let Some(source) = window.height.element(row, a, *height) else {
                 continue;
             };
-            let (start, from) = (row as usize * columns as usize, source as usize * *width as usize);
-            for (column, element) in &across {
-                visit(start + *column as usize, from + *element as usize);
-            }
+            visit(Run {
+                position: row as usize * columns as usize + first as usize,
+                from: source as usize * *width as usize + from as usize,
+                count: (behind - first) as usize,
+                step: window.width.stride as usize,
+            });
         }
+    }
+
+    /// Calls `visit` with each window that has an element of the source under tap `tap`, and with the position of that
+    /// element, in the order of the windows. The others have it in the padding.
+    pub fn under(&self, tap: usize, mut visit: impl FnMut(usize, usize)) {
+        self.runs(tap, |run| {
+            (0..run.count).for_each(|i| visit(run.position + i, run.from + i * run.step));
+        });
     }
 }

@@ -1,0 +1,406 @@
+//! The search for WHIR schedules: which folds, code rates and grinding cost the least.
+//!
+//! The estimated cost of a schedule is a sum over its phases, so the best schedule is a shortest path over the variables
+//! that are left and the rate of the code. It is found exactly, by dynamic programming, for each amount of grinding.
+//! Nothing here is trusted: the schedule stands in the verifying key, and the verifier computes its budget by itself.
+//! The unit costs are those of two cores with AVX2; what they are wrong by changes which schedule is chosen, no more. They
+//! are numbers of this file, not measurements of the machine: a model has the same key wherever it is made.
+
+use haca_zk::schedule::{CLEAR_VARIABLES, CODEWORD, FOLD, RATE, Schedule, TERM_BITS};
+use p3_whir::parameters::SecurityAssumption;
+
+/// Encoding and hashing one element of the base field while proving.
+const ENCODE_NS: f64 = 6.5;
+/// Folding one element of the polynomial while proving.
+const FOLD_NS: f64 = 6.0;
+/// One attempt at a witness of work.
+const GRIND_NS: f64 = 90.0;
+/// Opening one row while proving.
+const ROW_NS: f64 = 400.0;
+/// What each phase costs whatever its size.
+const PHASE_NS: f64 = 15_000.0;
+/// One compression of BLAKE3 while verifying.
+const COMPRESSION_NS: f64 = 70.0;
+/// Decoding and evaluating one byte of a row while verifying.
+const ROW_BYTE_NS: f64 = 0.7;
+/// One round of sumcheck while verifying.
+const ROUND_NS: f64 = 700.0;
+/// One variable of the constraint of one opened row while verifying.
+const VARIABLE_NS: f64 = 10.0;
+/// Bytes of an element of the base field.
+const BASE_BYTES: f64 = 8.0;
+/// Bytes of an element of the field of challenges.
+const EXTENSION_BYTES: f64 = 24.0;
+/// Bytes of a node of a Merkle tree.
+const NODE_BYTES: f64 = 32.0;
+/// The largest code rate that is offered, where the codeword is not small anyway: it is held in memory, and encoded at
+/// registration.
+const MOST_RATE: usize = 5;
+/// Variables of a small codeword: two megabytes.
+const SMALL_VARIABLES: usize = 18;
+/// Variables of the largest codeword, unless its rate is 1/4: half a gigabyte.
+const MEMORY_VARIABLES: usize = 26;
+/// Amounts of grinding that are tried.
+const GRINDING_BITS: [u8; 8] = [0, 4, 6, 8, 10, 12, 14, 16];
+
+/// When a commitment is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Anew in each proof.
+    Proof,
+    /// Once for a model.
+    Registration,
+}
+
+impl Role {
+    /// The part of the time of encoding that each proof bears: what is registered is held in memory as well, so that it
+    /// is not free even where a model is proven without end.
+    const fn share(self) -> f64 {
+        match self {
+            Self::Proof => 1.0,
+            Self::Registration => 0.005,
+        }
+    }
+}
+
+/// What an opening costs, as estimated: nanoseconds of two cores to prove, bytes, nanoseconds of one core to verify.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Nanoseconds to prove, on two cores.
+    pub prove_ns: f64,
+    /// Bytes of the opening.
+    pub bytes: f64,
+    /// Nanoseconds to verify, on one core.
+    pub verify_ns: f64,
+}
+
+/// What is to be small: the nanoseconds of proving that a byte, and a nanosecond of verifying, are worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Objective {
+    /// Worth of one byte, in nanoseconds of proving.
+    pub byte_ns: f64,
+    /// Worth of one nanosecond of verifying, in nanoseconds of proving.
+    pub verify: f64,
+}
+
+impl Objective {
+    /// The trade that models are registered with: where the curve of bytes over time turns flat.
+    pub const BALANCED: Self = Self {
+        byte_ns: 450.0,
+        verify: 4.0,
+    };
+    /// Short proving, whatever else it takes.
+    pub const FAST: Self = Self {
+        byte_ns: 40.0,
+        verify: 1.0,
+    };
+    /// Small proofs, whatever they take to make.
+    pub const SMALL: Self = Self {
+        byte_ns: 4000.0,
+        verify: 10.0,
+    };
+
+    /// The cost in nanoseconds of proving.
+    #[must_use]
+    pub fn of(&self, cost: &Cost) -> f64 {
+        cost.prove_ns + self.byte_ns * cost.bytes + self.verify * cost.verify_ns
+    }
+}
+
+/// A schedule with its estimated cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// What its opening costs.
+    pub cost: Cost,
+}
+
+/// Searches for schedules under one objective. What it finds for parts of a schedule serves every further search.
+#[derive(Debug)]
+pub struct Search {
+    objective: Objective,
+    /// For each amount of grinding, what is best for each number of variables left and each rate.
+    tails: Vec<(u8, Vec<[Option<Tail>; RATES]>)>,
+}
+
+/// Rates, and one for none.
+const RATES: usize = RATE as usize + 1;
+
+/// The best phases from some point on: the first fold, the rate of the code behind it, the cost of all.
+#[derive(Clone, Copy, Debug)]
+struct Tail {
+    fold: u8,
+    next_rate: Option<u8>,
+    cost: Cost,
+}
+
+impl Cost {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            prove_ns: self.prove_ns + other.prove_ns,
+            bytes: self.bytes + other.bytes,
+            verify_ns: self.verify_ns + other.verify_ns,
+        }
+    }
+}
+
+impl Search {
+    /// A search under an objective.
+    #[must_use]
+    pub fn new(objective: Objective) -> Self {
+        let tails = GRINDING_BITS.iter().map(|bits| (*bits, vec![]));
+        Self {
+            objective,
+            tails: tails.collect(),
+        }
+    }
+
+    /// The best schedule for each amount of grinding that reaches the security level, the best first, for a commitment
+    /// of `variables`. The first fold is at least the first and at most the second of `folds`.
+    pub fn schedules(&mut self, variables: usize, role: Role, folds: (u8, u8)) -> Vec<Candidate> {
+        let objective = self.objective;
+        let mut found = Vec::new();
+        for (grinding_bits, tails) in &mut self.tails {
+            let phases = Phases {
+                objective,
+                grinding_bits: *grinding_bits,
+            };
+            phases.extend(tails, variables);
+            found.extend(phases.best(tails, variables, role, folds));
+        }
+        found.sort_by(|a, b| objective.of(&a.cost).total_cmp(&objective.of(&b.cost)));
+        found
+    }
+}
+
+/// The phases of schedules with one amount of grinding.
+struct Phases {
+    objective: Objective,
+    grinding_bits: u8,
+}
+
+impl Phases {
+    /// The best schedule whose configuration can be derived.
+    fn best(
+        &self,
+        tails: &[[Option<Tail>; RATES]],
+        variables: usize,
+        role: Role,
+        (least, most): (u8, u8),
+    ) -> Option<Candidate> {
+        let mut starts = Vec::new();
+        for rate in 1..=RATE {
+            let encoded = variables + usize::from(rate);
+            let largest = (variables + MOST_RATE).clamp(SMALL_VARIABLES, MEMORY_VARIABLES);
+            if encoded > largest.max(variables + 2).min(CODEWORD) {
+                break;
+            }
+            let folds = least..=most.min(u8::try_from(variables).unwrap_or(FOLD));
+            let phases = folds.filter_map(|fold| self.phase(tails, variables, rate, fold, BASE_BYTES));
+            let Some(tail) = self.cheapest(phases) else {
+                continue;
+            };
+            let mut cost = tail.cost.plus(Cost {
+                prove_ns: FOLD_NS * cells(variables),
+                bytes: 2.0 * EXTENSION_BYTES * variables as f64,
+                verify_ns: ROUND_NS * variables as f64,
+            });
+            cost.prove_ns += ENCODE_NS * cells(encoded) * role.share();
+            let schedule = self.schedule(tails, variables, rate, tail);
+            starts.push(Candidate { schedule, cost });
+        }
+        let of = |candidate: &Candidate| self.objective.of(&candidate.cost);
+        starts.sort_by(|a, b| of(a).total_cmp(&of(b)));
+        starts
+            .into_iter()
+            .find(|candidate| candidate.schedule.config(variables).is_ok())
+    }
+
+    /// Follows the choices from the first phase on.
+    fn schedule(&self, tails: &[[Option<Tail>; RATES]], variables: usize, rate: u8, first: Tail) -> Schedule {
+        let (mut folds, mut log_inverse_rates) = (vec![first.fold], vec![rate]);
+        let mut left = variables - usize::from(first.fold);
+        let mut next_rate = first.next_rate;
+        while let Some(rate) = next_rate {
+            log_inverse_rates.push(rate);
+            let Some(tail) = tails.get(left).and_then(|row| row[usize::from(rate)]) else {
+                break;
+            };
+            folds.push(tail.fold);
+            left -= usize::from(tail.fold);
+            next_rate = tail.next_rate;
+        }
+        Schedule {
+            folds,
+            log_inverse_rates,
+            grinding_bits: self.grinding_bits,
+        }
+    }
+
+    /// Adds what is best for folded polynomials of fewer than `variables`.
+    fn extend(&self, tails: &mut Vec<[Option<Tail>; RATES]>, variables: usize) {
+        for left in tails.len()..variables {
+            let mut row = [None; RATES];
+            for rate in (1..=RATE).filter(|_| left > CLEAR_VARIABLES) {
+                let folds = 1..=FOLD.min(left as u8);
+                let phases = folds.filter_map(|fold| self.phase(tails, left, rate, fold, EXTENSION_BYTES));
+                row[usize::from(rate)] = self.cheapest(phases);
+            }
+            tails.push(row);
+        }
+    }
+
+    fn cheapest(&self, tails: impl Iterator<Item = Tail>) -> Option<Tail> {
+        let of = |tail: &Tail| self.objective.of(&tail.cost);
+        tails.min_by(|a, b| of(a).total_cmp(&of(b)))
+    }
+
+    /// One phase that folds `fold` of `left` variables, and the best phases behind it.
+    fn phase(
+        &self,
+        tails: &[[Option<Tail>; RATES]],
+        left: usize,
+        rate: u8,
+        fold: u8,
+        cell_bytes: f64,
+    ) -> Option<Tail> {
+        let rest = left.checked_sub(usize::from(fold))?;
+        let own = self.queries(rest, rate, fold, cell_bytes);
+        if rest <= CLEAR_VARIABLES {
+            let clear = Cost {
+                prove_ns: 0.0,
+                bytes: EXTENSION_BYTES * cells(rest),
+                verify_ns: 200.0 * cells(rest),
+            };
+            return Some(Tail {
+                fold,
+                next_rate: None,
+                cost: own.plus(clear),
+            });
+        }
+        // A code may not grow from one phase to the next.
+        let next = (1..=RATE.min(rate + fold)).filter_map(|rate| {
+            let tail = tails.get(rest)?[usize::from(rate)]?;
+            let encode = Cost {
+                prove_ns: 3.0 * ENCODE_NS * cells(rest + usize::from(rate)),
+                ..Cost::default()
+            };
+            Some(Tail {
+                fold,
+                next_rate: Some(rate),
+                cost: own.plus(tail.cost).plus(encode),
+            })
+        });
+        self.cheapest(next)
+    }
+
+    /// The queries of a phase with `rest` variables behind its fold.
+    fn queries(&self, rest: usize, rate: u8, fold: u8, cell_bytes: f64) -> Cost {
+        let depth = rest + usize::from(rate);
+        let level = TERM_BITS - usize::from(self.grinding_bits);
+        let queries = SecurityAssumption::JohnsonBound.queries(level, usize::from(rate)) as f64;
+        let rows = queries.min(cells(depth));
+        let row_bytes = cell_bytes * cells(usize::from(fold));
+        let siblings = siblings(rows, depth);
+        let compressions = rows * ((row_bytes / 64.0).ceil() + 1.0) + siblings;
+        Cost {
+            prove_ns: PHASE_NS + rows * ROW_NS + GRIND_NS * cells(usize::from(self.grinding_bits)),
+            bytes: rows * row_bytes + siblings * NODE_BYTES + 2.0 * NODE_BYTES,
+            verify_ns: compressions * COMPRESSION_NS
+                + rows * (row_bytes * ROW_BYTE_NS + VARIABLE_NS * rest as f64),
+        }
+    }
+}
+
+/// `2^variables`.
+fn cells(variables: usize) -> f64 {
+    (1u64 << variables.min(63)) as f64
+}
+
+/// Nodes that a proof of `rows` random leaves of a tree of this depth holds, on average; none when all are opened.
+fn siblings(rows: f64, depth: usize) -> f64 {
+    if rows >= cells(depth) {
+        return 0.0;
+    }
+    // Nearly all nodes of the levels near the root are on a path.
+    let first = (rows as u64).max(1).ilog2().saturating_sub(3).max(1) as usize;
+    let missed = |nodes: f64, seats: f64| power(1.0 - seats / nodes, rows as u32);
+    (first..=depth)
+        .map(|level| {
+            let nodes = cells(level);
+            nodes * (missed(nodes, 1.0) - missed(nodes, 2.0))
+        })
+        .sum()
+}
+
+/// `base` to an integer power, by products alone: a model has the same key wherever its parameters are searched for, and
+/// library functions may differ in the last bit from one machine to another.
+fn power(mut base: f64, mut exponent: u32) -> f64 {
+    let mut result = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            result *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shortest path is as short as the best of all schedules of two phases.
+    #[test]
+    fn no_schedule_of_two_phases_is_cheaper() {
+        for (variables, role) in [(12, Role::Proof), (15, Role::Registration)] {
+            let objective = Objective::BALANCED;
+            let found = Search::new(objective).schedules(variables, role, (4, 6));
+            let least = found.first().map_or(f64::INFINITY, |c| objective.of(&c.cost));
+            for (first, second) in (4..=6).flat_map(|a| (1..=FOLD).map(move |b| (a, b))) {
+                for (r0, r1) in (1..=RATE).flat_map(|a| (1..=RATE.min(a + first)).map(move |b| (a, b))) {
+                    for grinding_bits in GRINDING_BITS {
+                        let schedule = Schedule {
+                            folds: vec![first, second],
+                            log_inverse_rates: vec![r0, r1],
+                            grinding_bits,
+                        };
+                        if schedule.config(variables).is_err() {
+                            continue;
+                        }
+                        let phases = Phases {
+                            objective,
+                            grinding_bits,
+                        };
+                        let cost = phases.cost_of(&schedule, variables, role);
+                        assert!(least <= objective.of(&cost) + 1.0, "{schedule:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    impl Phases {
+        /// The cost of a schedule of two phases, term by term.
+        fn cost_of(&self, schedule: &Schedule, variables: usize, role: Role) -> Cost {
+            let [f0, f1] = schedule.folds[..] else {
+                panic!("two phases")
+            };
+            let [r0, r1] = schedule.log_inverse_rates[..] else {
+                panic!("two phases")
+            };
+            let middle = variables - usize::from(f0);
+            let rest = middle - usize::from(f1);
+            let mut cost =
+                self.queries(middle, r0, f0, BASE_BYTES)
+                    .plus(self.queries(rest, r1, f1, EXTENSION_BYTES));
+            cost.prove_ns += 3.0 * ENCODE_NS * cells(middle + usize::from(r1)) + FOLD_NS * cells(variables);
+            cost.prove_ns += ENCODE_NS * cells(variables + usize::from(r0)) * role.share();
+            cost.bytes += EXTENSION_BYTES * (cells(rest) + 2.0 * variables as f64);
+            cost.verify_ns += 200.0 * cells(rest) + ROUND_NS * variables as f64;
+            cost
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Merkle trees of BLAKE3 digests, and the check of many openings of one tree at once.
+//!
+//! Trees are those of `p3-merkle-tree` with binary nodes. The check of openings is our own: it hashes all opened rows,
+//! and then all nodes of a level, in one call, which lets BLAKE3 work on as many of them as the processor has lanes.
+
+use p3_blake3::Blake3;
+use p3_commit::{BatchOpening, BatchOpeningRef, Mmcs};
+use p3_matrix::{Dimensions, Matrix};
+use p3_merkle_tree::{MerkleTreeMmcs, PrunedMerklePaths};
+use p3_symmetric::{CompressionFunctionFromHasher, CryptographicHasher, SerializingHasher};
+
+use crate::field::{BASE_BYTES, Base, Cap, base_bytes};
+
+/// Hash of a leaf.
+type LeafHash = SerializingHasher<Blake3>;
+/// Hash of two nodes.
+type NodeHash = CompressionFunctionFromHasher<Blake3, 2, 32>;
+type Inner = MerkleTreeMmcs<Base, u8, LeafHash, NodeHash, 2, 32>;
+/// A node of the tree.
+type Digest = [u8; 32];
+
+/// Binary Merkle trees over the rows of a matrix.
+#[derive(Clone, Debug)]
+pub struct Trees(Inner);
+
+/// An opening that does not belong to the root, or not to the shape of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch;
+
+impl Default for Trees {
+    fn default() -> Self {
+        Self(Inner::new(LeafHash::new(Blake3), NodeHash::new(Blake3), 0))
+    }
+}
+
+impl Mmcs<Base> for Trees {
+    type ProverData<M> = <Inner as Mmcs<Base>>::ProverData<M>;
+    type Commitment = Cap;
+    type Proof = <Inner as Mmcs<Base>>::Proof;
+    type MultiProof = PrunedMerklePaths<u8, 32>;
+    type Error = Mismatch;
+
+    fn commit<M: Matrix<Base>>(&self, inputs: Vec<M>) -> (Self::Commitment, Self::ProverData<M>) {
+        self.0.commit(inputs)
+    }
+
+    fn open_batch<M: Matrix<Base>>(
+        &self,
+        index: usize,
+        data: &Self::ProverData<M>,
+    ) -> BatchOpening<Base, Self> {
+        let (values, proof) = self.0.open_batch(index, data).unpack();
+        BatchOpening::new(values, proof)
+    }
+
+    fn get_matrices<'a, M: Matrix<Base>>(&self, data: &'a Self::ProverData<M>) -> Vec<&'a M> {
+        self.0.get_matrices(data)
+    }
+
+    fn verify_batch(
+        &self,
+        commitment: &Self::Commitment,
+        dimensions: &[Dimensions],
+        index: usize,
+        opening: BatchOpeningRef<'_, Base, Self>,
+    ) -> Result<(), Mismatch> {
+        let opening = BatchOpeningRef::new(opening.opened_values, opening.opening_proof);
+        self.0
+            .verify_batch(commitment, dimensions, index, opening)
+            .map_err(|_| Mismatch)
+    }
+
+    fn open_multi_batch<M: Matrix<Base>>(
+        &self,
+        indices: &[usize],
+        data: &Self::ProverData<M>,
+    ) -> (Vec<Vec<Vec<Base>>>, Self::MultiProof) {
+        self.0.open_multi_batch(indices, data)
+    }
+
+    fn verify_multi_batch<R: AsRef<[Base]> + PartialEq>(
+        &self,
+        commitment: &Self::Commitment,
+        dimensions: &[Dimensions],
+        indices: &[usize],
+        values: &[Vec<R>],
+        proof: &Self::MultiProof,
+    ) -> Result<(), Mismatch> {
+        let ([root], [shape]) = (commitment.roots(), dimensions) else {
+            return Err(Mismatch);
+        };
+        let rows: Option<Vec<&[Base]>> = values
+            .iter()
+            .map(|row| match &row[..] {
+                [row] if row.as_ref().len() == shape.width => Some(row.as_ref()),
+                _ => None,
+            })
+            .collect();
+        let rows = rows.filter(|rows| rows.len() == indices.len()).ok_or(Mismatch)?;
+        verify(root, shape.height, indices, &rows, &proof.sibling_hashes).ok_or(Mismatch)
+    }
+}
+
+/// Checks that a tree of `height` leaves under `root` has the rows at the indices. Several openings of one leaf must be
+/// the same row. There are exactly as many siblings as the indices need: level by level from the leaves, from the lowest
+/// index to the highest.
+fn verify(
+    root: &Digest,
+    height: usize,
+    indices: &[usize],
+    rows: &[&[Base]],
+    siblings: &[Digest],
+) -> Option<()> {
+    if !height.is_power_of_two() || indices.is_empty() {
+        return None;
+    }
+    let mut opened: Vec<(usize, &[Base])> = indices.iter().copied().zip(rows.iter().copied()).collect();
+    opened.sort_by_key(|(index, _)| *index);
+    let conflicts = |pair: &[(usize, &[Base])]| matches!(pair, [a, b] if a.0 == b.0 && a.1 != b.1);
+    if opened.windows(2).any(conflicts) || opened.last().is_some_and(|(index, _)| *index >= height) {
+        return None;
+    }
+    opened.dedup_by_key(|(index, _)| *index);
+    let cells: usize = opened.iter().map(|(_, row)| row.len()).sum();
+    let mut bytes = Vec::with_capacity(cells.saturating_mul(BASE_BYTES));
+    for (_, row) in &opened {
+        row.iter()
+            .for_each(|cell| bytes.extend_from_slice(&base_bytes(*cell)));
+    }
+    let mut nodes: Vec<usize> = opened.iter().map(|(index, _)| *index).collect();
+    let mut digests = hash(&bytes, nodes.len());
+    let mut siblings = siblings.iter();
+    for _ in 0..height.ilog2() {
+        let mut children = Vec::with_capacity(2 * 32 * nodes.len());
+        let mut parents: Vec<usize> = Vec::with_capacity(nodes.len());
+        let mut level = nodes.iter().zip(&digests).peekable();
+        while let Some((node, digest)) = level.next() {
+            let is_left = node % 2 == 0;
+            let right = level.next_if(|(next, _)| is_left && **next == node + 1);
+            let other = match right {
+                Some((_, digest)) => digest,
+                None => siblings.next()?,
+            };
+            let (left, right) = if is_left { (digest, other) } else { (other, digest) };
+            children.extend_from_slice(left);
+            children.extend_from_slice(right);
+            parents.push(node / 2);
+        }
+        digests = hash(&children, parents.len());
+        nodes = parents;
+    }
+    (siblings.next().is_none() && digests == [*root]).then_some(())
+}
+
+/// The digests of `count` messages of equal length that stand behind one another.
+fn hash(messages: &[u8], count: usize) -> Vec<Digest> {
+    let mut digests = vec![[0; 32]; count];
+    // The backend asserts that the messages are equally long.
+    if count > 0 && messages.len().is_multiple_of(count) {
+        Blake3.hash_many(messages, &mut digests);
+    }
+    digests
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use p3_field::PrimeCharacteristicRing;
+    use p3_matrix::dense::RowMajorMatrix;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Opened = (
+        Cap,
+        Vec<Dimensions>,
+        Vec<Vec<Vec<Base>>>,
+        PrunedMerklePaths<u8, 32>,
+    );
+
+    fn opened(depth: u32, width: usize, indices: &[usize]) -> Opened {
+        let cells = (0..width << depth).map(|i| Base::from_u64(i as u64 * 0x9e37_79b9 + 7));
+        let matrix = RowMajorMatrix::new(cells.collect(), width);
+        let dimensions = vec![matrix.dimensions()];
+        let (cap, data) = Trees::default().commit(vec![matrix]);
+        let (rows, proof) = Trees::default().open_multi_batch(indices, &data);
+        (cap, dimensions, rows, proof)
+    }
+
+    proptest! {
+        /// What the backend opens and checks is accepted here; of what is altered, neither accepts anything.
+        #[test]
+        fn the_backend_agrees(
+            depth in 0u32..7,
+            width in prop::sample::select(vec![1usize, 3, 8, 24, 130]),
+            picks in prop::collection::vec(any::<u32>(), 1..40),
+            alteration in 0u32..8,
+            place in any::<u32>(),
+        ) {
+            let place = place as usize;
+            let mut indices: Vec<usize> = picks.iter().map(|pick| (*pick as usize) % (1 << depth)).collect();
+            let (mut cap, mut dimensions, mut rows, mut proof) = opened(depth, width, &indices);
+            let siblings = proof.sibling_hashes.len();
+            match alteration {
+                1 if siblings > 0 => proof.sibling_hashes[place % siblings][place % 32] ^= 1,
+                2 => proof.sibling_hashes.push([0; 32]),
+                3 => drop(proof.sibling_hashes.pop()),
+                4 => {
+                    let row = &mut rows[place % indices.len()][0];
+                    row[place % width] += Base::ONE;
+                }
+                5 => {
+                    let at = place % indices.len();
+                    indices[at] ^= 1;
+                }
+                6 => dimensions[0].width += 1,
+                7 => cap = crate::field::cap([7; 32]),
+                _ => {}
+            }
+            let (trees, inner) = (Trees::default(), Trees::default().0);
+            let found = trees.verify_multi_batch(&cap, &dimensions, &indices, &rows, &proof);
+            let expected = inner.verify_multi_batch(&cap, &dimensions, &indices, &rows, &proof);
+            prop_assert_eq!(found.is_ok(), expected.is_ok());
+            if alteration == 0 {
+                prop_assert!(found.is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn openings_of_no_tree_are_refused() {
+        let (cap, dimensions, rows, proof) = opened(3, 4, &[1, 5]);
+        let check = |dimensions: &[Dimensions], indices: &[usize], rows: &[Vec<Vec<Base>>]| {
+            Trees::default().verify_multi_batch(&cap, dimensions, indices, rows, &proof)
+        };
+        assert_eq!(check(&dimensions, &[1, 5], &rows), Ok(()));
+        let height = |height| vec![Dimensions { width: 4, height }];
+        for height in [height(0), height(3), height(4), height(16)] {
+            assert_eq!(check(&height, &[1, 5], &rows), Err(Mismatch), "{height:?}");
+        }
+        assert_eq!(check(&[], &[1, 5], &rows), Err(Mismatch));
+        assert_eq!(check(&dimensions, &[1, 8], &rows), Err(Mismatch));
+        assert_eq!(check(&dimensions, &[1], &rows), Err(Mismatch));
+        assert_eq!(check(&dimensions, &[], &[]), Err(Mismatch));
+        assert_eq!(check(&dimensions, &[5, 1], &rows), Err(Mismatch));
+        let two = vec![vec![rows[0][0].clone(); 2], rows[1].clone()];
+        assert_eq!(check(&dimensions, &[1, 5], &two), Err(Mismatch));
+    }
+}
