@@ -205,7 +205,7 @@ pub struct Circuit {
     pub weights: Vec<Param>,
     /// Committed vectors, in the order of the graph's parameters.
     pub biases: Vec<Param>,
-    /// Claims about accumulators: requantisations in order, then public accumulators in order.
+    /// Claims about accumulators: requantisations in order, then public accumulators in the order of the outputs.
     pub uses: Vec<Use>,
     /// What each output of the graph is.
     pub outputs: Vec<Site>,

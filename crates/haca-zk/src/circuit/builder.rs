@@ -389,10 +389,14 @@ impl<'a> Builder<'a> {
                 role: Role::Requantise(index),
             })
             .collect();
-        for accumulator in 0..self.circuit.accumulators.len() {
-            if self.circuit.outputs.contains(&Site::Accumulator(accumulator)) {
+        for site in &self.circuit.outputs {
+            if let Site::Accumulator(accumulator) = *site {
                 let role = Role::Output;
-                uses.push(Use { accumulator, role });
+                let of = Use { accumulator, role };
+                // Several outputs under Reshape are one claim.
+                if !uses.contains(&of) {
+                    uses.push(of);
+                }
             }
         }
         self.circuit.uses = uses;

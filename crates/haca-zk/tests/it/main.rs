@@ -1,4 +1,4 @@
-//! Closed forms against sums over the hypercube, and keys made of arbitrary numbers.
+//! Circuits of graphs, closed forms against sums over the hypercube, and keys made of arbitrary numbers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod circuit;
 mod closed_form;
 mod parameters;
 mod vectors;
