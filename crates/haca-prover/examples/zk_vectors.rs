@@ -94,6 +94,7 @@ fn graphs() -> Result<Vec<(String, Graph, usize)>, Failure> {
     graphs.push(("wide-dense".to_owned(), dense(&[13, 21, 11], false)?, 1));
     graphs.push(("wide-per-channel".to_owned(), dense(&[11, 23, 7], true)?, 5));
     graphs.push(("grouped-per-channel".to_owned(), grouped()?, 2));
+    graphs.push(("crossed-outputs".to_owned(), crossed()?, 3));
     Ok(graphs)
 }
 
@@ -214,6 +215,44 @@ fn grouped() -> Result<Graph, Failure> {
     ];
     Ok(Graph::new(
         vec![spec("x", DType::I8, &[4, 5, 6])?],
+        params,
+        nodes,
+        outputs,
+    )?)
+}
+
+/// Two dense layers whose accumulators are outputs in another order than they are computed in, one of them twice.
+fn crossed() -> Result<Graph, Failure> {
+    let mut params = Vec::new();
+    let (first, second) = (weights(&mut params, &[3, 7])?, weights(&mut params, &[6, 7])?);
+    let linear = |(weight, bias)| Op::Linear {
+        input: ValueId(0),
+        weight,
+        bias,
+    };
+    let nodes = vec![
+        linear(first),
+        linear(second),
+        Op::Reshape {
+            input: ValueId(2),
+            shape: shape(&[2, 3])?,
+        },
+        Op::Requantise {
+            input: ValueId(1),
+            multipliers: multipliers(3, false),
+            shift: 14,
+            low: -100,
+            high: 127,
+        },
+    ];
+    let outputs = vec![
+        (ValueId(3), spec("second-reshaped", DType::I32, &[2, 3])?),
+        (ValueId(4), spec("scores", DType::I8, &[3])?),
+        (ValueId(1), spec("first", DType::I32, &[3])?),
+        (ValueId(2), spec("second", DType::I32, &[6])?),
+    ];
+    Ok(Graph::new(
+        vec![spec("x", DType::I8, &[7])?],
         params,
         nodes,
         outputs,
