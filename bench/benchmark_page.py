@@ -112,11 +112,16 @@ def ended(peer):
     stage, why = peer["ended"]["stage"], peer["ended"]["why"]
     stage = "making the reference string" if stage == "srs" else stage
     reasons = {
-        "memory": f"killed at {size(peer['limit_bytes'])} in {stage}",
+        "memory": f"killed at {limit(peer)} in {stage}",
         "time": f"killed after {peer['limit_s']:.0f} s in {stage}",
         "error": f"failed in {stage}",
     }
     return reasons[why]
+
+
+def limit(peer):
+    """The memory that a stage of EZKL may take."""
+    return f"{peer['limit_bytes'] / 1e9:g} GB"
 
 
 def peak(peer, *stages):
@@ -128,25 +133,32 @@ def peak(peer, *stages):
 
 
 def measured(results):
-    return wrapped(f"Measured on {results.date} on {results.machine['cores']} cores of one machine: {results.cpu}. Times "
-                   "are medians, KB and MB are decimal, and a dash stands for what was not measured.")
+    cores = results.machine["cores"]
+    return wrapped(f"Measured on {results.date} on {cores} cores of one machine: {results.cpu}. Times are medians, KB "
+                   "and MB are decimal, and a dash stands for what was not measured.")
 
 
 def haca_table(results):
     most = results.most
-    head = ["model", "parameters", "multiply-accumulates", "infer, ms", f"prove, ms, {results.threads[0]} thread",
-            f"prove, ms, {most} threads", "verify, ms", "proof, KB", "peak memory, MB", "security, bits",
+    head = ["model", "parameters", "infer, ms", f"prove, ms, {results.threads[0]} thread",
+            f"prove, ms, {most} threads", "verify, ms", "proof, KB"]
+    rows = [[
+        row.title, f"{row.measured['params']:,}", figure(row.haca("infer_ms", most)),
+        figure(row.haca("prove_ms", results.threads[0])), figure(row.haca("prove_ms", most)),
+        figure(row.haca("verify_ms", most)), figure(row.haca("proof_bytes", most) / 1e3),
+    ] for row in results.rows]
+    return table(head, rows)
+
+
+def security_table(results):
+    most = results.most
+    head = ["model", "multiply-accumulates", "peak memory, MB", "security, bits: round by round / union",
             "agrees with float"]
-    rows = []
-    for row in results.rows:
-        measured = row.measured
-        bits = f"{row.haca('security_bits', most):.1f} / {row.haca('security_bits_union', most):.1f}"
-        rows.append([
-            row.title, f"{measured['params']:,}", f"{measured['macs']:,}", figure(row.haca("infer_ms", most)),
-            figure(row.haca("prove_ms", results.threads[0])), figure(row.haca("prove_ms", most)),
-            figure(row.haca("verify_ms", most)), figure(row.haca("proof_bytes", most) / 1e3),
-            figure(row.haca("peak_rss_bytes", most) / 1e6), bits, percent(measured["argmax_agree"]),
-        ])
+    rows = [[
+        row.title, f"{row.measured['macs']:,}", figure(row.haca("peak_rss_bytes", most) / 1e6),
+        f"{row.haca('security_bits', most):.1f} / {row.haca('security_bits_union', most):.1f}",
+        percent(row.measured["argmax_agree"]),
+    ] for row in results.rows]
     return table(head, rows)
 
 
@@ -273,7 +285,7 @@ def page(raw):
     inference = INFERENCE.format(table=inference_table(results)) if results.has("onnxruntime") else ""
     ezkl = EZKL.format(table=ezkl_table(results), ratios=ratios(results)) if results.has("ezkl") else ""
     return PAGE.format(
-        measured=measured(results), haca=haca_table(results),
+        measured=measured(results), haca=haca_table(results), security=security_table(results),
         agreement=agreement(results), inference=inference, ezkl=ezkl, most=results.most,
         published=published_table(), needs=needs_table(results), keys=keys_table(results),
         machine=machine_table(results),
@@ -294,14 +306,17 @@ PAGE = """\
 
 {haca}
 
-* *Infer* is with {most} threads, and is not part of *prove*. *Verify* is on one thread, from the bytes of verifying key,
-  statement and proof: the verifier holds neither the weights nor the ONNX file.
+{security}
+
+* *Infer* is with {most} threads, and is not part of *prove*. *Verify* is on one thread, from the bytes of verifying
+  key, statement and proof: the verifier holds neither the weights nor the ONNX file.
 * *Peak memory* is that of the whole process: reading and quantising the ONNX file, registering the model, inferring,
   proving and verifying.
 * *Security* is of the proof, [round by round and for the union of all terms](concepts/soundness.md), in the Johnson
   regime, without conjectures about capacity.
 {agreement}
-* The row of several inferences is one proof of all of them, with one opening of the weights.
+* The row of several inferences is one proof of all of them, with one opening of the weights. Its *infer* and
+  *multiply-accumulates* are of all and of one.
 {inference}{ezkl}
 ## What others publish
 
@@ -363,7 +378,9 @@ repetitions, `--ezkl-limit-s` and `--ezkl-limit-gb` the limits, and `--from-json
 are there. One row by hand:
 
 ```console
-$ haca bench zk --onnx models/lenet/lenet.onnx --input models/lenet/test.npz --calibration models/lenet/calibration.npz --test models/lenet/test.npz --runs 20
+$ cd models/lenet
+$ haca bench zk --onnx lenet.onnx --input test.npz --calibration calibration.npz --test test.npz --runs 20
+$ cd ../..
 $ python bench/time_ezkl.py --onnx models/lenet/lenet.onnx --input models/lenet/test.npz --runs 5
 ```
 """
@@ -418,8 +435,8 @@ def readme(text, raw):
     bits = min(row.haca("security_bits", most) for row in results.rows)
     peer = results.versions.get("ezkl")
     beside = f"; beside it EZKL {peer} on the same files, samples and machine, where it was tried" if peer else ""
-    first = wrapped(f"On {results.machine['cores']} cores of an {results.cpu}, at {bits:.1f} bits or more round by round, "
-                    f"medians{beside}:")
+    cores = results.machine["cores"]
+    first = wrapped(f"On {cores} cores of an {results.cpu}, at {bits:.1f} bits or more round by round, medians{beside}:")
     return before + README.format(begin=BEGIN, end=END, first=first, table=table(head, rows)) + after
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from html import escape
 
-from benchmark_page import Results, duration, ended, size
+from benchmark_page import Results, duration, ended, limit, size
 
 WIDTH, LEFT, RIGHT = 800, 70, 34
 TOPS, HEIGHT = (150, 420), 210
@@ -124,7 +124,7 @@ def times(results):
 
 def reason(peer):
     """Why there is no proof, in two words."""
-    reasons = {"memory": f"above {size(peer['limit_bytes'])}", "time": f"above {peer['limit_s']:.0f} s"}
+    reasons = {"memory": f"above {limit(peer)}", "time": f"above {peer['limit_s']:.0f} s"}
     return reasons.get(peer["ended"]["why"], "failed")
 
 
@@ -195,7 +195,8 @@ def panel(title, points, units, x, top):
                   f' transform="rotate(-90 16 {top + HEIGHT / 2:.1f})"')]
     for power in y.decades():
         at = y.at(10.0 ** power)
-        parts += [line(LEFT, at, WIDTH - RIGHT, at, "grid"), text(LEFT - 6, at + 4, power_of_ten(power, units), "soft", "end")]
+        parts.append(line(LEFT, at, WIDTH - RIGHT, at, "grid"))
+        parts.append(text(LEFT - 6, at + 4, power_of_ten(power, units), "soft", "end"))
     parts.append(line(LEFT, top + HEIGHT, WIDTH - RIGHT, top + HEIGHT, "grid"))
     placed = [(point, x.at(point.x), y.at(point.value) if point.value else top + 8) for point in points]
     parts += [mark(point.kind, at_x, at_y) for point, at_x, at_y in placed]

@@ -9,9 +9,9 @@ seconds of all stages together and on the memory of each. What then ended the ru
 proof was made and verified.
 
 The structured reference string is generated locally, which is fit for timing only: once for each size, kept in
-target/srs, and outside the limit of time, for in earnest it is downloaded. The run of the network, which EZKL
-calls the witness, has a time of its own, as inference has in ours. Proving and verifying read their keys from files each time: the
-interface of EZKL has no other way. Verification runs on one thread.
+target/srs, and outside the limit of time, for in earnest it is downloaded. The run of the network, which EZKL calls
+the witness, has a time of its own, as inference has in ours. Proving and verifying read their keys from files each
+time: the interface of EZKL has no other way. Verification runs on one thread.
 """
 
 import argparse

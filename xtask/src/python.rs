@@ -1,4 +1,4 @@
-//! The checks in `spec/` that share no code with the crates.
+//! The checks in Python: those in `spec/`, which share no code with the crates, and that of the benchmarks' page.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,9 +9,11 @@ use crate::step::{run, run_lines, say};
 use crate::suite::Count;
 use crate::workspace::Workspace;
 
-/// Runs every `spec/check_*.py` in a virtual environment of `spec/requirements.txt`.
+/// Runs every `spec/check_*.py` in a virtual environment of `spec/requirements.txt`, and compares `docs/benchmarks.md`
+/// with the results that it is written from.
 ///
-/// A check takes no arguments, ends with the line `N passed, M failed`, and fails with a non-zero exit code.
+/// A check in `spec/` takes no arguments. Each ends with the line `N passed, M failed`, and fails with a non-zero exit
+/// code.
 pub(crate) fn check(workspace: &Workspace, python: &Path) -> Result<Count> {
     let spec = workspace.root.join("spec");
     let mut scripts: Vec<_> = std::fs::read_dir(&spec)?
@@ -22,8 +24,11 @@ pub(crate) fn check(workspace: &Workspace, python: &Path) -> Result<Count> {
         })
         .collect();
     scripts.sort();
+    let mut checks: Vec<_> = scripts.into_iter().map(|script| (script, None)).collect();
+    let benchmarks = workspace.root.join("bench").join("benchmarks.py");
+    checks.push((benchmarks, Some("--check")));
     let mut total = Count::default();
-    for script in scripts {
+    for (script, argument) in checks {
         let name = script
             .strip_prefix(&workspace.root)
             .unwrap_or(&script)
@@ -33,6 +38,7 @@ pub(crate) fn check(workspace: &Workspace, python: &Path) -> Result<Count> {
             Command::new(python)
                 .arg("-B")
                 .arg(&script)
+                .args(argument)
                 .current_dir(&workspace.root),
         )?;
         let Some(count) = lines.iter().rev().find_map(|line| Count::from_line(line)) else {

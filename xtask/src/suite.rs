@@ -130,7 +130,7 @@ fn outside(workspace: &Workspace, tally: &mut Tally) {
     let mut python = None;
     tally.count("Python", || {
         let python = python.insert(python::environment(workspace)?);
-        named("spec/check_*.py", python::check(workspace, python)?)
+        named("checks in Python", python::check(workspace, python)?)
     });
     tally.count("network", || {
         let (Some(module), Some(python)) = (module, python) else {
