@@ -134,8 +134,9 @@ def peak(peer, *stages):
 
 def measured(results):
     cores = results.machine["cores"]
+    note = f" **{results.raw['note']}**" if results.raw.get("note") else ""
     return wrapped(f"Measured on {results.date} on {cores} cores of one machine: {results.cpu}. Times are medians, KB "
-                   "and MB are decimal, and a dash stands for what was not measured.")
+                   f"and MB are decimal, and a dash stands for what was not measured.{note}")
 
 
 def haca_table(results):
@@ -436,8 +437,21 @@ def readme(text, raw):
     peer = results.versions.get("ezkl")
     beside = f"; beside it EZKL {peer} on the same files, samples and machine, where it was tried" if peer else ""
     cores = results.machine["cores"]
-    first = wrapped(f"On {cores} cores of an {results.cpu}, at {bits:.1f} bits or more round by round, medians{beside}:")
-    return before + README.format(begin=BEGIN, end=END, first=first, table=table(head, rows)) + after
+    first = wrapped(f"On {cores} cores of an {results.cpu}, at {bits:.1f} bits or more round by round, "
+                    f"medians{beside}:")
+    return before + README.format(
+        begin=BEGIN, end=END, first=first, table=table(head, rows), agreement=in_short(results),
+    ) + after
+
+
+def in_short(results):
+    """What there is to say below the figures."""
+    shares = [row.measured["argmax_agree"] for row in results.rows if row.measured["argmax_agree"] is not None]
+    ends = (min(shares, default=None), max(shares, default=None))
+    span = " to ".join(dict.fromkeys(percent(share) for share in ends))
+    return wrapped(f"Integer and float network give the same answer for {span} of the held-back samples. HACA needs no trusted setup; EZKL does, but its proofs are small and can hide the weights, which "
+                   "ours do not. [Benchmarks](docs/benchmarks.md) has memory, onnxruntime, what other systems publish, "
+                   "and what cannot be compared. Measure on your own machine:")
 
 
 README = """\
@@ -446,9 +460,7 @@ README = """\
 
 {table}
 
-HACA needs no trusted setup; EZKL does, but its proofs are small and hide the weights, which ours do not.
-[Benchmarks](docs/benchmarks.md) has memory, accuracy, onnxruntime, what other systems publish, and what cannot be
-compared. Measure on your own machine:
+{agreement}
 
 ```console
 $ haca bench zk --onnx models/digits/digits.onnx --input models/digits/test.npz --test models/digits/test.npz --runs 50

@@ -7,8 +7,9 @@
     python bench/benchmarks.py --haca target/release/haca
 
 Writes `benchmarks.json` (what was measured), `benchmarks.md` and `benchmarks.svg` into docs/, and the figures of
-README.md. `--from-json` writes page, plot and figures from the JSON that is there, without measuring; `--check` fails
-where they are not what the JSON gives. Neither needs more than Python's standard library.
+README.md, these only when the run has no `--note`. `--from-json` writes page, plot and figures from the JSON that is
+there, without measuring; `--check` fails where they are not what the JSON gives. Neither needs more than Python's
+standard library.
 
 `--only` measures some models anew and leaves the others in the JSON as they are. EZKL is left out with `--skip-ezkl`,
 and onnxruntime where it is not installed.
@@ -266,6 +267,7 @@ def measure(options, out):
     built_from = options.commit or commit()
     today = datetime.date.today().isoformat()
     results.update({
+        "note": options.note,
         "machine": machine(),
         "versions": {**versions(options), "ezkl": results.get("versions", {}).get("ezkl")},
     })
@@ -297,7 +299,8 @@ def rendered(out, results):
         out / "benchmarks.md": benchmark_page.page(results),
         out / "benchmarks.svg": benchmark_plot.plot(results),
     }
-    if out == DOCS:
+    # The first page that people read has no figures with reservations.
+    if out == DOCS and not results.get("note"):
         files[README] = benchmark_page.readme(README.read_text(), results)
     return files
 
@@ -350,6 +353,7 @@ def main():
     parser.add_argument("--ezkl-limit-s", type=float, default=600, help="for all stages of a model together")
     parser.add_argument("--ezkl-limit-gb", type=float, default=12, help="memory of a stage, 10^9 bytes")
     parser.add_argument("--commit", help="what the program was built from, when it is not this checkout")
+    parser.add_argument("--note", help="a sentence about this run that a reader of the page has to know")
     parser.add_argument("--out", type=pathlib.Path, default=DOCS)
     parser.add_argument("--from-json", action="store_true", help="measure nothing; write page and plot anew")
     parser.add_argument("--check", action="store_true", help="measure and write nothing; compare")
