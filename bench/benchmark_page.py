@@ -316,8 +316,8 @@ PAGE = """\
 * *Security* is of the proof, [round by round and for the union of all terms](concepts/soundness.md), in the Johnson
   regime, without conjectures about capacity.
 {agreement}
-* The row of several inferences is one proof of all of them, with one opening of the weights. Its *infer* and
-  *multiply-accumulates* are of all and of one.
+* The row of several inferences is one proof of all of them, with one opening of the weights. *Infer* is the time for
+  all of them, *multiply-accumulates* are those of one.
 {inference}{ezkl}
 ## What others publish
 

@@ -40,7 +40,7 @@ EZKL_BLOG = "[EZKL's blog](https://blog.ezkl.xyz/post/nanogpt/), as quoted in th
 ZKLLM = "[paper](https://arxiv.org/abs/2404.16109), CCS 2024, abstract"
 ZKTORCH = "[paper](https://arxiv.org/abs/2507.07031), July 2025, abstract"
 ZKGPT = "artefact of the paper zkGPT, USENIX Security 2025"
-ZKGPT_AUDIT = "[audit](https://github.com/yedidel/zkGPT-Auditing), 2026: the same with range checks by lookup"
+ZKGPT_AUDIT = "[audit](https://github.com/yedidel/zkGPT-Auditing) and its paper, 2026: the same with range checks by lookup"
 FLASHPROVE = "[README and paper](https://github.com/anthropics/FlashProve), version 0.16.0, 2026"
 VERINF = "[README](https://github.com/JamesPetrie/VerInf), 2026; it says what that run does not bind"
 
@@ -64,7 +64,7 @@ FIGURES = (
            "seconds, on a CPU", "18.7 to 18.8 MB, one output token", "one NVIDIA H100", FLASHPROVE),
     Figure("VerInf", "Llama 4 Maverick, 400B, 1,000 tokens", "14.3 h", "17.7 h, 20 cores", "93.6 GB",
            "one NVIDIA DGX Spark", VERINF),
-    Figure("VerInf", "Llama 2 7B, 1,000 tokens", "44 min", "23 min", "1.44 GB", None, VERINF),
+    Figure("VerInf", "Llama 2 7B, 1,000 tokens", "44 min", "23 min", None, None, VERINF),
 )
 
 NEEDS = (
