@@ -252,6 +252,9 @@ def measure(options, out):
     if not os.access(options.haca, os.X_OK):
         fail(f"no program {options.haca}", "`cargo build --release -p haca` makes target/release/haca")
     found = {name: Files(name, options.made) for name in options.only}
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        say(f"this machine is busy (load {load:.1f}): times will be too high")
     if not importlib.util.find_spec("numpy"):
         fail("numpy is not installed", "pip install numpy onnxruntime ezkl")
     inference = importlib.util.find_spec("onnxruntime") is not None
@@ -340,14 +343,15 @@ def thread_counts(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--haca", default=str(ROOT / "target" / "release" / "haca"), help="the program to measure")
+    parser.add_argument("--haca", type=os.path.abspath, default=str(ROOT / "target" / "release" / "haca"),
+                        help="the program to measure")
     parser.add_argument("--runs", type=int, default=20, help="proofs by HACA for each row and number of threads")
     parser.add_argument("--threads", type=thread_counts, default=[1, 2], help="of prover and inference, as 1,2")
     parser.add_argument("--only", type=names(MODELS), default=list(MODELS), help="models, with commas between")
     parser.add_argument("--made", type=pathlib.Path, default=ROOT / "target" / "models",
                         help="folder of the models that are made on demand")
     parser.add_argument("--skip-ezkl", action="store_true")
-    parser.add_argument("--ezkl-python", default=sys.executable, help="a Python that has ezkl and numpy")
+    parser.add_argument("--ezkl-python", type=os.path.abspath, default=sys.executable, help="a Python that has ezkl and numpy")
     parser.add_argument("--ezkl-models", type=names(MODELS), default=list(EZKL_MODELS))
     parser.add_argument("--ezkl-runs", type=int, default=5, help="proofs by EZKL, as many as fit the time")
     parser.add_argument("--ezkl-limit-s", type=float, default=600, help="for all stages of a model together")
