@@ -110,7 +110,8 @@ class Row:
 def ended(peer):
     """What happened to a run of EZKL that made no proof."""
     stage, why = peer["ended"]["stage"], peer["ended"]["why"]
-    stage = "making the reference string" if stage == "srs" else stage
+    if stage == "srs":
+        return "no reference string within its own limits"
     reasons = {
         "memory": f"killed at {limit(peer)} in {stage}",
         "time": f"killed after {peer['limit_s']:.0f} s in {stage}",
