@@ -253,6 +253,23 @@ pub(crate) enum Zk {
         #[arg(long, default_value_t = 1)]
         batch: usize,
     },
+    /// Print the parameters that the search looks at for a model, and what each is estimated to cost
+    Search(ZkSearch),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ZkSearch {
+    /// The model file
+    pub(crate) model: PathBuf,
+    /// Inferences in one proof
+    #[arg(long, default_value_t = 1)]
+    pub(crate) batch: usize,
+    /// What is to be small: a balance, the time to prove, or the proof
+    #[arg(long, default_value = "balanced", value_parser = ["balanced", "fast", "small"])]
+    pub(crate) objective: String,
+    /// How many of them to print
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) top: usize,
 }
 
 #[derive(ClapArgs)]

@@ -17,6 +17,7 @@ mod quantisation;
 mod sample;
 mod score;
 mod screen;
+mod search;
 mod serve;
 mod session;
 mod setup;

@@ -13,6 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::model;
 use crate::sample;
 use crate::screen::{Ink, Screen};
+use crate::search;
 use crate::session::write;
 
 /// What a proof made here absorbs as context: it settles no receipt.
@@ -52,6 +53,7 @@ pub(crate) fn run(command: &Zk, screen: &Screen) -> Result<u8, Failure> {
         } => prove(model, input, *row, *count, out, screen),
         Zk::Verify { dir, model } => verify(dir, model.as_deref(), screen),
         Zk::Params { file, batch } => params(file, *batch, screen),
+        Zk::Search(options) => search::run(options, screen),
     }
 }
 

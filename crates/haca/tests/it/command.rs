@@ -170,3 +170,34 @@ fn errors_have_code_hint_and_exit_code() {
         "bytes that are no bundle are rejected"
     );
 }
+
+/// What the search prints is sorted by its objective, and the first of it is what the model is registered with.
+#[test]
+fn search_prints_what_it_looks_at() {
+    let model = digits("digits.haca");
+    let search = |objective: &str| {
+        let (code, found) = json(
+            haca()
+                .args(["zk", "search", "--top", "1000"])
+                .args(["--objective", objective])
+                .arg(&model),
+        );
+        assert_eq!(code, 0);
+        found
+    };
+    let best = |found: &serde_json::Value, key: &str| {
+        let sum = |list: &str| found[list][0][key].as_f64().unwrap();
+        sum("weights") + sum("witness")
+    };
+    let (fast, small) = (search("fast"), search("small"));
+    assert!(best(&fast, "prove_ms") < best(&small, "prove_ms"));
+    assert!(best(&small, "bytes") < best(&fast, "bytes"));
+    let balanced = search("balanced");
+    for list in ["weights", "witness"] {
+        let tried = usize::try_from(balanced["tried"][list].as_u64().unwrap()).unwrap();
+        assert_eq!(balanced[list].as_array().unwrap().len(), tried);
+        assert!(tried > 10);
+    }
+    let (code, refused) = json(haca().args(["zk", "search", "--batch", "5000"]).arg(&model));
+    assert_eq!((code, &refused["code"]), (2, &"cli.batch".into()));
+}
