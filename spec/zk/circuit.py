@@ -37,7 +37,7 @@ class Value:
 
 @dataclasses.dataclass
 class Accumulator:
-    """`kind` is "matrix", "combination" or "product"; `parts` are the elements read, by term or operand."""
+    """`kind` is "matrix", "combination", "product" or "sum"."""
 
     kind: str
     positions: int
@@ -49,7 +49,8 @@ class Accumulator:
     # `taps[p][t]` is the position under tap t of window p, or None.
     taps: list = None
     read: Value = None
-    # Of combinations: `(coefficient, taps, read)`; of products: the two values read.
+    # Of combinations: `(coefficient, taps, read)`; of products: the two values read; of sums: `(coefficient, number)`
+    # of other accumulators.
     terms: list = None
 
 
@@ -81,9 +82,10 @@ class Stage:
 
 @dataclasses.dataclass
 class Use:
-    """A claim about an accumulator: of a requantisation, or of the j-th output use, from 1."""
+    """What a claim about accumulators has of one: of a requantisation, or of the j-th public claim, from 1."""
 
     accumulator: int
+    coefficient: int = 1
     requantisation: int = None
     output: int = None
     claim: int = None
@@ -169,11 +171,29 @@ class Circuit:
         elif op == "WindowSum":
             made.kind, made.terms = "combination", [(1, window_taps(read[0].shape, node["window"]), read[0])]
         elif op == "Sum":
-            made.kind = "combination"
-            made.terms = [(c, one_tap(positions), v) for (_, c), v in zip(node["terms"], read)]
+            self.sum(made, [(c, v) for (_, c), v in zip(node["terms"], read)])
         else:
             made.kind, made.terms = "product", read
         return made
+
+    def sum(self, made, terms):
+        """A combination of int8 values and sums over windows; other accumulators stay what they are."""
+        values, others = [], []
+        for c, value in terms:
+            if value.kind == "value":
+                values.append((c, one_tap(made.positions), value))
+                continue
+            term = self.accumulators[value.number]
+            if term.kind == "combination":
+                values += [(c * inner, taps, read) for inner, taps, read in term.terms]
+            else:
+                others.append((c, value.number))
+        made.kind, made.terms = "combination", values
+        if others:
+            if values:
+                self.accumulators.append(Accumulator("combination", made.positions, made.channels, None, terms=values))
+                others.insert(0, (1, len(self.accumulators) - 1))
+            made.kind, made.terms = "sum", others
 
     def requantise(self, node, number, source):
         multipliers, shift = list(node["multipliers"]), node["shift"]
@@ -220,7 +240,9 @@ class Circuit:
 
     def make_uses(self):
         """R1.6, the outputs that V2 derives from others, and the public values of P5."""
-        self.uses = [Use(r.accumulator, requantisation=i) for i, r in enumerate(self.requantisations)]
+        self.uses = []
+        for i, r in enumerate(self.requantisations):
+            self.uses += [Use(part, c, requantisation=i) for c, part in self.parts(r.accumulator)]
         seen, self.derived, self.claimed = {}, {}, []
         for i, out in enumerate(self.graph["outputs"]):
             value = self.values[out["value"]]
@@ -230,12 +252,16 @@ class Circuit:
                     continue
                 seen[value.number] = i
                 self.claimed.append((i, len(self.uses)))
-                output = 1 + sum(u.output is not None for u in self.uses)
-                self.uses.append(Use(value.number, output=output, claim=i))
+                self.uses += [Use(part, c, output=len(seen), claim=i) for c, part in self.parts(value.number)]
             elif value.kind == "value" and any(self.committed(e) for e in value.elements):
                 self.claimed.append((i, None))
             else:
                 self.derived[i] = None
+
+    def parts(self, number):
+        """The accumulators that those of a claim are made of, with coefficients."""
+        made = self.accumulators[number]
+        return made.terms if made.kind == "sum" else [(1, number)]
 
     @staticmethod
     def committed(element):

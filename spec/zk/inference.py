@@ -54,11 +54,11 @@ def weigh(run, public, mu):
     for use in circuit.uses:
         if use.requantisation is None:
             positions, rows, point = public[use.claim]
-            out.append(Weighing(power(mu, use.output), positions, rows, point))
+            out.append(Weighing(times(power(mu, use.output), use.coefficient), positions, rows, point))
             continue
         r = circuit.requantisations[use.requantisation]
         positions, rows = blocks[use.requantisation]
-        scale = 1 << (w.shift - r.shift)
+        scale = use.coefficient << (w.shift - r.shift)
         if r.shared:
             scale *= r.multipliers[0]
         else:
@@ -76,10 +76,11 @@ def outer(weighing):
 def claim_of_products(run):
     """P6."""
     circuit, proof, claim = run.circuit, run.proof, run.identity
-    for use, weighing in zip(circuit.uses, run.weighings):
-        if use.output is not None:
-            folded = run.batch.fold(run.lookup_batch, 1, use.claim)
-            claim = add(claim, mul(weighing.scale, sums.dot(outer(weighing), folded)))
+    for output, first in circuit.claimed:
+        if first is not None:
+            folded = run.batch.fold(run.lookup_batch, 1, output)
+            scale = power(run.mu, circuit.uses[first].output)
+            claim = add(claim, mul(scale, sums.dot(outer(run.weighings[first]), folded)))
     for use, beta in zip(run.shape.matrix_uses, proof.betas):
         weighing = run.weighing(use)
         claim = sub(claim, mul(mul(weighing.scale, total(weighing.positions)), beta))
@@ -148,7 +149,7 @@ def verify_inference(key, statement, data):
     if not run.witness:
         run.identity, run.lookup_batch, run.z = ZERO, t.draws(batch), None
     public, mu = draw_public(run)
-    run.public, run.weighings = public, weigh(run, public, mu)
+    run.public, run.mu, run.weighings = public, mu, weigh(run, public, mu)
     run.weighing = lambda use: run.weighings[run.circuit.uses.index(use)]
     claim = claim_of_products(run)
     if shape.products:

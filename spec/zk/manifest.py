@@ -65,6 +65,8 @@ def function(r):
     out = {"kind": KINDS[kind - 1]}
     for key in {"LeakyRelu": ["slope"], "HardSigmoid": ["alpha", "beta"]}.get(out["kind"], []):
         out[key] = scale(r)
+    if out["kind"] in ("HighDigit", "LowDigit"):
+        out["bits"] = r.u8()
     out["argument"], out["result"] = scale(r), scale(r)
     return out | {"low": r.number(2, True), "high": r.number(2, True)}
 

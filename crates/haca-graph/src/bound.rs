@@ -331,7 +331,7 @@ fn same_type(place: Place, found: DType, expected: DType) -> Result<(), GraphErr
     }
 }
 
-fn in_range(place: Place, found: i64, low: i64, high: i64) -> Result<(), GraphError> {
+pub(crate) fn in_range(place: Place, found: i64, low: i64, high: i64) -> Result<(), GraphError> {
     if (low..=high).contains(&found) {
         Ok(())
     } else {

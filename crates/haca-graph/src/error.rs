@@ -182,8 +182,9 @@ pub enum GraphError {
         /// The node.
         place: Place,
     },
-    /// A Requantise or Activate reads something that is not an accumulator.
-    #[error("{place}: requantisation reads value {found}, which no op makes as an accumulator")]
+    /// A Requantise or Activate reads something that is not an accumulator, or a Sum something that is neither int8 nor
+    /// the accumulators of another op.
+    #[error("{place}: value {found} is not one of the accumulators that this op reads")]
     NotAccumulator {
         /// The node.
         place: Place,
@@ -261,7 +262,7 @@ impl GraphError {
             Self::Arrangement { .. } => "compare axes, starts and counts with the shapes of the operands",
             Self::TooLarge { .. } => "use smaller inputs, or fewer channels",
             Self::NotAccumulator { .. } => {
-                "put the requantisation directly behind a Linear, Convolve, WindowSum, Sum or Product node"
+                "a requantisation reads a Linear, Convolve, WindowSum, Sum or Product node itself, a Sum those but Sum"
             }
             Self::HiddenArgMax { .. } => "make the operand an output as well",
             Self::Unused { .. } => "remove it, or make it an output",

@@ -8,6 +8,7 @@ mod encoding;
 
 use haca_wire::Scale;
 
+use crate::bound::in_range;
 use crate::{GraphError, Place, limit};
 
 /// Fractional bits.
@@ -50,6 +51,16 @@ pub enum FunctionKind {
     },
     /// `x * min(1, max(0, x / 6 + 1/2))`.
     HardSwish,
+    /// `floor(x / 2^bits)`: with [`FunctionKind::LowDigit`], a wide integer in two int8 digits.
+    HighDigit {
+        /// Bits of the low digit, 1 to 7.
+        bits: u8,
+    },
+    /// `x - 2^bits * floor(x / 2^bits)`.
+    LowDigit {
+        /// Bits of the digit, 1 to 7.
+        bits: u8,
+    },
 }
 
 /// A function of requantised accumulators, as a table.
@@ -92,7 +103,12 @@ impl Function {
                 high: most,
             });
         }
-        Ok(())
+        match self.kind {
+            FunctionKind::HighDigit { bits } | FunctionKind::LowDigit { bits } => {
+                in_range(place, i64::from(bits), 1, i64::from(limit::DIGIT_BITS))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Arguments of the table.
@@ -115,6 +131,10 @@ impl FunctionKind {
                 let gate = x.div_euclid(6).saturating_add(ONE / 2);
                 multiply(x, gate.clamp(0, ONE))
             }
+            Self::HighDigit { bits } => high_digit(x, bits),
+            Self::LowDigit { bits } => {
+                x.saturating_sub(high_digit(x, bits).checked_shl(u32::from(bits)).unwrap_or(0))
+            }
             Self::Sigmoid => sigmoid(x),
             Self::Tanh => sigmoid(x.saturating_mul(2)).saturating_mul(2).saturating_sub(ONE),
             Self::Silu | Self::Gelu | Self::GeluTanh | Self::Softplus if x.saturating_abs() >= TAIL => {
@@ -133,6 +153,14 @@ impl FunctionKind {
             }
         }
     }
+}
+
+/// `floor(x / 2^bits)`, a whole number. More bits than a checked function has are as good as the most.
+fn high_digit(x: i128, bits: u8) -> i128 {
+    let fraction = FRACTION.saturating_add(u32::from(bits.min(limit::DIGIT_BITS)));
+    x.checked_shr(fraction)
+        .and_then(|digit| digit.checked_shl(FRACTION))
+        .unwrap_or(0)
 }
 
 /// `floor(a * b / 2^48)`. All callers stay below `2^126`, so the product never saturates.
@@ -274,6 +302,8 @@ mod tests {
             FunctionKind::LeakyRelu { .. } => x,
             FunctionKind::HardSigmoid { alpha, beta } => (x * unit(alpha) + unit(beta)).clamp(0.0, 1.0),
             FunctionKind::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            FunctionKind::HighDigit { bits } => (x / f64::from(1 << bits)).floor(),
+            FunctionKind::LowDigit { bits } => x.rem_euclid(f64::from(1 << bits)),
         }
     }
 
@@ -290,6 +320,8 @@ mod tests {
             FunctionKind::LeakyRelu { slope: scale(13, 7) },
             FunctionKind::HardSigmoid { alpha, beta },
             FunctionKind::HardSwish,
+            FunctionKind::HighDigit { bits: 3 },
+            FunctionKind::LowDigit { bits: 3 },
         ]
     }
 
@@ -349,6 +381,30 @@ mod tests {
                     let error = (f64::from(function.at(y)) - expected).abs();
                     assert!(coarse || error <= 0.5 + 1e-6, "{kind:?} at {y}: {expected}");
                 }
+            }
+        }
+    }
+
+    /// Two digits are the clamped integer itself.
+    #[test]
+    fn digits_make_up_the_integer() {
+        for (bits, low, high) in [(5, 0, 4095), (4, -2048, 2047), (7, -2000, 2000), (1, -256, 255)] {
+            let digits = [FunctionKind::HighDigit { bits }, FunctionKind::LowDigit { bits }];
+            let [high_digit, low_digit] = digits.map(|kind| Function {
+                kind,
+                argument: Scale::ONE,
+                result: Scale::ONE,
+                low,
+                high,
+            });
+            for y in i16::MIN..=i16::MAX {
+                let (h, l) = (i16::from(high_digit.at(y)), i16::from(low_digit.at(y)));
+                assert_eq!(
+                    h * (1 << bits) + l,
+                    y.max(low).min(high),
+                    "{y} in digits of {bits} bits"
+                );
+                assert!((0..1 << bits).contains(&l));
             }
         }
     }

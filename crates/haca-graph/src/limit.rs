@@ -24,6 +24,8 @@ pub const WINDOW: u32 = 1 << 10;
 pub const OPERANDS: usize = 16;
 /// Arguments that a function has a table for, as a power of two.
 pub const TABLE_BITS: u32 = 12;
+/// Bits of the low digit of a wide integer: a digit is int8.
+pub const DIGIT_BITS: u8 = 7;
 /// Arguments of all tables of a graph together: checking a graph computes each entry.
 pub const TABLE_ARGUMENTS: usize = 1 << 19;
 /// Products and window taps of one inference: what evaluation takes beyond a few steps per element.

@@ -96,7 +96,7 @@ codec_struct!(Window { height, width });
 /// One term of a weighted sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// An int8 value.
+    /// An int8 value, or accumulators for which [`Op::makes_terms`] holds.
     pub value: ValueId,
     /// What it is multiplied by.
     pub coefficient: i32,
@@ -181,7 +181,7 @@ pub enum Op {
         /// Kernel, stride, dilation and padding.
         window: Window,
     },
-    /// `sum_t coefficient_t * value_t`, element by element: int8 values of one shape to int32.
+    /// `sum_t coefficient_t * value_t`, element by element: int8 values and accumulators of one shape to int32.
     Sum {
         /// 1 to 16 terms.
         terms: Vec<Term>,
@@ -286,6 +286,11 @@ impl Op {
                 | Self::Sum { .. }
                 | Self::Product { .. }
         )
+    }
+
+    /// Whether the value may be a term of a Sum without being int8: sums of sums are written as one.
+    pub const fn makes_terms(&self) -> bool {
+        self.makes_accumulators() && !matches!(self, Self::Sum { .. })
     }
 
     /// The name of the op in `spec/graph.md` and in messages.

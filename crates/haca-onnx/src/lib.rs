@@ -48,7 +48,8 @@ pub use error::{At, OnnxError};
 pub use fidelity::{Fidelity, fidelity};
 pub use float_model::{FloatFunction, FloatModel, FloatOp, Weights};
 pub use quantisation::{
-    Explanation, ImportReport, LayerExplanation, LayerReport, Options, explain, quantise, quantise_model,
+    ActivationReport, Activations, Explanation, ImportReport, LayerExplanation, LayerReport, Options,
+    explain, quantise, quantise_model,
 };
 pub use read_options::{BatchAxis, InputLayout, ReadOptions};
 pub use samples::{InputSpec, SampleSet};

@@ -33,5 +33,7 @@ pub const FOLDED_ELEMENTS: usize = 1 << 26;
 pub const FLOAT_WORK: u64 = haca_graph::limit::WORK;
 /// Products and sums that calibration may take.
 pub const CALIBRATION_WORK: u64 = 1 << 40;
+/// Products of float networks that the choice of the widths of activations may take.
+pub const WIDTH_WORK: u64 = 1 << 34;
 /// Samples that an explanation compares; further ones are ignored.
 pub const EXPLAINED_SAMPLES: usize = 32;

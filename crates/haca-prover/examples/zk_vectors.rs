@@ -60,18 +60,25 @@ const CHOSEN: [(&str, usize); 31] = [
     ("activate-per-channel", 3),
 ];
 
+/// As above, behind the wider ones.
+const SUMS: [(&str, usize); 3] = [
+    ("wide-dense-layers", 2),
+    ("wide-image", 1),
+    ("sums-of-accumulators", 3),
+];
+
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().ok_or("name the directory to write to")?);
     let names: Vec<String> = arguments.collect();
     std::fs::create_dir_all(&directory)?;
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
-    for (name, graph, batch) in graphs()? {
+    for (number, (name, graph, batch)) in graphs()?.into_iter().enumerate() {
         if !names.is_empty() && !names.contains(&name) {
             continue;
         }
         let proven = Proven::new(&name, graph, batch)?;
-        refused.extend(proven.refusals(accepted.len())?);
+        refused.extend(proven.refusals(number)?);
         accepted.push(proven.json());
     }
     write(&directory.join("accept.json.gz"), &accepted)?;
@@ -81,20 +88,21 @@ fn main() -> Result<(), Failure> {
 fn graphs() -> Result<Vec<(String, Graph, usize)>, Failure> {
     let vectors: Json = serde_json::from_str(GRAPHS)?;
     let vectors = vectors.as_array().ok_or("a list of graphs")?;
-    let mut graphs = Vec::new();
-    for (name, batch) in CHOSEN {
-        let vector = vectors
-            .iter()
-            .find(|v| v["name"] == name)
-            .ok_or("no such graph")?;
+    let named = |(name, batch): (&str, usize)| -> Result<_, Failure> {
+        let mut vectors = vectors.iter();
+        let vector = vectors.find(|v| v["name"] == name).ok_or("no such graph")?;
         let encoding = hex::decode(vector["encoding"].as_str().ok_or("an encoding")?)
             .map_err(|_| "hexadecimal digits")?;
-        graphs.push((name.to_owned(), Graph::decode_all(&encoding)?, batch));
-    }
+        Ok((name.to_owned(), Graph::decode_all(&encoding)?, batch))
+    };
+    let mut graphs = CHOSEN.into_iter().map(named).collect::<Result<Vec<_>, _>>()?;
     graphs.push(("wide-dense".to_owned(), dense(&[13, 21, 11], false)?, 1));
     graphs.push(("wide-per-channel".to_owned(), dense(&[11, 23, 7], true)?, 5));
     graphs.push(("grouped-per-channel".to_owned(), grouped()?, 2));
     graphs.push(("crossed-outputs".to_owned(), crossed()?, 3));
+    for sums in SUMS {
+        graphs.push(named(sums)?);
+    }
     Ok(graphs)
 }
 

@@ -17,6 +17,6 @@ pub use fold::{fold_columns, fold_rows};
 pub(crate) use matrix::{Blocks, Rows, multiply};
 pub(crate) use path::Path;
 pub(crate) use vector::{
-    Depthwise, Reduction, Scaling, activate, depthwise, product, requantise, weighted_sum, window_max,
-    window_sum,
+    Depthwise, Reduction, Scaling, activate, depthwise, product, requantise, weighted_sum, weighted_wide_sum,
+    window_max, window_sum,
 };

@@ -26,7 +26,7 @@ pub struct Accumulator {
     pub positions: usize,
     /// The last dimension.
     pub channels: usize,
-    /// Largest magnitude of an element.
+    /// Largest magnitude of an element; for a combination that is part of a sum, that of the sum.
     pub magnitude: u64,
     /// What they are sums of.
     pub form: Form,
@@ -41,6 +41,18 @@ pub enum Form {
     Combination(Vec<Addend>),
     /// The product of two values, by index, element by element.
     Product([usize; 2]),
+    /// Other accumulators, none of which has this form, times public coefficients. Claims about such a sum are claims
+    /// about its parts.
+    Sum(Vec<Part>),
+}
+
+/// One part of a sum of accumulators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Index into [`Circuit::accumulators`].
+    pub accumulator: usize,
+    /// What it is multiplied by.
+    pub coefficient: i64,
 }
 
 /// `acc(p, o) = bias(o) + sum_k weight(o, k) x(p, k)`, where `k` runs over the taps of window `p` and the channels of
@@ -172,20 +184,22 @@ pub struct Param {
     pub range: (i64, i64),
 }
 
-/// Who asks for accumulators.
+/// Who asks for accumulators: each is one claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A requantisation, by index.
     Requantise(usize),
-    /// The accumulators are public.
-    Output,
+    /// The accumulators are public: the first output that shows them.
+    Output(usize),
 }
 
-/// One claim about accumulators: which, and who asks.
+/// What one claim has of accumulators. A claim about a sum of accumulators makes a use of each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// Index into [`Circuit::accumulators`].
+    /// Index into [`Circuit::accumulators`]; those are no [`Form::Sum`].
     pub accumulator: usize,
+    /// What they are multiplied by in the claim.
+    pub coefficient: i64,
     /// Who asks.
     pub role: Role,
 }
@@ -205,7 +219,8 @@ pub struct Circuit {
     pub weights: Vec<Param>,
     /// Committed vectors, in the order of the graph's parameters.
     pub biases: Vec<Param>,
-    /// Claims about accumulators: requantisations in order, then public accumulators in the order of the outputs.
+    /// What claims have of accumulators: requantisations in order, then public accumulators in the order of outputs. The
+    /// uses of a claim stand together.
     pub uses: Vec<Use>,
     /// What each output of the graph is.
     pub outputs: Vec<Site>,
@@ -271,7 +286,7 @@ impl Circuit {
     pub fn multipliers(&self, of: &Use) -> &[u32] {
         match of.role {
             Role::Requantise(index) => self.requantises.get(index).map_or(&[], |r| &r.multipliers),
-            Role::Output => &[],
+            Role::Output(_) => &[],
         }
     }
 

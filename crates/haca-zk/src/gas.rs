@@ -137,6 +137,8 @@ fn functionals(circuit: &Circuit) -> u64 {
                 let costs = operands.map(|v| windows(&Windows::each(accumulator.positions), channels(v), v));
                 costs.into_iter().fold(0, u64::saturating_add)
             }
+            // Its parts are uses of their own.
+            Form::Sum(_) => 0,
         };
         work = work
             .saturating_add(cost)

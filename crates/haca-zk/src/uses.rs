@@ -68,7 +68,7 @@ pub(crate) fn output_variables(circuit: &Circuit) -> (usize, usize) {
     let accumulators = circuit
         .uses
         .iter()
-        .filter(|u| u.role == Role::Output)
+        .filter(|u| matches!(u.role, Role::Output(_)))
         .filter_map(|u| circuit.accumulator(u))
         .map(|a| (a.positions, a.channels));
     let values = circuit.public_values().into_iter();
@@ -85,6 +85,8 @@ pub struct UsePoint {
     /// The use.
     pub of: Use,
     /// Weight of the claim, with the scaled multiplier when all channels share it.
+    pub claim: Extension,
+    /// That weight times the coefficient of the use.
     pub scale: Extension,
     /// The weight of each position.
     pub positions: Vec<Extension>,
@@ -104,40 +106,62 @@ pub fn use_points(
     outputs: &OutputPoint,
 ) -> Vec<UsePoint> {
     let mut mixes = powers(outputs.mix).skip(1);
-    let mut point = |of: &Use| {
-        let accumulator = circuit.accumulator(of)?;
-        let (scale, weights) = match of.role {
-            Role::Requantise(index) => {
-                let requantise = circuit.requantises.get(index)?;
-                let scale = power_of_two(layout?.scale_bits(requantise.shift));
-                let multiplier = match requantise.multipliers.as_slice() {
-                    [one] => base(i64::from(*one)),
-                    _ => base(1),
-                };
-                (Extension::from(scale * multiplier), blocks.get(index)?.clone())
-            }
-            Role::Output => {
-                let weights = outputs.weights(accumulator.positions, accumulator.channels);
-                (mixes.next()?, weights)
-            }
-        };
-        let mut rows = weights.channels;
-        rows.truncate(accumulator.channels);
-        let multipliers = circuit.multipliers(of);
-        if multipliers.len() > 1 {
-            let pairs = rows.iter_mut().zip(multipliers);
-            pairs.for_each(|(row, multiplier)| *row *= base(i64::from(*multiplier)));
+    let mut points = Vec::with_capacity(circuit.uses.len());
+    // The uses of a claim share its point and weight.
+    for claim in circuit.uses.chunk_by(|a, b| a.role == b.role) {
+        if let Some(point) = claim_point(circuit, layout, blocks, outputs, &mut mixes, claim) {
+            points.extend(claim.iter().map(|of| UsePoint {
+                of: *of,
+                scale: point.claim * base(of.coefficient),
+                ..point.clone()
+            }));
         }
-        Some(UsePoint {
-            of: *of,
-            scale,
-            total: weights.positions.iter().copied().sum(),
-            positions: weights.positions,
-            rows,
-            row_point: weights.channel_point,
-        })
+    }
+    points
+}
+
+/// The point of a claim, as that of its first use.
+fn claim_point(
+    circuit: &Circuit,
+    layout: Option<&WitnessLayout>,
+    blocks: &[BlockWeights],
+    outputs: &OutputPoint,
+    mixes: &mut impl Iterator<Item = Extension>,
+    claim: &[Use],
+) -> Option<UsePoint> {
+    let of = claim.first()?;
+    let accumulator = circuit.accumulator(of)?;
+    let (scale, weights) = match of.role {
+        Role::Requantise(index) => {
+            let requantise = circuit.requantises.get(index)?;
+            let scale = power_of_two(layout?.scale_bits(requantise.shift));
+            let multiplier = match requantise.multipliers.as_slice() {
+                [one] => base(i64::from(*one)),
+                _ => base(1),
+            };
+            (Extension::from(scale * multiplier), blocks.get(index)?.clone())
+        }
+        Role::Output(_) => {
+            let weights = outputs.weights(accumulator.positions, accumulator.channels);
+            (mixes.next()?, weights)
+        }
     };
-    circuit.uses.iter().filter_map(&mut point).collect()
+    let mut rows = weights.channels;
+    rows.truncate(accumulator.channels);
+    let multipliers = circuit.multipliers(of);
+    if multipliers.len() > 1 {
+        let pairs = rows.iter_mut().zip(multipliers);
+        pairs.for_each(|(row, multiplier)| *row *= base(i64::from(*multiplier)));
+    }
+    Some(UsePoint {
+        of: *of,
+        claim: scale,
+        scale,
+        total: weights.positions.iter().copied().sum(),
+        positions: weights.positions,
+        rows,
+        row_point: weights.channel_point,
+    })
 }
 
 /// One column span of the matrix of a use, with its block in the space of the matrix product sumcheck: groups, then

@@ -8,7 +8,7 @@ pub use opened::{gathered_points, weight_openings, weight_points, witness_points
 
 use p3_field::PrimeCharacteristicRing;
 
-use crate::circuit::{Circuit, Role, Site};
+use crate::circuit::{Circuit, Role};
 use crate::field::Extension;
 use crate::multilinear::eq_table;
 use crate::product::ProductSpace;
@@ -133,13 +133,16 @@ fn public_accumulators(
     uses: &[UsePoint],
     outputs: &OutputPoint,
 ) -> Extension {
-    let public = uses.iter().filter(|at| at.of.role == Role::Output);
-    public
-        .filter_map(|at| {
-            let site = Site::Accumulator(at.of.accumulator);
-            let output = circuit.outputs.iter().position(|other| *other == site)?;
+    // Once for each claim: its uses add up to one output.
+    let claims = uses.chunk_by(|a, b| a.of.role == b.of.role);
+    claims
+        .filter_map(|claim| {
+            let at = claim.first()?;
+            let Role::Output(output) = at.of.role else {
+                return None;
+            };
             let width = circuit.accumulator(&at.of)?.channels;
-            Some(at.scale * batch.output(output, &outputs.batch, &at.positions, &at.rows, width))
+            Some(at.claim * batch.output(output, &outputs.batch, &at.positions, &at.rows, width))
         })
         .sum()
 }

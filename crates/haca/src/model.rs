@@ -4,8 +4,8 @@ use std::path::Path;
 
 use haca_graph::{ModelFile, Op};
 use haca_onnx::{
-    Explanation, Fidelity, FloatModel, ImportReport, InputSpec, LayerExplanation, ReadOptions, explain,
-    fidelity, quantise_model,
+    ActivationReport, Explanation, Fidelity, FloatModel, ImportReport, InputSpec, LayerExplanation,
+    ReadOptions, explain, fidelity, quantise_model,
 };
 use haca_wire::{Decode as _, Encode as _, Name, TensorSpec};
 use serde_json::{Value, json};
@@ -170,6 +170,7 @@ fn explanation_json(explanation: &Explanation) -> Value {
             "op": layer.op,
             "shape": layer.shape,
             "dtype": layer.dtype.name(),
+            "bits": layer.bits,
             "scale": layer.scale,
             "requantisation": requantisation,
             "remainder_bits": layer.remainder_bits,
@@ -178,11 +179,13 @@ fn explanation_json(explanation: &Explanation) -> Value {
             "saturated": layer.saturated,
         })
     };
+    let activation = |activation: &ActivationReport| json!({ "name": activation.name, "bits": activation.bits, "reason": activation.reason });
     let input = |(name, scale): &(String, f64)| json!({ "name": name, "scale": scale });
     json!({
         "rows": explanation.rows,
         "inputs": explanation.inputs.iter().map(input).collect::<Vec<_>>(),
         "layers": explanation.layers.iter().map(layer).collect::<Vec<_>>(),
+        "activations": explanation.activations.iter().map(activation).collect::<Vec<_>>(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! How an ONNX file is read and quantised, as options of the commands that do it.
 
 use clap::Args as ClapArgs;
-use haca_onnx::{BatchAxis, Calibration, InputLayout, Options, ReadOptions};
+use haca_onnx::{Activations, BatchAxis, Calibration, InputLayout, Options, ReadOptions};
 use haca_wire::Name;
 
 /// Options of `model import` and `bench zk`. Defaults are those of the library.
@@ -23,6 +23,9 @@ pub(crate) struct Quantisation {
     /// Arguments of the table of a function, as a power of two, 8 to 12
     #[arg(long, value_name = "BITS", default_value_t = Options::default().table_bits)]
     table_bits: u8,
+    /// Activations between layers: int8, int12 (12 bits where possible), or auto (12 bits where they pay)
+    #[arg(long, value_name = "WIDTH", default_value = "int8", value_parser = activations)]
+    activations: Activations,
     /// Size of a dimension that the file names only; repeatable
     #[arg(long, value_name = "NAME=SIZE", value_parser = dimension)]
     dim: Vec<(String, u32)>,
@@ -44,6 +47,7 @@ impl Quantisation {
             per_channel: !self.per_tensor,
             bias_correction: self.bias_correction,
             table_bits: self.table_bits,
+            activations: self.activations,
         }
     }
 
@@ -60,6 +64,15 @@ impl Quantisation {
                 false => InputLayout::AsInFile,
             },
         }
+    }
+}
+
+fn activations(text: &str) -> Result<Activations, String> {
+    match text {
+        "int8" => Ok(Activations::Int8),
+        "int12" => Ok(Activations::Int12),
+        "auto" => Ok(Activations::Auto),
+        _ => Err("one of int8, int12, auto".into()),
     }
 }
 

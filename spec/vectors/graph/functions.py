@@ -7,7 +7,10 @@ TWO_OVER_SQRT_PI = 317610499778998
 SQRT_HALF = 199032864766430
 CUBIC = 12586153583616
 TAIL = 64 * ONE
-KINDS = ["Sigmoid", "Tanh", "Silu", "Gelu", "GeluTanh", "Softplus", "LeakyRelu", "HardSigmoid", "HardSwish"]
+KINDS = [
+    *["Sigmoid", "Tanh", "Silu", "Gelu", "GeluTanh", "Softplus", "LeakyRelu", "HardSigmoid", "HardSwish"],
+    *["HighDigit", "LowDigit"],
+]
 
 
 def clamp(x, low, high):
@@ -96,6 +99,9 @@ def value(function, x):
         return 2 * sigmoid(2 * x) - ONE
     if kind == "LeakyRelu":
         return times(x, function["slope"]) if x < 0 else x
+    if kind in ("HighDigit", "LowDigit"):
+        high = x // (2 ** function["bits"] * ONE) * ONE
+        return high if kind == "HighDigit" else x - 2 ** function["bits"] * high
     assert kind == "HardSigmoid"
     return clamp(times(x, function["alpha"]) + times(ONE, function["beta"]), 0, ONE)
 

@@ -13,6 +13,7 @@ import images
 import moves
 import refused
 import tables
+import wide
 from integer_graph import analyse, elements, encode, encode_manifest, evaluate, macs
 
 HERE = pathlib.Path(__file__).parent
@@ -32,7 +33,7 @@ def draw(rng, graph):
 def accept_file():
     rng = random.Random(7)
     cases = []
-    for chapter in (dense, images, moves, tables):
+    for chapter in (dense, images, moves, tables, wide):
         for name, note, graph, parameters, runs in chapter.accepted():
             drawn, inputs = draw(rng, graph)
             parameters = drawn if parameters is None else parameters

@@ -72,8 +72,13 @@ def product(left, right):
     return {"op": "Product", "left": left, "right": right}
 
 
-def function(kind, argument, result, low, high, **scales):
-    return {"kind": kind, "argument": argument, "result": result, "low": low, "high": high, **scales}
+def function(kind, argument, result, low, high, **own):
+    return {"kind": kind, "argument": argument, "result": result, "low": low, "high": high, **own}
+
+
+def digits(bits, low, high):
+    """The two functions that make a wide integer of two int8 digits."""
+    return [function(kind, [1, 0], [1, 0], low, high, bits=bits) for kind in ("HighDigit", "LowDigit")]
 
 
 def activate(value, multipliers, shift, function):
@@ -358,7 +363,8 @@ def encode_param(p):
 def encode_function(f):
     scales = [f[key] for key in ("slope", "alpha", "beta") if key in f] + [f["argument"], f["result"]]
     ends = struct.pack("<hh", f["low"], f["high"])
-    return bytes([1 + KINDS.index(f["kind"])]) + b"".join(encode_scale(*s) for s in scales) + ends
+    kind = [1 + KINDS.index(f["kind"])] + ([f["bits"]] if "bits" in f else [])
+    return bytes(kind) + b"".join(encode_scale(*s) for s in scales) + ends
 
 
 def encode_window(window):

@@ -229,7 +229,21 @@ def elementwise():
     yield "no-terms", "graph.length", ending(weighted())
     yield "sum-other-shape", "graph.shape", ending(weighted((0, 1), (1, 1)), shapes=[[2, 3], [3, 2]])
     yield "sum-no-value", "graph.unknown_value", ending(weighted((0, 1), (2, 1)), shapes=pair)
-    yield "sum-of-sums", "graph.element_type", ending(weighted((0, 1)), weighted((0, 1), (1, 1)))
+    yield "sum-of-sums", "graph.not_accumulator", ending(weighted((0, 1)), weighted((0, 1), (1, 1)))
+    moved = ending(product(0, 0), reshape(1, [2, 3]), weighted((0, 1), (2, 1)), shapes=[[2, 3]])
+    yield "sum-of-reshaped-accumulators", "graph.not_accumulator", moved
+    indices = ending(product(0, 0), arg_max(1), weighted((2, 1)), shapes=[[2, 3]])
+    indices["outputs"].append(output(1, "acc", "int32", [2, 3]))
+    yield "sum-of-indices", "graph.not_accumulator", indices
+    other = ending(product(0, 0), weighted((0, 1), (2, 1)), shapes=[[2, 3]])
+    yield "sum-of-later-accumulators", "graph.unknown_value", other
+    yield "sum-of-accumulators-of-other-shape", "graph.shape", ending(
+        product(0, 0), weighted((1, 1), (2, 1)), shapes=[[2, 3], [3, 2]]
+    )
+    # Twice 2^14 times 2^16 is one more than int32 holds.
+    squares = ending(product(0, 0), weighted((1, 2**16), (1, 2**16)), shapes=[[2, 3]])
+    assert analyse(squares)[1][2][1] == 2**31
+    yield "sum-of-accumulators-above-int32", "graph.accumulator_overflow", squares
     # 128 * 2^24 is one more than int32 holds; so is the least, with the other sign.
     yield "sum-above-int32", "graph.accumulator_overflow", ending(weighted((0, -(2**24))))
     below = ending(weighted((0, 2**24), (1, 1)), shapes=pair)
@@ -247,6 +261,9 @@ def tables():
     def table(low, high, multipliers=(1,), shift=1, value=1):
         return activate(value, list(multipliers), shift, function("Gelu", [1, 4], [1, 4], low, high))
 
+    for bits in (0, 8, 255):
+        for f in digits(bits, 0, 100):
+            yield f"{f['kind']}-{bits}", "graph.range", ending(acc, activate(1, [1], 1, f))
     yield "table-empty", "graph.range", ending(acc, table(1, 0))
     yield "table-4097", "graph.range", ending(acc, table(-2048, 2048))
     yield "table-of-int16", "graph.range", ending(acc, table(-32768, 32767))
@@ -351,7 +368,7 @@ def raw():
     active = encode(ending(acc, activate(1, [1], 1, f)))
     scales = encode_scale(1, 3) + encode_scale(1, 4) * 2
     assert active.count(b"\x07" + scales) == 1
-    for kind in (0, 10, 255):
+    for kind in (0, 12, 255):
         yield f"function-{kind}", "wire.bad_tag", active.replace(b"\x07" + scales, bytes([kind]) + scales)
     zero = encode_scale(0, 0) + scales[5:]
     yield "slope-0", "wire.invalid", active.replace(scales, zero)

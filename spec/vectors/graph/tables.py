@@ -21,6 +21,7 @@ TABLES = [
 
 # Scales of the kinds that have some, by table.
 SLOPES = {"ties": [1, 1], "lowest": [2**32 - 1, 0], "smallest": [1, 62]}
+BITS = {"ties": 1, "largest": 5, "lowest": 7}
 HARD = {"ties": ([1, 2], [1, 1]), "lowest": ([2**32 - 1, 0], [2**32 - 1, 0]), "narrow": ([1, 1], [3, 3])}
 
 
@@ -30,7 +31,7 @@ def scales(kind, table):
     if kind == "HardSigmoid":
         alpha, beta = HARD.get(table, ([51, 8], [1, 1]))
         return {"alpha": alpha, "beta": beta}
-    return {}
+    return {"bits": BITS.get(table, 3)} if kind.endswith("Digit") else {}
 
 
 def every_kind(table, argument, result, low, high, arguments):

@@ -20,7 +20,7 @@ pub(super) fn sum(scope: &Scope<'_>, terms: &[Term]) -> Result<ValueType, GraphE
     let shape = scope.value(first.value)?.shape.clone();
     let mut range = (0i64, 0i64);
     for term in terms {
-        let value = same_shape(scope, term.value, &shape)?;
+        let value = summand(scope, term.value, &shape)?;
         let coefficient = i64::from(term.coefficient);
         let (low, high) = product_range((value.low, value.high), (coefficient, coefficient));
         range = (range.0.saturating_add(low), range.1.saturating_add(high));
@@ -37,11 +37,28 @@ pub(super) fn product(scope: &Scope<'_>, left: ValueId, right: ValueId) -> Resul
     accumulators(place, shape.dims().to_vec(), range)
 }
 
+/// What a Sum adds up: an int8 value of a shape, or accumulators that are no Sum.
+fn summand<'a>(scope: &'a Scope<'_>, id: ValueId, shape: &Shape) -> Result<&'a ValueType, GraphError> {
+    let value = scope.value(id)?;
+    let is_term = value.dtype == DType::I8 || scope.producer(id).is_some_and(Op::makes_terms);
+    if !is_term {
+        return Err(GraphError::NotAccumulator {
+            place: scope.place(),
+            found: id.0,
+        });
+    }
+    of_shape(scope, value, shape)
+}
+
 /// An int8 value of a shape.
 fn same_shape<'a>(scope: &'a Scope<'_>, id: ValueId, shape: &Shape) -> Result<&'a ValueType, GraphError> {
-    let place = scope.place();
     let value = scope.value(id)?;
-    same_type(place, value.dtype, DType::I8)?;
+    same_type(scope.place(), value.dtype, DType::I8)?;
+    of_shape(scope, value, shape)
+}
+
+fn of_shape<'a>(scope: &Scope<'_>, value: &'a ValueType, shape: &Shape) -> Result<&'a ValueType, GraphError> {
+    let place = scope.place();
     if value.shape != *shape {
         let (found, expected) = (value.shape.clone(), shape.clone());
         return Err(GraphError::Shape {

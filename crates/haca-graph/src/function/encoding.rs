@@ -23,6 +23,8 @@ impl Encode for FunctionKind {
                 beta.encode_into(out);
             }
             Self::HardSwish => out.push(9),
+            Self::HighDigit { bits } => out.extend([10, *bits]),
+            Self::LowDigit { bits } => out.extend([11, *bits]),
         }
     }
 }
@@ -44,6 +46,12 @@ impl Decode for FunctionKind {
                 beta: Scale::decode(reader)?,
             }),
             9 => Ok(Self::HardSwish),
+            10 => Ok(Self::HighDigit {
+                bits: u8::decode(reader)?,
+            }),
+            11 => Ok(Self::LowDigit {
+                bits: u8::decode(reader)?,
+            }),
             found => Err(DecodeError::BadTag {
                 what: "function",
                 found: u64::from(found),

@@ -128,6 +128,12 @@ fn function(json: &Value) -> Function {
             beta: scale(&json["beta"]),
         },
         "HardSwish" => FunctionKind::HardSwish,
+        "HighDigit" => FunctionKind::HighDigit {
+            bits: json["bits"].as_u64().unwrap().try_into().unwrap(),
+        },
+        "LowDigit" => FunctionKind::LowDigit {
+            bits: json["bits"].as_u64().unwrap().try_into().unwrap(),
+        },
         other => unreachable!("function {other}"),
     };
     Function {

@@ -62,7 +62,7 @@ impl Draw {
         let mut scale =
             |most| Scale::new(self.number(1, 99), u8::try_from(self.number(2, most)).unwrap()).unwrap();
         let (argument, result, slope, beta) = (scale(10), scale(12), scale(9), scale(9));
-        let kind = match self.next(0, 8) {
+        let kind = match self.next(0, 10) {
             0 => FunctionKind::Sigmoid,
             1 => FunctionKind::Tanh,
             2 => FunctionKind::Silu,
@@ -71,6 +71,8 @@ impl Draw {
             5 => FunctionKind::Softplus,
             6 => FunctionKind::LeakyRelu { slope },
             7 => FunctionKind::HardSigmoid { alpha: slope, beta },
+            8 => FunctionKind::HighDigit { bits: 4 },
+            9 => FunctionKind::LowDigit { bits: 6 },
             _ => FunctionKind::HardSwish,
         };
         let (low, high) = self.ordered(-60, 60);
@@ -92,6 +94,8 @@ pub(crate) struct Growth {
     pub(crate) values: Vec<Wide>,
     /// Values that are int8.
     narrow: Vec<u32>,
+    /// Accumulators, and 4 for a Sum.
+    wide: Vec<(u32, i64)>,
 }
 
 pub(crate) fn shape(dims: &[u32]) -> Shape {
@@ -118,6 +122,7 @@ impl Growth {
             nodes: Vec::new(),
             values: vec![Wide::new(&dims, &zeros)],
             narrow: vec![0],
+            wide: Vec::new(),
         }
     }
 
@@ -218,9 +223,11 @@ impl Growth {
             }
             3 => {
                 let first = self.pick();
-                let same: Vec<u32> = self
-                    .narrow
-                    .iter()
+                // Now and then a sum of sums, which is refused.
+                let most = if self.draw.next(0, 15) == 0 { 5 } else { 4 };
+                let wide = self.wide.iter().filter(|(_, kind)| *kind < most);
+                let all = self.narrow.iter().chain(wide.map(|(value, _)| value));
+                let same: Vec<u32> = all
                     .copied()
                     .filter(|v| self.dims(*v) == self.dims(first))
                     .collect();
@@ -247,7 +254,9 @@ impl Growth {
     /// Accumulators and what reads them.
     fn layer(&mut self) -> Option<()> {
         let op = self.accumulators()?;
+        let kind = if matches!(op, Op::Sum { .. }) { 4 } else { 0 };
         let input = ValueId(self.push(op));
+        self.wide.push((input.0, kind));
         let channels = self.dims(input.0).last().copied().unwrap_or(1);
         let count = if self.draw.next(0, 1) == 0 { 1 } else { channels };
         let multipliers = (0..count).map(|_| self.draw.number(0, 1 << 20)).collect();

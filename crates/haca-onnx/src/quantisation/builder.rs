@@ -1,11 +1,14 @@
 //! The integer graph under construction.
 
+use std::collections::BTreeMap;
+
 use haca_graph::{Function, FunctionKind, Op, ParamSpec, Term, ValueId};
 use haca_wire::{DType, Scale, Tensor, TensorSpec};
 
 use super::layer::Linear;
 use super::plan::{Plan, accumulates, requantises};
 use super::requantisation::{Requantisation, coefficients, nearest, power_of_two, rounded, short};
+use super::width::Wide;
 use super::{Options, name_of};
 use crate::calibration::Ranges;
 use crate::float_model::{FloatFunction, FloatOp};
@@ -18,6 +21,36 @@ pub(super) struct Form {
     pub(super) id: ValueId,
     pub(super) dtype: DType,
     pub(super) scale: Scale,
+    /// The low digit of wide integers, whose high digit is `id`.
+    pub(super) digit: Option<Digit>,
+}
+
+/// A low digit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Digit {
+    pub(super) id: ValueId,
+    pub(super) bits: u8,
+    /// Largest wide integer.
+    pub(super) high: i16,
+}
+
+impl Form {
+    /// The values that make it up, with coefficients: itself, or its digits.
+    pub(super) fn parts(&self) -> Vec<(ValueId, i32)> {
+        match self.digit {
+            None => vec![(self.id, 1)],
+            Some(digit) => vec![(self.id, 1 << digit.bits), (digit.id, 1)],
+        }
+    }
+
+    fn new(id: ValueId, dtype: DType, scale: Scale) -> Self {
+        Self {
+            id,
+            dtype,
+            scale,
+            digit: None,
+        }
+    }
 }
 
 /// A sum that requantisations read.
@@ -67,13 +100,14 @@ impl<'a> Builder<'a> {
         model: &'a FloatModel,
         ranges: &'a Ranges,
         options: &'a Options,
+        wide: BTreeMap<usize, Wide>,
     ) -> Result<Self, OnnxError> {
         let values = model.shapes.len();
         let mut builder = Self {
             model,
             ranges,
             options,
-            plan: Plan::new(model, ranges),
+            plan: Plan::new(model, ranges, wide),
             accumulators: vec![None; values],
             raw: vec![None; values],
             int8: vec![None; values],
@@ -97,11 +131,7 @@ impl<'a> Builder<'a> {
                 shape,
                 scale,
             });
-            let form = Form {
-                id: value_id(value),
-                dtype: DType::I8,
-                scale,
-            };
+            let form = Form::new(value_id(value), DType::I8, scale);
             builder.raw[value] = Some(form);
             builder.int8[value] = Some(form);
         }
@@ -156,11 +186,7 @@ impl<'a> Builder<'a> {
             FloatOp::ArgMax { input } => {
                 let input = self.raw(*input)?.id;
                 let id = self.push(Op::ArgMax { input });
-                self.raw[value] = Some(Form {
-                    id,
-                    dtype: DType::I32,
-                    scale: Scale::ONE,
-                });
+                self.raw[value] = Some(Form::new(id, DType::I32, Scale::ONE));
                 Ok(())
             }
             _ => self.arrange(value, op),
@@ -177,10 +203,8 @@ impl<'a> Builder<'a> {
                 ..
             } => {
                 let x = self.int8(*input)?;
-                let id = self.push(Op::WindowSum {
-                    input: x.id,
-                    window: *window,
-                });
+                let window = *window;
+                let id = self.both(x, |input, _| Op::WindowSum { input, window });
                 let steps = vec![scale_to_f64(x.scale) * f64::from(*factor)];
                 Accumulator {
                     id,
@@ -208,16 +232,12 @@ impl<'a> Builder<'a> {
             _ => self.layer(value, op)?,
         };
         if let Some(scale) = accumulator.shared {
-            self.raw[value] = Some(Form {
-                id: accumulator.id,
-                dtype: DType::I32,
-                scale,
-            });
+            self.raw[value] = Some(Form::new(accumulator.id, DType::I32, scale));
         }
         self.accumulators[value] = Some(accumulator);
         if self.plan.needs[value].int8 {
             let accumulator = self.accumulators[value].clone().ok_or_else(|| absent(value))?;
-            self.int8[value] = Some(self.requantise(&accumulator, value, i8::MIN, i8::MAX)?);
+            self.int8[value] = Some(self.requantise(&accumulator, value, i16::MIN, i16::MAX)?);
         }
         Ok(())
     }
@@ -228,20 +248,18 @@ impl<'a> Builder<'a> {
         let mut forms = Vec::new();
         for (value, coefficient) in terms {
             let form = self.int8(*value)?;
-            forms.push((
-                form.id,
-                f64::from(*coefficient) * scale_to_f64(form.scale) / s_out,
-            ));
+            forms.push((form, f64::from(*coefficient) * scale_to_f64(form.scale) / s_out));
         }
         let ratios: Vec<f64> = forms.iter().map(|(_, ratio)| *ratio).collect();
         let (coefficients, shift) = coefficients(name, &ratios)?;
         let terms = forms.iter().zip(coefficients);
-        let terms = terms
-            .map(|((value, _), coefficient)| Term {
-                value: *value,
-                coefficient,
+        let terms = terms.flat_map(|((form, _), coefficient)| {
+            form.parts().into_iter().map(move |(value, part)| Term {
+                value,
+                coefficient: coefficient.saturating_mul(part),
             })
-            .collect();
+        });
+        let terms = terms.collect();
         let id = self.push(Op::Sum { terms });
         let exact = Some((
             target,
@@ -291,8 +309,8 @@ impl<'a> Builder<'a> {
         ends: (f64, f64),
     ) -> Result<Form, OnnxError> {
         let scale = scale_to_f64(self.plan.scale(value)?);
-        // `as` saturates, so infinite ends are those of int8.
-        let end = |real: f64| (real / scale).round() as i8;
+        // `as` saturates, so infinite ends are those of int16.
+        let end = |real: f64| (real / scale).round() as i16;
         self.requantise(accumulator, value, end(ends.0), end(ends.1))
     }
 
@@ -363,45 +381,87 @@ impl<'a> Builder<'a> {
             shift,
             function,
         });
-        Ok(Form {
-            id,
-            dtype: DType::I8,
-            scale,
-        })
+        Ok(Form::new(id, DType::I8, scale))
     }
 
-    /// Emits the requantisation of an accumulator that stands for the float value `target`.
+    /// Emits the requantisation of an accumulator that stands for the float value `target`, clamped to what its form
+    /// holds of `low..=high`.
     fn requantise(
         &mut self,
         accumulator: &Accumulator,
         target: usize,
-        low: i8,
-        high: i8,
+        low: i16,
+        high: i16,
     ) -> Result<Form, OnnxError> {
         let scale = self.plan.scale(target)?;
         let Requantisation { multipliers, shift } = requantisation(accumulator, target, scale)?;
-        let id = self.push(Op::Requantise {
-            input: accumulator.id,
-            multipliers,
-            shift,
-            low,
-            high,
+        let input = accumulator.id;
+        let Some(wide) = self.plan.wide(target) else {
+            let end = |end: i16| end.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
+            let id = self.push(Op::Requantise {
+                input,
+                multipliers,
+                shift,
+                low: end(low),
+                high: end(high),
+            });
+            return Ok(Form::new(id, DType::I8, scale));
+        };
+        let bits = wide.bits;
+        let kinds = [FunctionKind::HighDigit { bits }, FunctionKind::LowDigit { bits }];
+        let [id, digit] = kinds.map(|kind| {
+            self.push(Op::Activate {
+                input,
+                multipliers: multipliers.clone(),
+                shift,
+                function: Function {
+                    kind,
+                    argument: Scale::ONE,
+                    result: Scale::ONE,
+                    low: low.clamp(wide.low, wide.high),
+                    high: high.clamp(wide.low, wide.high),
+                },
+            })
+        });
+        let digit = Some(Digit {
+            id: digit,
+            bits,
+            high: wide.high,
         });
         Ok(Form {
-            id,
-            dtype: DType::I8,
-            scale,
+            digit,
+            ..Form::new(id, DType::I8, scale)
         })
+    }
+
+    /// Accumulators of an op over a form: those of both digits, added up. `op` makes the node for a digit; its flag says
+    /// which one, the last or only one, takes what is added once.
+    pub(super) fn both(&mut self, x: Form, mut op: impl FnMut(ValueId, bool) -> Op) -> ValueId {
+        let Some(digit) = x.digit else {
+            return self.push(op(x.id, true));
+        };
+        let nodes = [op(x.id, false), op(digit.id, true)].map(|op| self.push(op));
+        let coefficients = x.parts().into_iter().map(|(_, coefficient)| coefficient);
+        let terms = nodes.into_iter().zip(coefficients);
+        let terms = terms
+            .map(|(value, coefficient)| Term { value, coefficient })
+            .collect();
+        self.push(Op::Sum { terms })
     }
 
     fn reshape(&mut self, value: usize, input: usize) {
         let shape = &self.model.shapes[value];
         let (raw, int8) = (self.raw[input], self.int8[input]);
         let needs = self.plan.needs[value];
+        let mut push = |input: ValueId| {
+            let shape = shape.clone();
+            self.push(Op::Reshape { input, shape })
+        };
         let mut emit = |form: Form| Form {
-            id: self.push(Op::Reshape {
-                input: form.id,
-                shape: shape.clone(),
+            id: push(form.id),
+            digit: form.digit.map(|digit| Digit {
+                id: push(digit.id),
+                ..digit
             }),
             ..form
         };
@@ -420,10 +480,31 @@ impl<'a> Builder<'a> {
 
     /// An op that moves int8 elements or takes the largest of some.
     fn arrange(&mut self, value: usize, op: &FloatOp) -> Result<(), OnnxError> {
+        let mut form = Form::new(ValueId(0), DType::I8, self.plan.scale(value)?);
+        let high = self.arranged(value, op, |form| form.id)?;
+        // Digits are moved alike; ops that read several values or compare elements have none.
+        let digit = match op.inputs().first() {
+            Some(input) => self.int8(*input)?.digit,
+            None => None,
+        };
+        if let Some(digit) = digit {
+            let low = self.arranged(value, op, |form| form.digit.map_or(form.id, |digit| digit.id))?;
+            form.digit = Some(Digit {
+                id: self.push(low),
+                ..digit
+            });
+        }
+        form.id = self.push(high);
+        self.int8[value] = Some(form);
+        Ok(())
+    }
+
+    /// The op over what `pick` takes of the form of each operand.
+    fn arranged(&self, value: usize, op: &FloatOp, pick: impl Fn(Form) -> ValueId) -> Result<Op, OnnxError> {
         let scale = self.plan.scale(value)?;
         let shape = self.model.shapes[value].clone();
-        let id = |value: &usize| self.int8(*value).map(|form| form.id);
-        let op = match op {
+        let id = |value: &usize| self.int8(*value).map(&pick);
+        Ok(match op {
             FloatOp::WindowMax { input, window } => Op::WindowMax {
                 input: id(input)?,
                 window: *window,
@@ -462,14 +543,7 @@ impl<'a> Builder<'a> {
                 shape,
             },
             _ => return Err(absent(value)),
-        };
-        let id = self.push(op);
-        self.int8[value] = Some(Form {
-            id,
-            dtype: DType::I8,
-            scale,
-        });
-        Ok(())
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use core::fmt;
 use haca_graph::{Op, evaluate};
 use haca_wire::DType;
 
+use super::builder::Form;
+use super::width::{ActivationReport, BITS};
 use super::{Options, Quantised, quantised};
 use crate::float_model::FloatOp;
 use crate::scale::{quantise_sample, scale_to_f64};
@@ -21,6 +23,8 @@ pub struct LayerExplanation {
     pub shape: Vec<u32>,
     /// What the elements are.
     pub dtype: DType,
+    /// Bits of an element: of its type, or 12 for two int8 digits.
+    pub bits: u8,
     /// Real value of one step.
     pub scale: f64,
     /// Number of multipliers, the largest one, and the shift of the requantisation that makes the value.
@@ -31,7 +35,7 @@ pub struct LayerExplanation {
     pub sqnr_db: f64,
     /// Largest difference to the float value.
     pub max_abs_err: f64,
-    /// Share of elements at an end of int8.
+    /// Share of elements at an end of int8, or of 12 bits.
     pub saturated: f64,
 }
 
@@ -44,6 +48,8 @@ pub struct Explanation {
     pub inputs: Vec<(String, f64)>,
     /// One entry per value of the network that the graph has, in the order of evaluation.
     pub layers: Vec<LayerExplanation>,
+    /// How wide each activation is, and why.
+    pub activations: Vec<ActivationReport>,
     /// What was left out on purpose, in words.
     pub notes: Vec<String>,
 }
@@ -59,7 +65,7 @@ pub fn explain(
     calibration: &[Sample],
     options: &Options,
 ) -> Result<Explanation, OnnxError> {
-    let Quantised { file, forms, .. } = quantised(model, calibration, options)?;
+    let Quantised { file, forms, report } = quantised(model, calibration, options, true)?;
     let graph = &file.manifest.graph;
     let rows = calibration.len().min(limit::EXPLAINED_SAMPLES);
     let mut differences = vec![Difference::default(); forms.len()];
@@ -68,8 +74,18 @@ pub fn explain(
         let integers = evaluate(graph, &file.parameters, &quantise_sample(graph.inputs(), sample)?)?.values;
         for ((difference, float), form) in differences.iter_mut().zip(&floats).zip(&forms) {
             let Some(form) = form else { continue };
-            let integers = integers.get(form.id.0 as usize).map_or(&[][..], Vec::as_slice);
-            difference.add(float, integers, scale_to_f64(form.scale), form.dtype == DType::I8);
+            let mut value = vec![0; float.len()];
+            for (part, coefficient) in form.parts() {
+                let elements = integers.get(part.0 as usize).map_or(&[][..], Vec::as_slice);
+                let pairs = value.iter_mut().zip(elements);
+                pairs.for_each(|(sum, element)| *sum += i64::from(coefficient) * element);
+            }
+            let high = match (form.digit, form.dtype) {
+                (Some(digit), _) => Some(digit.high.into()),
+                (None, DType::I8) => Some(127),
+                (None, _) => None,
+            };
+            difference.add(float, &value, scale_to_f64(form.scale), high);
         }
     }
     let mut layers = Vec::new();
@@ -92,11 +108,13 @@ pub fn explain(
             _ => None,
         };
         let (name, op) = (name_at(model, value), described(op));
+        let bits = bits_of(form);
         layers.push(LayerExplanation {
             name,
             op,
             shape: model.shapes[value].dims().to_vec(),
             dtype: form.dtype,
+            bits,
             scale: scale_to_f64(form.scale),
             requantisation,
             remainder_bits: requantisation.map(|(_, _, shift)| shift),
@@ -113,8 +131,17 @@ pub fn explain(
         rows,
         inputs: inputs.collect(),
         layers,
+        activations: report.activations,
         notes: model.notes.clone(),
     })
+}
+
+fn bits_of(form: &Form) -> u8 {
+    match (form.digit, form.dtype) {
+        (Some(_), _) => BITS,
+        (None, DType::I8) => 8,
+        (None, _) => 32,
+    }
 }
 
 #[derive(Clone, Default)]
@@ -127,13 +154,13 @@ struct Difference {
 }
 
 impl Difference {
-    fn add(&mut self, float: &[f32], integers: &[i64], step: f64, narrow: bool) {
+    fn add(&mut self, float: &[f32], integers: &[i64], step: f64, high: Option<i64>) {
         for (f, q) in float.iter().zip(integers) {
             let error = (f64::from(*f) - *q as f64 * step).abs();
             self.signal += f64::from(*f) * f64::from(*f);
             self.noise += error * error;
             self.largest = self.largest.max(error);
-            self.saturated += usize::from(narrow && (*q == 127 || *q == -128));
+            self.saturated += usize::from(high.is_some_and(|high| *q == high || *q == -high - 1));
             self.elements += 1;
         }
     }
@@ -148,7 +175,7 @@ impl Difference {
 }
 
 /// Name of the node that made a value: of the op itself, or of the nearest one before it that has a name.
-fn name_at(model: &FloatModel, mut value: usize) -> String {
+pub(super) fn name_at(model: &FloatModel, mut value: usize) -> String {
     while let Some(op) = model.producer(value) {
         match op {
             FloatOp::Linear { name, .. }
@@ -204,12 +231,19 @@ impl fmt::Display for Explanation {
                     .map(u32::to_string)
                     .collect::<Vec<_>>()
                     .join("x"),
-                layer.dtype.name(),
+                format!("int{}", layer.bits),
                 layer.scale,
                 requantised,
                 layer.sqnr_db,
                 layer.max_abs_err,
                 layer.saturated * 100.0
+            )?;
+        }
+        for activation in &self.activations {
+            writeln!(
+                f,
+                "{:<28} int{}: {}",
+                activation.name, activation.bits, activation.reason
             )?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))

@@ -95,19 +95,22 @@ impl Builder<'_> {
         let weight = self.param(name, DType::I8, dims, quantised, (-128, 127))?;
         let range = power_of_two_range(&biases);
         let bias = self.param(name, DType::I32, vec![rows], biases, range)?;
-        accumulator.id = self.push(match op {
-            FloatOp::Convolve { window, groups, .. } => Op::Convolve {
-                input: x.id,
-                weight,
-                bias,
-                window: *window,
-                groups: *groups,
-            },
-            _ => Op::Linear {
-                input: x.id,
-                weight,
-                bias,
-            },
+        let zeros = match x.digit {
+            Some(_) => self.param(name, DType::I32, vec![rows], vec![0; n], (0, 0))?,
+            None => bias,
+        };
+        accumulator.id = self.both(x, |input, is_last| {
+            let bias = if is_last { bias } else { zeros };
+            match op {
+                FloatOp::Convolve { window, groups, .. } => Op::Convolve {
+                    input,
+                    weight,
+                    bias,
+                    window: *window,
+                    groups: *groups,
+                },
+                _ => Op::Linear { input, weight, bias },
+            }
         });
         self.linears.push(Linear {
             name: name.clone(),
@@ -179,7 +182,8 @@ impl Builder<'_> {
         );
         let unit = power_of_two(shift);
         // A bias beyond what the products reach would only widen the static range of the quotient.
-        let reach = (k.max(16) as f64 * 8192.0).min(BIAS);
+        let steps = power_of_two(x.digit.map_or(0, |digit| digit.bits));
+        let reach = (k.max(16) as f64 * 8192.0 * steps).min(BIAS);
         let mut multipliers = Vec::new();
         for (ratio, b) in ratios.iter().zip(bias) {
             let for_bias = f64::from(*b).abs() / s_out * unit / reach;

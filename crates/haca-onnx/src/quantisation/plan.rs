@@ -1,8 +1,11 @@
 //! What is decided before the first integer op: which form of each value is read, and which values share a scale.
 
+use std::collections::BTreeMap;
+
 use haca_wire::Scale;
 
 use super::requantisation::STEPS;
+use super::width::Wide;
 use crate::calibration::Ranges;
 use crate::float_model::FloatOp;
 use crate::scale::{scale_at_least, scale_to_f64};
@@ -58,10 +61,13 @@ pub(super) struct Plan {
     fixed: Vec<Option<f64>>,
     /// For each first one, the magnitude that 127 steps hold.
     magnitudes: Vec<f64>,
+    /// For each first one, the digits of wide integers.
+    wide: BTreeMap<usize, Wide>,
 }
 
 impl Plan {
-    pub(super) fn new(model: &FloatModel, ranges: &Ranges) -> Self {
+    /// `wide` has the activations of 12 bits, by value.
+    pub(super) fn new(model: &FloatModel, ranges: &Ranges, wide: BTreeMap<usize, Wide>) -> Self {
         let groups = groups(model);
         let mut fixed = vec![None; groups.len()];
         let mut magnitudes = vec![0.0f64; groups.len()];
@@ -86,17 +92,29 @@ impl Plan {
         }
         Self {
             needs: needs(model),
+            wide: wide
+                .into_iter()
+                .map(|(value, wide)| (groups[value], wide))
+                .collect(),
             groups,
             fixed,
             magnitudes,
         }
     }
 
-    /// The scale of a value as int8.
+    /// The digits of a value of 12 bits; `None` for int8.
+    pub(super) fn wide(&self, value: usize) -> Option<Wide> {
+        self.wide.get(&self.groups[value]).copied()
+    }
+
+    /// The scale of a value as int8, or of its wide integers.
     pub(super) fn scale(&self, value: usize) -> Result<Scale, OnnxError> {
         let group = self.groups[value];
-        let own = self.magnitudes[group];
-        let real = self.fixed[group].unwrap_or(if own == 0.0 { 1.0 } else { own } / STEPS);
+        let (own, steps) = match self.wide.get(&group) {
+            Some(wide) => (wide.magnitude, f64::from(wide.high)),
+            None => (self.magnitudes[group], STEPS),
+        };
+        let real = self.fixed[group].unwrap_or(if own == 0.0 { 1.0 } else { own } / steps);
         let scale = scale_at_least(real, Scale::MAX_SHIFT);
         let usable = scale.filter(|scale| scale_to_f64(*scale) <= 2.0 * real);
         usable.ok_or_else(|| OnnxError::Scale {

@@ -12,3 +12,4 @@ mod reference;
 mod refusals;
 mod samples;
 mod scales;
+mod width;

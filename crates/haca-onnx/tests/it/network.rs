@@ -296,7 +296,17 @@ fn an_explanation_has_every_layer() {
         None,
         "its accumulators are the output"
     );
+    // A line for each activation, with a number unless there is no other width.
+    let reason = |activation: &haca_onnx::ActivationReport| {
+        let measured = activation.reason.contains("12 bits would change the mean error");
+        activation.bits == 8 && (measured || activation.reason == "WindowMax reads it")
+    };
+    assert!(found.activations.iter().all(reason), "{:?}", found.activations);
     let text = found.to_string();
-    assert!(text.lines().count() == found.layers.len() + 2, "{text}");
+    let lines = found.layers.len() + found.activations.len() + 2;
+    assert!(
+        found.activations.len() == 4 && text.lines().count() == lines,
+        "{text}"
+    );
     assert!(text.contains("the_gemm"), "{text}");
 }

@@ -10,7 +10,8 @@ use super::image::reduction;
 use super::product::Product;
 use crate::ProverError;
 use crate::kernel::{
-    Path, Reduction, Scaling, activate, product, requantise, weighted_sum, window_max, window_sum,
+    Path, Reduction, Scaling, activate, product, requantise, weighted_sum, weighted_wide_sum, window_max,
+    window_sum,
 };
 
 /// One value of a run: the elements, row-major, not padded. Clones share them.
@@ -36,6 +37,13 @@ impl Value {
         match self {
             Self::I32(elements) => elements,
             Self::I8(_) => &[],
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::I8(elements) => elements.len(),
+            Self::I32(elements) => elements.len(),
         }
     }
 
@@ -167,12 +175,13 @@ impl Step {
                 narrow(out)
             }
             Self::Sum(terms) => {
-                let length = terms
-                    .first()
-                    .map_or(0, |(first, _)| values[*first].narrow().len());
+                let length = terms.first().map_or(0, |(first, _)| values[*first].len());
                 let mut out = vec![0; length];
                 for (value, coefficient) in terms {
-                    weighted_sum(path, values[*value].narrow(), *coefficient, &mut out);
+                    match &values[*value] {
+                        Value::I8(elements) => weighted_sum(path, elements, *coefficient, &mut out),
+                        Value::I32(elements) => weighted_wide_sum(path, elements, *coefficient, &mut out),
+                    }
                 }
                 wide(out)
             }

@@ -117,6 +117,12 @@ dispatched! {
 }
 
 dispatched! {
+    /// Adds `coefficient * value`, element by element, wrapping: exact where the whole sum lies in int32, whatever its
+    /// terms are on the way.
+    weighted_wide_sum(value: &[i32], coefficient: i32, out: &mut [i32])
+}
+
+dispatched! {
     /// The largest element of each channel under each window.
     window_max(windows: &Reduction, input: &[i8], out: &mut [i8])
 }

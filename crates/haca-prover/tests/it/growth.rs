@@ -18,6 +18,8 @@ pub(crate) struct Growth {
     inputs: usize,
     /// Values that are int8.
     narrow: Vec<u32>,
+    /// Accumulators that a Sum may add up.
+    wide: Vec<u32>,
 }
 
 impl Growth {
@@ -54,6 +56,7 @@ impl Growth {
             shapes: Vec::new(),
             inputs: 0,
             narrow: Vec::new(),
+            wide: Vec::new(),
         };
         for _ in 0..growth.number(1, 2) {
             let channels = growth.length();
@@ -195,12 +198,8 @@ impl Growth {
             5 => {
                 let first = self.pick();
                 let dims = self.dims(first);
-                let same: Vec<u32> = self
-                    .narrow
-                    .iter()
-                    .copied()
-                    .filter(|v| self.dims(*v) == dims)
-                    .collect();
+                let all = self.narrow.iter().chain(&self.wide).copied();
+                let same: Vec<u32> = all.filter(|v| self.dims(*v) == dims).collect();
                 let terms = (0..self.number(1, 3)).map(|_| Term {
                     value: ValueId(same[self.number(0, same.len() as u32 - 1) as usize]),
                     coefficient: self.random.range(-5000, 5000) as i32,
@@ -233,7 +232,11 @@ impl Growth {
         let Some((op, dims)) = self.accumulators() else {
             return;
         };
+        let is_term = op.makes_terms();
         let input = ValueId(self.push(op, dims.clone()));
+        if is_term {
+            self.wide.push(input.0);
+        }
         let channels = dims.last().copied().unwrap_or(1);
         let count = if self.number(0, 1) == 0 { 1 } else { channels };
         let multipliers = (0..count).map(|_| self.number(0, 1 << 20)).collect();
@@ -265,10 +268,12 @@ impl Growth {
             FunctionKind::Tanh,
             FunctionKind::Gelu,
             FunctionKind::HardSwish,
+            FunctionKind::HighDigit { bits: 3 },
+            FunctionKind::LowDigit { bits: 5 },
         ];
         let (low, high) = self.ordered(-300, 300);
         Function {
-            kind: kinds[self.number(0, 3) as usize],
+            kind: kinds[self.number(0, 5) as usize],
             argument: Scale::new(self.number(1, 99), 8).unwrap(),
             result: Scale::new(self.number(1, 99), 10).unwrap(),
             low: low as i16,

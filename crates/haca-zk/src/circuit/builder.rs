@@ -1,10 +1,11 @@
 //! Reading a graph node by node.
 
-use haca_graph::{Cell, Graph, Op, ParamId, ValueId, Window};
+use haca_graph::{Cell, Graph, Op, ParamId, Term, ValueId, Window};
 use haca_wire::DType;
 
 use super::{
-    Accumulator, Addend, Circuit, Form, Mapping, Matrix, Operand, Param, Requantise, Role, Site, Stage, Use,
+    Accumulator, Addend, Circuit, Form, Mapping, Matrix, Operand, Param, Part, Requantise, Role, Site, Stage,
+    Use,
 };
 use crate::ProofRejection;
 use crate::value::{Element, Origin, Source, Value};
@@ -138,17 +139,7 @@ impl<'a> Builder<'a> {
                 };
                 self.accumulator(node, Form::Combination(vec![addend]))
             }
-            Op::Sum { terms } => {
-                let addend = |term: &haca_graph::Term| {
-                    Ok(Addend {
-                        value: self.int8(term.value)?,
-                        coefficient: i64::from(term.coefficient),
-                        windows: Windows::each(self.dims(term.value)?.0),
-                    })
-                };
-                let addends = terms.iter().map(addend).collect::<Result<_, ProofRejection>>()?;
-                self.accumulator(node, Form::Combination(addends))
-            }
+            Op::Sum { terms } => self.sum(node, terms),
             Op::Product { left, right } => {
                 let operands = [self.int8(*left)?, self.int8(*right)?];
                 self.accumulator(node, Form::Product(operands))
@@ -210,6 +201,53 @@ impl<'a> Builder<'a> {
             form,
         });
         Ok(Site::Accumulator(self.circuit.accumulators.len() - 1))
+    }
+
+    /// One combination of int8 values and sums over windows; the other accumulators stay what they are.
+    fn sum(&mut self, node: usize, terms: &[Term]) -> Result<Site, ProofRejection> {
+        let (mut addends, mut parts) = (Vec::new(), Vec::new());
+        for term in terms {
+            let coefficient = i64::from(term.coefficient);
+            let accumulator = match self.site(term.value)? {
+                Site::Value(value) => {
+                    let windows = Windows::each(self.dims(term.value)?.0);
+                    addends.push(Addend {
+                        value,
+                        coefficient,
+                        windows,
+                    });
+                    continue;
+                }
+                Site::Accumulator(accumulator) => accumulator,
+                Site::ArgMax(..) => return Err(BAD),
+            };
+            match &self.circuit.accumulators.get(accumulator).ok_or(BAD)?.form {
+                Form::Combination(own) => addends.extend(own.iter().map(|addend| Addend {
+                    coefficient: addend.coefficient.saturating_mul(coefficient),
+                    ..*addend
+                })),
+                Form::Sum(_) => return Err(BAD),
+                Form::Matrix(_) | Form::Product(_) => parts.push(Part {
+                    accumulator,
+                    coefficient,
+                }),
+            }
+        }
+        if parts.is_empty() {
+            return self.accumulator(node, Form::Combination(addends));
+        }
+        if !addends.is_empty() {
+            self.accumulator(node, Form::Combination(addends))?;
+            let accumulator = self.circuit.accumulators.len() - 1;
+            parts.insert(
+                0,
+                Part {
+                    accumulator,
+                    coefficient: 1,
+                },
+            );
+        }
+        self.accumulator(node, Form::Sum(parts))
     }
 
     fn matrix(
@@ -383,23 +421,30 @@ impl<'a> Builder<'a> {
             self.circuit.outputs.push(site);
         }
         let requantises = self.circuit.requantises.iter().enumerate();
-        let mut uses: Vec<Use> = requantises
-            .map(|(index, requantise)| Use {
-                accumulator: requantise.accumulator,
-                role: Role::Requantise(index),
-            })
+        let mut claims: Vec<(usize, Role)> = requantises
+            .map(|(index, requantise)| (requantise.accumulator, Role::Requantise(index)))
             .collect();
-        for site in &self.circuit.outputs {
-            if let Site::Accumulator(accumulator) = *site {
-                let role = Role::Output;
-                let of = Use { accumulator, role };
-                // Several outputs under Reshape are one claim.
-                if !uses.contains(&of) {
-                    uses.push(of);
-                }
+        for (output, site) in self.circuit.outputs.iter().enumerate() {
+            let first = self.circuit.outputs.iter().position(|other| other == site);
+            if let (Site::Accumulator(accumulator), true) = (site, first == Some(output)) {
+                claims.push((*accumulator, Role::Output(output)));
             }
         }
-        self.circuit.uses = uses;
+        for (accumulator, role) in claims {
+            let whole = [Part {
+                accumulator,
+                coefficient: 1,
+            }];
+            let parts = match &self.circuit.accumulators.get(accumulator).ok_or(BAD)?.form {
+                Form::Sum(parts) => parts.as_slice(),
+                _ => &whole,
+            };
+            self.circuit.uses.extend(parts.iter().map(|part| Use {
+                accumulator: part.accumulator,
+                coefficient: part.coefficient,
+                role,
+            }));
+        }
         if self.circuit.mappings.is_empty() {
             self.circuit.mappings.push(Mapping::Clamp(0, 0));
         }

@@ -52,5 +52,5 @@ fn public_accumulators_are_used_in_the_order_of_the_outputs() {
     );
     let circuit = Circuit::new(&graph.unwrap()).unwrap();
     let uses: Vec<(usize, Role)> = circuit.uses.iter().map(|of| (of.accumulator, of.role)).collect();
-    assert_eq!(uses, [(1, Role::Output), (0, Role::Output)]);
+    assert_eq!(uses, [(1, Role::Output(0)), (0, Role::Output(1))]);
 }

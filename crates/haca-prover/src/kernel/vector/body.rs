@@ -62,6 +62,13 @@ pub(super) fn weighted_sum(value: &[i8], coefficient: i32, out: &mut [i32]) {
     }
 }
 
+#[inline(always)]
+pub(super) fn weighted_wide_sum(value: &[i32], coefficient: i32, out: &mut [i32]) {
+    for (out, value) in out.iter_mut().zip(value) {
+        *out = out.wrapping_add(coefficient.wrapping_mul(*value));
+    }
+}
+
 /// Reduces windows along their height, then along their width: `begin` and `reduce` for the elements of one row
 /// of the value, `combine` for reduced elements.
 #[inline(always)]

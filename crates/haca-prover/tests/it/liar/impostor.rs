@@ -2,12 +2,15 @@
 //! detail, have the same weights, and their proofs the same shape, so that only the check that knows the detail can
 //! tell them apart.
 
-use haca_graph::{FunctionKind, ModelFile, WindowAxis};
+use haca_graph::{Function, FunctionKind, ModelFile, WindowAxis};
 use haca_prover::{Execution, ProvingKey};
+use haca_wire::Scale;
 use haca_zk::field::Extension;
 use haca_zk::{Inference, ProofRejection, Statement, verify};
 
-use crate::liar::{CHANNELS, CONTEXT, GATHER, LOOKUP_LEAVES, PRODUCT, TABLE_LEAVES, liar};
+use crate::liar::{
+    CHANNELS, CONTEXT, GATHER, LOOKUP_LEAVES, PRODUCT, PRODUCTS_OF_VALUES, TABLE_LEAVES, liar,
+};
 use crate::model::{Random, inputs};
 use crate::sketch::{Sketch, axis, function, padded, square};
 
@@ -220,6 +223,39 @@ fn sums_with_another_coefficient_or_term() {
             sketch.scaled(sum, vec![1501], -128)
         };
         refuses_on(&[2, 2, 3], ops, GATHER);
+    }
+}
+
+/// A sum of two layers over the digits of a wide activation, of a product and of a value.
+#[test]
+fn sums_of_accumulators_with_another_coefficient() {
+    for (term, by, check) in [
+        (0, 1, PRODUCT),
+        (1, 3, PRODUCT),
+        (2, -2, PRODUCTS_OF_VALUES),
+        (3, 900, GATHER),
+    ] {
+        let ops = |sketch: &mut Sketch, value, is_lie| {
+            let hidden = sketch.linear(value, 3);
+            let bits = 4;
+            let digit = |kind| Function {
+                argument: Scale::ONE,
+                result: Scale::ONE,
+                ..function(kind, -2048, 2047)
+            };
+            let high = sketch.activate(hidden, digit(FunctionKind::HighDigit { bits }));
+            let low = sketch.activate(hidden, digit(FunctionKind::LowDigit { bits }));
+            let first = sketch.linear(high, 3);
+            let second = sketch.linear(low, 3);
+            let product = sketch.product(value, value);
+            let mut sum = [(first, 16), (second, 1), (product, -3), (value, 40)];
+            if is_lie {
+                sum[term].1 += by;
+            }
+            let sum = sketch.sum(&sum);
+            sketch.scaled(sum, vec![7], -128)
+        };
+        refuses_on(&[2, 2, 3], ops, check);
     }
 }
 
