@@ -257,6 +257,7 @@ class Circuit:
                 self.claimed.append((i, None))
             else:
                 self.derived[i] = None
+        require(len(self.uses) <= 2**12, "zk.graph", "uses")
 
     def parts(self, number):
         """The accumulators that those of a claim are made of, with coefficients."""

@@ -13,6 +13,8 @@ use crate::windows::Windows;
 
 /// Elements of all arranged values together: a verifier looks at each of them.
 const ARRANGED: usize = 1 << 20;
+/// What all claims have of accumulators together.
+const USES: usize = 1 << 12;
 /// Stages of all window maxima together.
 const STAGES: usize = 1 << 12;
 
@@ -444,6 +446,10 @@ impl<'a> Builder<'a> {
                 coefficient: part.coefficient,
                 role,
             }));
+            if self.circuit.uses.len() > USES {
+                let what = "more than 4096 uses of accumulators";
+                return Err(ProofRejection::Graph { what });
+            }
         }
         if self.circuit.mappings.is_empty() {
             self.circuit.mappings.push(Mapping::Clamp(0, 0));

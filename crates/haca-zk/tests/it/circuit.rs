@@ -1,6 +1,6 @@
 //! What a graph asks the proof to show.
 
-use haca_graph::{Graph, Op, ParamId, ParamSpec, ValueId};
+use haca_graph::{Graph, Op, ParamId, ParamSpec, Term, ValueId};
 use haca_wire::{DType, Name, Scale, Shape, TensorSpec};
 use haca_zk::circuit::{Circuit, Role};
 
@@ -24,6 +24,66 @@ fn param(dtype: DType, dims: &[u32]) -> ParamSpec {
         low: -10,
         high: 10,
     }
+}
+
+/// `count` requantisations of one sum of 16 terms, put together until two outputs are left.
+fn sums(count: u32) -> Graph {
+    let linear = Op::Linear {
+        input: ValueId(0),
+        weight: ParamId(0),
+        bias: ParamId(1),
+    };
+    let term = Term {
+        value: ValueId(1),
+        coefficient: 3,
+    };
+    let mut nodes = vec![
+        linear,
+        Op::Sum {
+            terms: vec![term; 16],
+        },
+    ];
+    nodes.extend((0..count).map(|_| Op::Requantise {
+        input: ValueId(2),
+        multipliers: vec![1],
+        shift: 20,
+        low: -128,
+        high: 127,
+    }));
+    let mut level: Vec<(ValueId, u32)> = (0..count).map(|index| (ValueId(3 + index), 2)).collect();
+    while level.len() > 16 {
+        let mut next = Vec::new();
+        for operands in level.chunks(16) {
+            nodes.push(Op::Concat {
+                inputs: operands.iter().map(|(value, _)| *value).collect(),
+                axis: 0,
+            });
+            let length = operands.iter().map(|(_, length)| length).sum();
+            next.push((ValueId(u32::try_from(nodes.len()).unwrap()), length));
+        }
+        level = next;
+    }
+    let output = |(value, length): &(ValueId, u32)| {
+        let name = format!("y{}", value.0);
+        (*value, spec(&name, DType::I8, &[*length]))
+    };
+    let params = vec![param(DType::I8, &[2, 4]), param(DType::I32, &[2])];
+    let inputs = vec![spec("x", DType::I8, &[4])];
+    Graph::new(inputs, params, nodes, level.iter().map(output).collect()).unwrap()
+}
+
+/// Step R1.6: a claim about a sum makes a use of each part, and all claims together make 4096 at most.
+#[test]
+fn parts_of_sums_are_uses() {
+    let circuit = Circuit::new(&sums(256)).unwrap();
+    assert_eq!(circuit.uses.len(), 4096);
+    let of = circuit.uses[17];
+    assert_eq!(
+        (of.accumulator, of.coefficient, of.role),
+        (0, 3, Role::Requantise(1))
+    );
+    let code = Circuit::new(&sums(257)).unwrap_err().code();
+    assert_eq!(code, "zk.graph");
 }
 
 /// Step R1.6: public accumulators are claimed in the order of the outputs, each once.
