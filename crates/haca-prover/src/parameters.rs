@@ -27,7 +27,7 @@ const WEIGHT_VARIABLES: usize = 24;
 /// First folds of witnesses that are tried: a small one pads small tables less.
 const WITNESS_FOLDS: [u8; 4] = [3, 4, 5, 6];
 /// First folds of weights that are tried.
-const WEIGHT_FOLDS: [u8; 5] = [3, 4, 5, 6, 7];
+const WEIGHT_FOLDS: [u8; 4] = [4, 5, 6, 7];
 /// Nanoseconds of one leaf of the lookup trees while proving.
 const LEAF_NS: f64 = 80.0;
 /// Nanoseconds of one tile of the weights, while proving and while verifying.

@@ -1,11 +1,12 @@
 //! The search for WHIR schedules: which folds, code rates and grinding cost the least.
 //!
 //! The estimated cost of a schedule is a sum over its phases, so the best schedule is a shortest path over the variables
-//! that are left and the rate of the code. It is found exactly, by dynamic programming, for each amount of grinding.
+//! that are left and the rate of the code. It is found by dynamic programming, for each amount of grinding and each start.
 //! Nothing here is trusted: the schedule stands in the verifying key, and the verifier computes its budget by itself.
 //! The unit costs are those of two cores with AVX2; what they are wrong by changes which schedule is chosen, no more. They
 //! are numbers of this file, not measurements of the machine: a model has the same key wherever it is made.
 
+use haca_zk::GOAL_BITS;
 use haca_zk::schedule::{CLEAR_VARIABLES, CODEWORD, FOLD, RATE, Schedule, TERM_BITS};
 use p3_whir::parameters::SecurityAssumption;
 
@@ -40,6 +41,8 @@ const MOST_RATE: usize = 5;
 const SMALL_VARIABLES: usize = 18;
 /// Variables of the largest codeword, unless its rate is 1/4: half a gigabyte.
 const MEMORY_VARIABLES: usize = 26;
+/// The part of the error of an opening that is left to other terms than its queries.
+const OTHER_TERMS: f64 = 0.01;
 /// Amounts of grinding that are tried.
 const GRINDING_BITS: [u8; 8] = [0, 4, 6, 8, 10, 12, 14, 16];
 
@@ -197,24 +200,22 @@ impl Phases {
                 break;
             }
             let folds = least..=most.min(u8::try_from(variables).unwrap_or(FOLD));
-            let phases = folds.filter_map(|fold| self.phase(tails, variables, rate, fold, BASE_BYTES));
-            let Some(tail) = self.cheapest(phases) else {
-                continue;
-            };
-            let mut cost = tail.cost.plus(Cost {
-                prove_ns: FOLD_NS * cells(variables),
-                bytes: 2.0 * EXTENSION_BYTES * variables as f64,
-                verify_ns: ROUND_NS * variables as f64,
-            });
-            cost.prove_ns += ENCODE_NS * cells(encoded) * role.share();
-            let schedule = self.schedule(tails, variables, rate, tail);
-            starts.push(Candidate { schedule, cost });
+            for tail in folds.flat_map(|fold| self.phases(tails, variables, rate, fold, BASE_BYTES)) {
+                let mut cost = tail.cost.plus(Cost {
+                    prove_ns: FOLD_NS * cells(variables),
+                    bytes: 2.0 * EXTENSION_BYTES * variables as f64,
+                    verify_ns: ROUND_NS * variables as f64,
+                });
+                cost.prove_ns += ENCODE_NS * cells(encoded) * role.share();
+                let schedule = self.schedule(tails, variables, rate, tail);
+                starts.push(Candidate { schedule, cost });
+            }
         }
         let of = |candidate: &Candidate| self.objective.of(&candidate.cost);
         starts.sort_by(|a, b| of(a).total_cmp(&of(b)));
         starts
             .into_iter()
-            .find(|candidate| candidate.schedule.config(variables).is_ok())
+            .find(|candidate| reaches_goal(&candidate.schedule, variables))
     }
 
     /// Follows the choices from the first phase on.
@@ -265,7 +266,25 @@ impl Phases {
         fold: u8,
         cell_bytes: f64,
     ) -> Option<Tail> {
-        let rest = left.checked_sub(usize::from(fold))?;
+        self.cheapest(self.phases(tails, left, rate, fold, cell_bytes).into_iter())
+    }
+
+    /// One phase that folds `fold` of `left` variables, and the best phases behind it for each rate of theirs.
+    fn phases(
+        &self,
+        tails: &[[Option<Tail>; RATES]],
+        left: usize,
+        rate: u8,
+        fold: u8,
+        cell_bytes: f64,
+    ) -> Vec<Tail> {
+        let Some(rest) = left.checked_sub(usize::from(fold)) else {
+            return vec![];
+        };
+        if rest == 0 && self.grinding_bits > 0 && cells(usize::from(rate)) <= self.rows(rate) {
+            // Nothing is drawn behind the work of a last phase that opens all positions: no key may ask for it.
+            return vec![];
+        }
         let own = self.queries(rest, rate, fold, cell_bytes);
         if rest <= CLEAR_VARIABLES {
             let clear = Cost {
@@ -273,11 +292,11 @@ impl Phases {
                 bytes: EXTENSION_BYTES * cells(rest),
                 verify_ns: 200.0 * cells(rest),
             };
-            return Some(Tail {
+            return vec![Tail {
                 fold,
                 next_rate: None,
                 cost: own.plus(clear),
-            });
+            }];
         }
         // A code may not grow from one phase to the next.
         let next = (1..=RATE.min(rate + fold)).filter_map(|rate| {
@@ -292,15 +311,19 @@ impl Phases {
                 cost: own.plus(tail.cost).plus(encode),
             })
         });
-        self.cheapest(next)
+        next.collect()
+    }
+
+    /// Rows that a phase draws.
+    fn rows(&self, rate: u8) -> f64 {
+        let level = TERM_BITS - usize::from(self.grinding_bits);
+        SecurityAssumption::JohnsonBound.queries(level, usize::from(rate)) as f64
     }
 
     /// The queries of a phase with `rest` variables behind its fold.
     fn queries(&self, rest: usize, rate: u8, fold: u8, cell_bytes: f64) -> Cost {
         let depth = rest + usize::from(rate);
-        let level = TERM_BITS - usize::from(self.grinding_bits);
-        let queries = SecurityAssumption::JohnsonBound.queries(level, usize::from(rate)) as f64;
-        let rows = queries.min(cells(depth));
+        let rows = self.rows(rate).min(cells(depth));
         let row_bytes = cell_bytes * cells(usize::from(fold));
         let siblings = siblings(rows, depth);
         let compressions = rows * ((row_bytes / 64.0).ceil() + 1.0) + siblings;
@@ -311,6 +334,28 @@ impl Phases {
                 + rows * (row_bytes * ROW_BYTE_NS + VARIABLE_NS * rest as f64),
         }
     }
+}
+
+/// Whether a verifying key may hold the schedule, and the queries of all its phases together stay below the goal: each
+/// phase has some bits more, which several phases may use up.
+fn reaches_goal(schedule: &Schedule, variables: usize) -> bool {
+    let Ok(config) = schedule.config(variables) else {
+        return false;
+    };
+    let regime = SecurityAssumption::JohnsonBound;
+    let last = config.final_round_config();
+    let mut rates = schedule.log_inverse_rates.iter();
+    let phases = config.round_parameters().iter().chain([&last]);
+    let error: f64 = phases
+        .map(|phase| {
+            let rate = rates.next().copied().map_or(1, usize::from);
+            let bits = regime.queries_error(rate, phase.num_queries) + phase.pow_bits as f64;
+            // The chord lies above the curve.
+            let whole = bits as usize;
+            (1.0 - (bits - whole as f64) / 2.0) * power(0.5, whole as u32)
+        })
+        .sum();
+    error * power(2.0, GOAL_BITS) <= 1.0 - OTHER_TERMS
 }
 
 /// `2^variables`.
@@ -352,9 +397,10 @@ fn power(mut base: f64, mut exponent: u32) -> f64 {
 mod tests {
     use super::*;
 
-    /// The shortest path is as short as the best of all schedules of two phases.
+    /// The shortest path is as short as the best of all schedules of two phases, but for what the shortest ones lose that
+    /// no key may hold.
     #[test]
-    fn no_schedule_of_two_phases_is_cheaper() {
+    fn no_schedule_of_two_phases_is_much_cheaper() {
         for (variables, role) in [(12, Role::Proof), (15, Role::Registration)] {
             let objective = Objective::BALANCED;
             let found = Search::new(objective).schedules(variables, role, (4, 6));
@@ -367,7 +413,7 @@ mod tests {
                             log_inverse_rates: vec![r0, r1],
                             grinding_bits,
                         };
-                        if schedule.config(variables).is_err() {
+                        if !reaches_goal(&schedule, variables) {
                             continue;
                         }
                         let phases = Phases {
@@ -375,7 +421,7 @@ mod tests {
                             grinding_bits,
                         };
                         let cost = phases.cost_of(&schedule, variables, role);
-                        assert!(least <= objective.of(&cost) + 1.0, "{schedule:?}");
+                        assert!(least <= objective.of(&cost) * 1.05, "{schedule:?}");
                     }
                 }
             }
