@@ -195,8 +195,7 @@ impl Phases {
         let mut starts = Vec::new();
         for rate in 1..=RATE {
             let encoded = variables + usize::from(rate);
-            let largest = (variables + MOST_RATE).clamp(SMALL_VARIABLES, MEMORY_VARIABLES);
-            if encoded > largest.max(variables + 2).min(CODEWORD) {
+            if encoded > largest_codeword(variables) {
                 break;
             }
             let folds = least..=most.min(u8::try_from(variables).unwrap_or(FOLD));
@@ -336,6 +335,12 @@ impl Phases {
     }
 }
 
+/// Variables of the largest codeword that is offered for a polynomial.
+fn largest_codeword(variables: usize) -> usize {
+    let largest = (variables + MOST_RATE).clamp(SMALL_VARIABLES, MEMORY_VARIABLES);
+    largest.max(variables + 2).min(CODEWORD)
+}
+
 /// Whether a verifying key may hold the schedule, and the queries of all its phases together stay below the goal: each
 /// phase has some bits more, which several phases may use up.
 fn reaches_goal(schedule: &Schedule, variables: usize) -> bool {
@@ -397,10 +402,9 @@ fn power(mut base: f64, mut exponent: u32) -> f64 {
 mod tests {
     use super::*;
 
-    /// The shortest path is as short as the best of all schedules of two phases, but for what the shortest ones lose that
-    /// no key may hold.
+    /// The shortest path is as short as the best of all schedules of two phases.
     #[test]
-    fn no_schedule_of_two_phases_is_much_cheaper() {
+    fn no_schedule_of_two_phases_is_cheaper() {
         for (variables, role) in [(12, Role::Proof), (15, Role::Registration)] {
             let objective = Objective::BALANCED;
             let found = Search::new(objective).schedules(variables, role, (4, 6));
@@ -413,7 +417,8 @@ mod tests {
                             log_inverse_rates: vec![r0, r1],
                             grinding_bits,
                         };
-                        if !reaches_goal(&schedule, variables) {
+                        let encoded = variables + usize::from(r0);
+                        if encoded > largest_codeword(variables) || !reaches_goal(&schedule, variables) {
                             continue;
                         }
                         let phases = Phases {
@@ -421,7 +426,7 @@ mod tests {
                             grinding_bits,
                         };
                         let cost = phases.cost_of(&schedule, variables, role);
-                        assert!(least <= objective.of(&cost) * 1.05, "{schedule:?}");
+                        assert!(least <= objective.of(&cost) + 1.0, "{schedule:?}");
                     }
                 }
             }
