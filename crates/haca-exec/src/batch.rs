@@ -13,7 +13,7 @@ const FRAME_BYTES: usize = 1024;
 /// The most receipts, up to `wanted`, that one transaction settles; of a model with a proof, else with signatures
 /// only. 0 when not even one receipt can be settled, so that none must be signed.
 pub(crate) fn most(params: &Params, model: Option<&ServedModel>, wanted: usize) -> usize {
-    let provable = model.map_or(limit::ITEMS, |model| model.key.verifying_key().max_batch());
+    let provable = model.map_or(limit::ITEMS, |model| model.batch);
     let mut count = wanted.min(limit::ITEMS).min(provable);
     while count > 0 && !fits(params, model, count) {
         count -= 1;

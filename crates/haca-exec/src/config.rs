@@ -36,6 +36,8 @@ pub struct ExecConfig {
     pub min_settle_ticks: u64,
     /// Most receipts in one proof or one settlement transaction.
     pub max_batch: usize,
+    /// Megabytes that registering or proving one model may take; what the machine has left when absent.
+    pub memory_limit_mb: Option<u64>,
     /// The most OPG burned per unit of gas.
     pub max_base_fee: Amount,
     /// Seconds without news of the chain above which nothing is served.
@@ -87,6 +89,7 @@ impl ExecConfig {
             quote_blocks: 100,
             min_settle_ticks: 20,
             max_batch: 32,
+            memory_limit_mb: None,
             max_base_fee: Amount(1_000_000),
             stale_head_s: 30,
             http: HttpLimits::default(),

@@ -27,7 +27,15 @@ pub enum ExecError {
         /// What is wrong.
         source: DecodeError,
     },
-    /// A model that can't be registered or run.
+    /// A model that can't be registered, or not be proven in the memory there is.
+    #[error("{}: {source}", path.display())]
+    Model {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: ProverError,
+    },
+    /// A run of a model that can't be made.
     #[error(transparent)]
     Prover(#[from] ProverError),
     /// There is no model to serve.
@@ -93,6 +101,7 @@ impl ExecError {
         match self {
             Self::Home { .. } => "exec.home",
             Self::ModelFile { .. } => "exec.model_file",
+            Self::Model { source, .. } => source.code(),
             Self::Prover(error) => error.code(),
             Self::NoModels { .. } => "exec.no_models",
             Self::Client(error) => error.code(),
@@ -110,7 +119,11 @@ impl ExecError {
         match self {
             Self::Home { .. } => "check the path and its permissions".into(),
             Self::ModelFile { .. } => "make one with `haca model import`".into(),
-            Self::Prover(_) => "import the model again with this version".into(),
+            Self::Model {
+                source: ProverError::Memory { .. },
+                ..
+            } => "use a machine with more memory, raise --memory-limit-mb, or move the model to another node's home".into(),
+            Self::Model { source, .. } | Self::Prover(source) => source.hint().into(),
             Self::NoModels { .. } => "put .haca files there, made with `haca model import`".into(),
             Self::Client(error) => error.hint(),
             Self::OtherNetwork { .. } => "name the right full node with --node, or the right --trust".into(),

@@ -14,10 +14,13 @@
 //! * A receipt that left the node is in the journal, and is settled after a restart, once.
 //! * Fees and warranties outstanding never exceed what the channel holds.
 //! * The answer waits for neither prover nor chain.
+//! * A model is served only if registering it and proving one inference fits into memory; batches are as large as fits.
+//! * Shutting down cancels a proof in progress. It is made again after the next start.
 //!
 //! # Limits
 //!
-//! [`haca_wire::limit`], [`HttpLimits`], [`ExecConfig`].
+//! [`haca_wire::limit`], [`HttpLimits`], [`ExecConfig`]. A proof is cancelled between its stages and at each message, not
+//! within a commitment or an opening: shutdown may wait that long.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +33,7 @@ mod error;
 mod http;
 mod journal;
 mod log;
+mod memory;
 mod model;
 mod node;
 mod refusal;
@@ -42,6 +46,7 @@ pub use config::{ExecConfig, HttpLimits};
 pub use entry::{Entry, EntryState, Missed, Pending, Place, ProofFigures};
 pub use error::ExecError;
 pub use journal::Journal;
+pub use memory::available_bytes;
 pub use model::ServedModel;
 pub use node::{InferenceNode, NodeHandle};
 pub use refusal::Refusal;

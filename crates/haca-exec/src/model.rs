@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use haca_graph::ModelFile;
-use haca_prover::ProvingKey;
+use haca_prover::{ProverError, ProvingKey, Supervision};
 use haca_wire::{Decode as _, Encode as _, ModelId, TensorSpec, limit};
 
 use crate::ExecError;
@@ -23,6 +23,8 @@ pub struct ServedModel {
     pub registration: Vec<u8>,
     /// Outputs, with names and scales.
     pub outputs: Vec<TensorSpec>,
+    /// The most inferences that are proven at once in the memory there is.
+    pub batch: usize,
 }
 
 impl core::fmt::Debug for ServedModel {
@@ -32,8 +34,9 @@ impl core::fmt::Debug for ServedModel {
 }
 
 impl ServedModel {
-    /// Reads and registers a model file.
-    pub fn read(path: &Path) -> Result<Self, ExecError> {
+    /// Reads and registers a model file. Registering, and proving one inference, has to fit into `memory` bytes when
+    /// there is a limit.
+    pub fn read(path: &Path, memory: Option<u64>) -> Result<Self, ExecError> {
         let bytes = std::fs::read(path).map_err(|source| ExecError::Home {
             path: path.to_owned(),
             source,
@@ -42,7 +45,16 @@ impl ServedModel {
             path: path.to_owned(),
             source,
         })?;
-        let registration = ProvingKey::register(file)?;
+        let mut supervision = Supervision {
+            memory_limit_bytes: memory,
+            ..Supervision::default()
+        };
+        let too_large = |source| ExecError::Model {
+            path: path.to_owned(),
+            source,
+        };
+        let registration = ProvingKey::register_supervised(file, &mut supervision).map_err(too_large)?;
+        let batch = within(&registration.proving_key, memory).map_err(too_large)?;
         let manifest = registration.verifying_key.manifest();
         Ok(Self {
             id: registration.verifying_key.model_id(),
@@ -55,11 +67,12 @@ impl ServedModel {
             verifying_key: registration.verifying_key.encode(),
             registration: registration.proof,
             key: registration.proving_key,
+            batch,
         })
     }
 
     /// Reads every `.haca` file of a directory, by name.
-    pub fn read_all(directory: &Path) -> Result<Vec<Self>, ExecError> {
+    pub fn read_all(directory: &Path, memory: Option<u64>) -> Result<Vec<Self>, ExecError> {
         let failed = |source| ExecError::Home {
             path: directory.to_owned(),
             source,
@@ -79,7 +92,7 @@ impl ServedModel {
         }
         let mut models: Vec<Self> = Vec::new();
         for path in &paths {
-            let model = Self::read(path)?;
+            let model = Self::read(path, memory)?;
             // Two offers of one model are refused on chain.
             if models.iter().all(|other| other.id != model.id) {
                 models.push(model);
@@ -108,5 +121,21 @@ impl ServedModel {
     /// Units of one inference: the graph's multiply-accumulates.
     pub fn units(&self) -> u64 {
         self.key.manifest().graph.macs()
+    }
+}
+
+/// The largest batch that is proven within `memory` bytes.
+fn within(key: &ProvingKey, memory: Option<u64>) -> Result<usize, ProverError> {
+    let most = key.verifying_key().max_batch();
+    let Some(expected) = memory else {
+        return Ok(most);
+    };
+    match key.batch_within(most, expected) {
+        0 => Err(ProverError::Memory {
+            what: "the proof of one inference",
+            found: key.memory_bytes(1),
+            expected,
+        }),
+        batch => Ok(batch),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use haca_client::Wallet;
+use haca_prover::Cancellation;
 use haca_wire::Address;
 
 use crate::ExecError;
@@ -52,7 +52,8 @@ impl InferenceNode {
         prepare_home(&config)?;
         let account = Wallet::load_or_create(&config.account_key())?;
         let signer = Wallet::load_or_create(&config.receipt_key())?;
-        let models = ServedModel::read_all(&config.models())?;
+        let memory = crate::memory::limit(config.memory_limit_mb);
+        let models = ServedModel::read_all(&config.models(), memory)?;
         let client = setup::connect(&config)?;
         let chain = Chain::new(client, account.address())?;
         let journal = Journal::open(&config.journal(), chain.domain, account.address())?;
@@ -90,22 +91,22 @@ fn prepare_home(config: &ExecConfig) -> Result<(), ExecError> {
 
 /// The threads beside the server. They stop when stopped or dropped.
 struct Workers {
-    stop: Arc<AtomicBool>,
+    stop: Cancellation,
     service: Arc<Service>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
     fn start(service: &Arc<Service>) -> Result<Self, ExecError> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Cancellation::new();
         let mut workers = Self {
-            stop: Arc::clone(&stop),
+            stop: stop.clone(),
             service: Arc::clone(service),
             threads: Vec::new(),
         };
-        let (watched, halt) = (Arc::clone(service), Arc::clone(&stop));
+        let (watched, halt) = (Arc::clone(service), stop.clone());
         workers.spawn("exec-head", move || {
-            while !halt.load(Ordering::Relaxed) {
+            while !halt.is_cancelled() {
                 // A failure shows as a stale head, which refuses orders by itself.
                 let _ = watched.chain.refresh();
                 std::thread::sleep(POLL);
@@ -130,7 +131,7 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.cancel();
         self.service.notify();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -154,7 +155,8 @@ impl NodeHandle {
         self.server.as_ref().is_some_and(Server::is_running) && self.workers.is_running()
     }
 
-    /// Ends requests in progress, then the threads. What is not settled is settled after the next start.
+    /// Ends requests in progress, then the threads. A proof in progress is cancelled; what is not settled is proven and
+    /// settled after the next start.
     pub fn shutdown(self) {
         drop(self);
     }

@@ -13,9 +13,9 @@ mod transaction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use haca_prover::Cancellation;
 use haca_wire::TxHash;
 
 use crate::ExecError;
@@ -32,8 +32,8 @@ const BACKOFF: Duration = Duration::from_millis(500);
 /// Longest such pause.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Runs until `stop` is set.
-pub(crate) fn run(service: &Arc<Service>, stop: &AtomicBool) {
+/// Runs until `stop` is cancelled, which ends a proof in progress, too.
+pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
     let mut settler = Settler {
         service,
         stop,
@@ -95,7 +95,7 @@ impl Retry {
 /// The settler's own memory. All of it may be lost: the journal and the chain say the rest.
 struct Settler<'a> {
     service: &'a Arc<Service>,
-    stop: &'a AtomicBool,
+    stop: &'a Cancellation,
     /// Receipts of failed batches. Each is sent by itself, so that a bad one does not keep others from settling.
     suspects: BTreeMap<Place, Retry>,
     /// Transactions that the full node does not take at present.
@@ -104,7 +104,7 @@ struct Settler<'a> {
 
 impl Settler<'_> {
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.is_cancelled()
     }
 
     /// Sleeps, but not through a stop.
@@ -184,7 +184,7 @@ impl Settler<'_> {
         let read = batch.iter().map(|receipt| service.journal.entry(receipt));
         let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
         service.set_proving(entries.iter().map(Entry::place).collect());
-        let made = proof::evidence(service, &entries).map(|(evidence, figures)| {
+        let made = proof::evidence(service, &entries, self.stop).map(|(evidence, figures)| {
             for entry in &mut entries {
                 entry.proof = figures;
             }
@@ -193,6 +193,8 @@ impl Settler<'_> {
         service.set_proving(BTreeSet::new());
         match made {
             Ok(tx) => self.send(&tx?, entries, None),
+            // Nothing was sent: the receipts are proven again after the next start.
+            Err(_) if self.is_stopped() => Ok(()),
             Err(reason) => {
                 self.suspect(&entries, &reason);
                 Ok(())

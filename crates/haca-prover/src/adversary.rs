@@ -13,6 +13,7 @@ use haca_zk::uses::UsePoint;
 use haca_zk::witness::Column;
 
 use crate::fraction;
+use crate::stages::Stage;
 
 /// One row of a lookup table: values, then the id of the table.
 pub type Row = [Base; 4];
@@ -120,8 +121,13 @@ pub struct Channel {
     pub values: Vec<Extension>,
 }
 
-/// What a test may alter. Every method does nothing unless overridden.
+/// What a test may alter, and where a proof is. Every method does nothing unless overridden.
 pub trait Tamper {
+    /// Part `part` of `parts` of a stage begins.
+    fn reaches(&mut self, stage: Stage, (part, parts): (usize, usize)) {
+        let _ = (stage, part, parts);
+    }
+
     /// Alters the tables of the weight commitment (the matrices, then the biases) before registration commits them.
     fn weights(&mut self, tables: &mut [Vec<Base>]) {
         let _ = tables;

@@ -85,7 +85,7 @@ impl Committer {
 }
 
 /// Weights at least this large, in variables, are folded as integers; below, field arithmetic is as fast.
-const INTEGER_VARIABLES: usize = 14;
+pub(crate) const INTEGER_VARIABLES: usize = 14;
 
 /// The weight commitment of a model, opened in every proof.
 pub(crate) enum WeightCommitment {

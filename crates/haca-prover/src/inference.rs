@@ -22,7 +22,7 @@ use crate::gather::{self, Gathered};
 use crate::lookup::{self, Lookup};
 use crate::product::{folded_biases, prove_channels, prove_products};
 use crate::proving_key::ProvingKey;
-use crate::stages::{Stages, Stopwatch};
+use crate::stages::Stage;
 use crate::{Execution, ProverError};
 
 /// Proves a batch. `batch` is padded to a power of two; `inferences` in the witness is not.
@@ -33,9 +33,8 @@ pub(crate) fn prove(
     inferences: usize,
     tamper: &mut dyn Tamper,
     is_honest: bool,
-) -> Result<(Vec<u8>, Stages), ProverError> {
-    let mut watch = Stopwatch::start();
-    let mut stages = Stages::default();
+) -> Result<Vec<u8>, ProverError> {
+    tamper.reaches(Stage::Witness, (0, 1));
     let verifying_key = key.verifying_key();
     let (circuit, trace) = (verifying_key.circuit(), key.trace());
     let batch_variables = batch.len().trailing_zeros() as usize;
@@ -53,7 +52,7 @@ pub(crate) fn prove(
         statement.clone_from(&filled.inferences);
         witness = Some(filled);
     }
-    stages.witness = watch.lap();
+    tamper.reaches(Stage::Commit, (0, 1));
     let commitment = match (&witness, layout) {
         (Some(witness), Some(layout)) if is_honest => Some(commit(key, batch_variables, layout, witness)?),
         (Some(witness), Some(layout)) => {
@@ -63,7 +62,6 @@ pub(crate) fn prove(
         }
         _ => None,
     };
-    stages.commit = watch.lap();
     // P1 and P2
     let statement = Statement {
         context,
@@ -75,11 +73,11 @@ pub(crate) fn prove(
     let mut transcript = Transcript::new(PURPOSE, &digest).commit(root.as_ref());
     tamper.heard("root", &transcript);
     // P3 and P4
+    tamper.reaches(Stage::Lookups, (0, 1));
     let lookup = match (&witness, layout) {
         (Some(witness), Some(layout)) => Some(lookup::prove(layout, witness, tamper, &mut transcript)),
         _ => None,
     };
-    stages.lookups = watch.lap();
     // P5 to P10
     let session = Session {
         key,
@@ -89,8 +87,8 @@ pub(crate) fn prove(
         is_honest,
     };
     let claimed = session.prove(lookup.as_ref(), batch_variables, tamper, &mut transcript);
-    stages.sumchecks = watch.lap();
     // P11
+    tamper.reaches(Stage::Openings, (0, 2));
     let mut witness_proof = None;
     if let (Some(lookup), Some(layout), Some(commitment), Some(gathered)) =
         (lookup, layout, commitment, claimed.gathered)
@@ -126,11 +124,12 @@ pub(crate) fn prove(
             opening,
         });
     }
+    tamper.reaches(Stage::Openings, (1, 2));
     let (mut points, counts) = claimed.weights;
     tamper.weight_points(&mut points);
     let protocol = verifying_key.weights().protocol(&counts);
     let opening = key.open_weights(&protocol, &points, &mut transcript)?;
-    stages.openings = watch.lap();
+    tamper.reaches(Stage::Encode, (0, 1));
     let proof = InferenceProof {
         witness: witness_proof,
         combinations: claimed.combinations,
@@ -139,8 +138,8 @@ pub(crate) fn prove(
         opening,
     };
     let bytes = proof.encode();
-    stages.encode = watch.lap();
-    Ok((bytes, stages))
+    tamper.reaches(Stage::Release, (0, 1));
+    Ok(bytes)
 }
 
 /// What the sumchecks of one proof start from.
@@ -176,6 +175,7 @@ impl Session<'_> {
         let verifying_key = self.key.verifying_key();
         let circuit = verifying_key.circuit();
         // P5
+        tamper.reaches(Stage::Folds, (0, 1));
         let cells = lookup.map(|lookup| lookup.cells.as_slice());
         let outputs = OutputPoint::draw(circuit, batch_variables, cells, transcript);
         let (blocks, stages) = self.block_weights(lookup, batch_variables);
@@ -196,6 +196,7 @@ impl Session<'_> {
             outputs: &output_weights,
         };
         // P6
+        tamper.reaches(Stage::Sumchecks, (0, 1));
         let mut biases = folded_biases(self.key, &uses);
         tamper.biases(&uses, &mut biases);
         send("biases", &mut biases, tamper, transcript);
@@ -246,7 +247,9 @@ impl Session<'_> {
         points.product = &product;
         points.product_weights = &product_weights;
         let claims = points.claims();
+        tamper.reaches(Stage::Folds, (0, 1));
         let second = products.as_ref().map(|_| self.folded(factor_batch));
+        tamper.reaches(Stage::Sumchecks, (0, 1));
         let folded: Vec<&FoldedValues<'_>> = core::iter::once(&folded).chain(second.as_ref()).collect();
         let gathered = match self.layout {
             Some(layout) => Some(gather::prove(

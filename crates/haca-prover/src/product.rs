@@ -12,6 +12,7 @@ use crate::adversary::{Channel, Tamper, send};
 use crate::folding::FoldedValues;
 use crate::kernel::{fold_columns, fold_rows};
 use crate::proving_key::ProvingKey;
+use crate::stages::Stage;
 use crate::sumcheck;
 
 /// Step P6: the folded bias of each use with a matrix.
@@ -44,6 +45,7 @@ pub(crate) fn prove_products(
     transcript: &mut Transcript<Committed>,
 ) -> Products {
     let circuit = key.verifying_key().circuit();
+    tamper.reaches(Stage::Folds, (0, 1));
     let (mut inputs, mut weights) = (Vec::new(), Vec::new());
     let mut whole: Option<(usize, Vec<Vec<Extension>>)> = None;
     for chunk in chunks {
@@ -66,6 +68,7 @@ pub(crate) fn prove_products(
         f[chunk.block.range()].copy_from_slice(input);
         g[chunk.block.range()].copy_from_slice(weight);
     }
+    tamper.reaches(Stage::Sumchecks, (0, 1));
     transcript.step("matrix product");
     let (rounds, point) = sumcheck::prove("product", f, g, tamper, transcript);
     let at_point = |values: &Vec<Extension>, chunk: &Chunk| {
@@ -77,6 +80,7 @@ pub(crate) fn prove_products(
         .zip(chunks)
         .map(|(v, chunk)| at_point(v, chunk))
         .sum()];
+    tamper.reaches(Stage::Folds, (0, 1));
     let mut sent = Vec::new();
     for (chunk, weight) in chunks.iter().zip(&weights) {
         let at = &uses[chunk.of];
@@ -86,6 +90,7 @@ pub(crate) fn prove_products(
             sent.extend(tile_values(key, chunk, &at.row_point, &point));
         }
     }
+    tamper.reaches(Stage::Sumchecks, (0, 1));
     send("inputs", &mut inputs, tamper, transcript);
     send("weights", &mut sent, tamper, transcript);
     Products {
@@ -167,6 +172,7 @@ pub(crate) fn prove_channels(
     transcript.step("channels");
     let mix = transcript.challenge();
     let circuit = key.verifying_key().circuit();
+    tamper.reaches(Stage::Folds, (0, 1));
     let mut columns = Vec::new();
     for entry in entries {
         let at = &uses[entry.of];
@@ -190,6 +196,7 @@ pub(crate) fn prove_channels(
         columns.push(Channel { rows, values });
     }
     tamper.channels(&mut columns);
+    tamper.reaches(Stage::Sumchecks, (0, 1));
     let mut f = vec![Extension::ZERO; 1 << variables];
     let mut g = vec![Extension::ZERO; 1 << variables];
     for ((channel, entry), power) in columns.iter().zip(entries).zip(powers(mix)) {

@@ -17,8 +17,12 @@ use crate::commitment::{Committer, WeightCommitment};
 use crate::execution::Executor;
 use crate::model::{Weights, columns};
 use crate::schedules::Objective;
+use crate::stages::Stage;
+use crate::supervision::{Watched, catch};
 use crate::trace::Trace;
-use crate::{Execution, ProverError, Stages, inference, parameters, registration, witness};
+use crate::{
+    Execution, ProverError, Stages, Supervision, inference, memory, parameters, registration, witness,
+};
 
 /// A registered model with its weights. It is rebuilt from the model file and always comes out the same.
 pub struct ProvingKey {
@@ -50,7 +54,16 @@ impl ProvingKey {
     ///
     /// When no parameters of the proof system fit the graph.
     pub fn register(model: ModelFile) -> Result<Registration, ProverError> {
-        Self::register_with(model, &mut Honest, true)
+        Self::register_supervised(model, &mut Supervision::default())
+    }
+
+    /// [`ProvingKey::register`] with progress, cancellation and a limit of memory.
+    pub fn register_supervised(
+        model: ModelFile,
+        supervision: &mut Supervision<'_>,
+    ) -> Result<Registration, ProverError> {
+        let limit = supervision.memory_limit_bytes;
+        Self::register_with(model, &mut Watched::new(supervision), limit, true)
     }
 
     /// [`ProvingKey::register`] with a lying prover.
@@ -58,43 +71,76 @@ impl ProvingKey {
         model: ModelFile,
         tamper: &mut (dyn Tamper + Send),
     ) -> Result<Registration, ProverError> {
-        Self::register_with(model, tamper, false)
+        Self::register_with(model, tamper, None, false)
     }
 
     fn register_with(
         model: ModelFile,
         tamper: &mut (dyn Tamper + Send),
+        memory_limit_bytes: Option<u64>,
         is_honest: bool,
     ) -> Result<Registration, ProverError> {
         let pool = pool()?;
         let shared = Arc::clone(&pool);
-        pool.install(|| {
-            let (key, tables) = Self::build(&model, shared, tamper, is_honest)?;
+        let work = || {
+            let (key, tables) = Self::build(&model, shared, tamper, memory_limit_bytes, is_honest)?;
             let proof = registration::prove(&key.verifying_key, &tables, &key.commitment, tamper)?;
             Ok(Registration {
                 verifying_key: key.verifying_key.clone(),
                 proving_key: key,
                 proof,
             })
-        })
+        };
+        pool.install(|| catch(work))
     }
 
     /// Rebuilds the key of a model that has been registered before, without proving its ranges again.
     pub fn load(model: &ModelFile) -> Result<Self, ProverError> {
         let pool = pool()?;
         let shared = Arc::clone(&pool);
-        pool.install(|| Ok(Self::build(model, shared, &mut Honest, true)?.0))
+        pool.install(|| Ok(Self::build(model, shared, &mut Honest, None, true)?.0))
+    }
+
+    /// An upper bound of the bytes that registering a model takes at its peak, beyond the model file itself.
+    ///
+    /// # Errors
+    ///
+    /// When no parameters of the proof system fit the graph.
+    pub fn registration_memory_bytes(manifest: &Manifest) -> Result<u64, ProverError> {
+        let parameters = parameters::choose(manifest, Objective::BALANCED)?;
+        let layouts = Layouts::new(manifest, &parameters)?;
+        Ok(memory::of_registration(&layouts, &parameters))
+    }
+
+    /// An upper bound of the bytes that proving `inferences` at once takes at its peak, beyond this key: running them
+    /// included.
+    pub fn memory_bytes(&self, inferences: usize) -> u64 {
+        memory::of_proof(&self.verifying_key, inferences)
+    }
+
+    /// The largest batch, up to `wanted` inferences, whose proof needs no more than `limit_bytes`; 0 when not even one
+    /// fits.
+    pub fn batch_within(&self, wanted: usize, limit_bytes: u64) -> usize {
+        let wanted = wanted.min(self.verifying_key.max_batch());
+        (1..=wanted)
+            .rev()
+            .find(|count| self.memory_bytes(*count) <= limit_bytes)
+            .unwrap_or(0)
     }
 
     fn build(
         model: &ModelFile,
         pool: Arc<ThreadPool>,
         tamper: &mut dyn Tamper,
+        memory_limit_bytes: Option<u64>,
         is_honest: bool,
     ) -> Result<(Self, Vec<Vec<haca_zk::field::Base>>), ProverError> {
+        tamper.reaches(Stage::Weights, (0, 1));
         let manifest = model.manifest.clone();
         let parameters = parameters::choose(&manifest, Objective::BALANCED)?;
         let layouts = Layouts::new(&manifest, &parameters)?;
+        let needed = memory::of_registration(&layouts, &parameters);
+        memory::check("the registration", needed, memory_limit_bytes)?;
         let weights = Weights::new(&layouts.circuit, &layouts.weights, &model.parameters);
         let mut tables = weights.tables(&layouts.weights);
         tamper.weights(&mut tables);
@@ -103,11 +149,11 @@ impl ProvingKey {
         let commitment = WeightCommitment::new(config, columns(tables.clone()), cells)?;
         let variables = layouts.weights.tables();
         let points = out_of_domain_points(&manifest, &parameters, &commitment.root(), &variables);
-        let mut answers: Vec<Extension> = tables
-            .iter()
-            .zip(&points)
-            .map(|(cells, point)| evaluate(cells, point))
-            .collect();
+        let mut answers: Vec<Extension> = Vec::new();
+        for (index, (cells, point)) in tables.iter().zip(&points).enumerate() {
+            tamper.reaches(Stage::Folds, (index, points.len()));
+            answers.push(evaluate(cells, point));
+        }
         tamper.answers(&mut answers);
         let executor = Executor::new(&manifest.graph, &model.parameters);
         let trace = Trace::new(&layouts.circuit);
@@ -156,8 +202,25 @@ impl ProvingKey {
         context: [u8; 32],
         executions: &[Execution],
     ) -> Result<(Vec<u8>, Stages), ProverError> {
-        self.pool
-            .install(|| self.prove_with(context, executions, &mut Honest, true))
+        self.prove_supervised(context, executions, &mut Supervision::default())
+    }
+
+    /// [`ProvingKey::prove`] with progress, cancellation and a limit of memory.
+    pub fn prove_supervised(
+        &self,
+        context: [u8; 32],
+        executions: &[Execution],
+        supervision: &mut Supervision<'_>,
+    ) -> Result<(Vec<u8>, Stages), ProverError> {
+        let limit = supervision.memory_limit_bytes;
+        let mut watched = Watched::new(supervision);
+        let work = || {
+            self.check_batch(executions)?;
+            memory::check("the proof", self.memory_bytes(executions.len()), limit)?;
+            self.prove_with(context, executions, &mut watched, true)
+        };
+        let proof = self.pool.install(|| catch(work))?;
+        Ok((proof, watched.stop()))
     }
 
     /// [`ProvingKey::prove`] with a lying prover.
@@ -167,8 +230,22 @@ impl ProvingKey {
         executions: &[Execution],
         tamper: &mut (dyn Tamper + Send),
     ) -> Result<(Vec<u8>, Stages), ProverError> {
-        self.pool
-            .install(|| self.prove_with(context, executions, tamper, false))
+        self.check_batch(executions)?;
+        let proof = self
+            .pool
+            .install(|| self.prove_with(context, executions, tamper, false))?;
+        Ok((proof, Stages::default()))
+    }
+
+    /// Refuses an empty or too large batch, and executions of another model.
+    fn check_batch(&self, executions: &[Execution]) -> Result<(), ProverError> {
+        let (found, expected) = (executions.len(), self.verifying_key.max_batch());
+        if found == 0 || found > expected {
+            return Err(ProverError::BatchSize { found, expected });
+        }
+        let model = self.verifying_key.model_id();
+        let foreign = executions.iter().position(|execution| execution.model != model);
+        foreign.map_or(Ok(()), |index| Err(ProverError::ForeignExecution { index }))
     }
 
     fn prove_with(
@@ -177,17 +254,11 @@ impl ProvingKey {
         executions: &[Execution],
         tamper: &mut dyn Tamper,
         is_honest: bool,
-    ) -> Result<(Vec<u8>, Stages), ProverError> {
-        let (found, expected) = (executions.len(), self.verifying_key.max_batch());
-        let Some(last) = executions.last().filter(|_| found <= expected) else {
-            return Err(ProverError::BatchSize { found, expected });
-        };
-        let model = self.verifying_key.model_id();
-        if let Some(index) = executions.iter().position(|execution| execution.model != model) {
-            return Err(ProverError::ForeignExecution { index });
-        }
+    ) -> Result<Vec<u8>, ProverError> {
+        let found = executions.len();
         let mut batch: Vec<&Execution> = executions.iter().collect();
-        batch.resize(found.next_power_of_two(), last);
+        let padding = executions.last().into_iter().cycle();
+        batch.extend(padding.take(found.next_power_of_two() - found));
         inference::prove(self, context, &batch, found, tamper, is_honest)
     }
 

@@ -11,6 +11,7 @@ use p3_field::{PrimeCharacteristicRing, PrimeField64};
 use crate::ProverError;
 use crate::adversary::{RegistrationWitness, Tamper, Trees, send};
 use crate::commitment::{Columns, Committer, WeightCommitment};
+use crate::stages::Stage;
 
 /// Distances of each committed cell to both ends of its range, in the order of the lookup blocks.
 fn distances(key: &VerifyingKey, tables: &[Vec<Base>]) -> Vec<Vec<Base>> {
@@ -79,10 +80,12 @@ pub(crate) fn prove(
     tamper: &mut dyn Tamper,
 ) -> Result<Vec<u8>, ProverError> {
     let layout = key.registration();
+    tamper.reaches(Stage::Witness, (0, 1));
     let mut witness = fill(key, tables, distances(key, tables));
     tamper.registration(&mut witness);
     let mut committed = witness.clone();
     tamper.registration_committed(&mut committed);
+    tamper.reaches(Stage::Commit, (0, 1));
     let committer = Committer::new(layout.configuration());
     let commitment = committer.commit(vec![
         Columns {
@@ -100,6 +103,7 @@ pub(crate) fn prove(
     let mut transcript = Transcript::new("haca v1 zk registration", model_id.as_bytes()).commit(Some(&root));
     tamper.heard("root", &transcript);
     // G2
+    tamper.reaches(Stage::Lookups, (0, 1));
     transcript.step("registration lookups");
     let alpha = transcript.challenge();
     // G3
@@ -130,12 +134,11 @@ pub(crate) fn prove(
     let suffix = |variables: usize| leaf[leaf.len() - variables..].to_vec();
     let evaluate = |cells: &[Base], point: &[Extension]| haca_zk::multilinear::evaluate(cells, point);
     let variables = key.weights().tables();
-    let mut cells: Vec<Extension> = witness
-        .tables
-        .iter()
-        .zip(&variables)
-        .map(|(cells, v)| evaluate(cells, &suffix(*v)))
-        .collect();
+    let mut cells = Vec::new();
+    for (index, (table, v)) in witness.tables.iter().zip(&variables).enumerate() {
+        tamper.reaches(Stage::Folds, (index, variables.len()));
+        cells.push(evaluate(table, &suffix(*v)));
+    }
     let limb_point = suffix(layout.limb_variables);
     let eq = eq_table(&limb_point);
     let limb = |cells: &Vec<Base>| cells.iter().zip(&eq).map(|(c, e)| *e * *c).sum();
@@ -145,6 +148,7 @@ pub(crate) fn prove(
     send("limbs", &mut limbs, tamper, &mut transcript);
     send("multiplicity", &mut multiplicity, tamper, &mut transcript);
     // G7
+    tamper.reaches(Stage::Openings, (0, 2));
     let points = [limb_point, table_point];
     let opening = committer.open(
         commitment,
@@ -154,6 +158,7 @@ pub(crate) fn prove(
         "registration",
     )?;
     // G8
+    tamper.reaches(Stage::Openings, (1, 2));
     let points = key
         .points()
         .iter()
@@ -162,6 +167,7 @@ pub(crate) fn prove(
     let points: Vec<Vec<Extension>> = points.collect();
     let protocol = key.weights().protocol(&vec![2; tables.len()]);
     let weights = weights.open(&protocol, &points, &mut transcript)?;
+    tamper.reaches(Stage::Encode, (0, 1));
     let proof = RegistrationProof {
         root,
         lookups,

@@ -209,12 +209,22 @@ pub(crate) struct Score {
     /// The labels in it
     #[arg(long, value_name = "ARRAY", default_value = LABELS)]
     pub(crate) key: String,
-    /// Samples in one proof; as many as the verifying key allows when absent
+    /// Samples in one proof; as many as the verifying key and the memory allow when absent
     #[arg(long, value_name = "N")]
     pub(crate) batch: Option<usize>,
     /// Where the scorecard goes
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
+}
+
+/// A limit of memory.
+#[derive(ClapArgs)]
+pub(crate) struct Memory {
+    /// Megabytes that registering or proving may take; what the machine has left when absent
+    #[arg(long, value_name = "MB", env = "HACA_MEMORY_LIMIT_MB")]
+    pub(crate) memory_limit_mb: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -236,6 +246,8 @@ pub(crate) enum Zk {
         /// Directory for key, statement and proof
         #[arg(long, short, value_name = "DIR")]
         out: PathBuf,
+        #[command(flatten)]
+        memory: Memory,
     },
     /// Check a proof against a verifying key and a statement
     Verify {
@@ -252,6 +264,8 @@ pub(crate) enum Zk {
         /// Inferences in one proof
         #[arg(long, default_value_t = 1)]
         batch: usize,
+        #[command(flatten)]
+        memory: Memory,
     },
     /// Print the parameters that the search looks at for a model, and what each is estimated to cost
     Search(ZkSearch),
@@ -323,9 +337,11 @@ pub(crate) struct BenchZk {
     /// Repetitions
     #[arg(long, default_value_t = 10)]
     pub(crate) runs: usize,
-    /// Show bytes by part, processor time by thread, and page faults after warm-up as well
+    /// Show bytes by stage, memory, processor time by thread, and page faults of the last proof as well
     #[arg(long)]
     pub(crate) profile: bool,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
     #[command(flatten)]
     pub(crate) quantisation: Quantisation,
 }
@@ -349,6 +365,8 @@ pub(crate) struct Serve {
     /// The genesis hash of the network; the node's own word when absent
     #[arg(long, value_name = "HASH", env = "HACA_TRUST")]
     pub(crate) trust: Option<String>,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
 }
 
 #[derive(ClapArgs)]

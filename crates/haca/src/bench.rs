@@ -5,17 +5,18 @@ mod profile;
 use std::time::Instant;
 
 use haca_onnx::{fidelity, quantise_model, quantise_sample};
-use haca_prover::{Execution, ProvingKey, Stages};
+use haca_prover::{Execution, ProvingKey, Registration, Stages};
 use haca_zk::Statement;
 use serde_json::{Value, json};
 
 use crate::args::{Bench, BenchZk};
-use crate::bench::profile::Counters;
+use crate::bench::profile::{Counters, Memory};
 use crate::failure::{Exit, Failure};
 use crate::model::{fidelity_json, read_onnx};
-use crate::proof::prover;
+use crate::proof::check_batch;
 use crate::sample::{onnx, read_set};
-use crate::screen::{Ink, Screen};
+use crate::screen::{Ink, Screen, Step};
+use crate::work::{Work, prover};
 
 /// Dispatches `haca bench`.
 pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
@@ -31,7 +32,7 @@ struct Times {
     prove: Vec<f64>,
     verify: Vec<f64>,
     stages: Vec<Stages>,
-    /// Page faults and threads of a run: inference, proof and verification.
+    /// Threads, page faults and memory of the proofs; with `--profile`.
     counted: Value,
 }
 
@@ -63,11 +64,14 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
             Some(fidelity(&float, &model, &set.samples, set.labels.as_deref()).map_err(onnx)?)
         }
     };
-    let step = screen.step("register");
+    let work = Work::start(&bench.memory, screen)?;
+    let estimate = ProvingKey::registration_memory_bytes(&model.manifest).map_err(prover)?;
+    let before = Memory::now(bench.profile);
     let start = Instant::now();
-    let registration = ProvingKey::register(model).map_err(prover)?;
+    let registration = work.register(model)?;
     let register_ms = ms(start);
-    step.done(&registration.verifying_key.model_id().to_string());
+    let registration_memory = before.taken(estimate);
+    check_batch(&registration.verifying_key, bench.batch)?;
     let key = &registration.verifying_key;
     let inputs: Vec<Vec<haca_wire::Tensor>> = samples
         .iter()
@@ -76,8 +80,8 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
         .map(|sample| quantise_sample(key.manifest().graph.inputs(), sample))
         .collect::<Result<_, _>>()
         .map_err(onnx)?;
-    let step = screen.step("infer, prove, verify");
-    let (times, proof) = repeat(bench, &registration, &inputs)?;
+    let mut step = screen.step("infer, prove, verify");
+    let (times, proof) = repeat(bench, &registration, &inputs, &work, &mut step)?;
     let bytes = proof.len();
     step.done(&format!("{} runs", bench.runs));
     let budget = key.security(bench.batch);
@@ -97,25 +101,28 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
         "prove_ms": median(times.prove.clone()),
         "verify_ms": median(times.verify.clone()),
         "proof_bytes": bytes,
-        "peak_rss_bytes": peak_rss_bytes(),
+        "peak_rss_bytes": profile::status_bytes("VmHWM:"),
         "stages": {
             "witness_ms": stage(|s| s.witness),
             "commit_ms": stage(|s| s.commit),
             "lookups_ms": stage(|s| s.lookups),
+            "folds_ms": stage(|s| s.folds),
             "sumchecks_ms": stage(|s| s.sumchecks),
             "openings_ms": stage(|s| s.openings),
             "encode_ms": stage(|s| s.encode),
+            "release_ms": stage(|s| s.release),
         },
         "fidelity": measured.as_ref().map(fidelity_json),
     });
     if bench.profile {
         result["profile"] = times.counted.clone();
+        result["profile"]["registration_memory"] = registration_memory;
         result["profile"]["bytes"] = profile::bytes(key, bench.batch, &proof).unwrap_or_default();
     }
     screen.object(&result);
     say(&result, screen);
     if bench.profile {
-        profile::say(&result["profile"], screen);
+        profile::say(&result, screen);
     }
     Ok(0)
 }
@@ -153,9 +160,9 @@ fn say(result: &Value, screen: &Screen) {
     time("register", number("register_ms"));
     time("infer", number("infer_ms"));
     time("prove", number("prove_ms"));
-    for (stage, ms) in result["stages"].as_object().into_iter().flatten() {
-        let name = format!("  {}", stage.trim_end_matches("_ms"));
-        time(&name, ms.as_f64().unwrap_or_default());
+    for (stage, _) in profile::STAGES.iter().skip(1) {
+        let ms = &result["stages"][format!("{stage}_ms")];
+        time(&format!("  {stage}"), ms.as_f64().unwrap_or_default());
     }
     time("verify", number("verify_ms"));
     line("proof", format!("{:>10.1} KB", number("proof_bytes") / 1e3));
@@ -179,50 +186,64 @@ fn say(result: &Value, screen: &Screen) {
 /// One round to warm up, then the counted ones. Verification is from proof bytes and key, on one thread.
 fn repeat(
     bench: &BenchZk,
-    registration: &haca_prover::Registration,
+    registration: &Registration,
     inputs: &[Vec<haca_wire::Tensor>],
+    work: &Work<'_>,
+    step: &mut Step<'_>,
 ) -> Result<(Times, Vec<u8>), Failure> {
     let (mut times, mut last) = (Times::default(), Vec::new());
-    let mut before = Counters::now();
+    let key = &registration.proving_key;
+    let mut counters = Counters::default();
+    let mut memory = Value::Null;
     for round in 0..=bench.runs {
+        let before = Memory::now(bench.profile && round == 0);
         let start = Instant::now();
         let executions = inputs
             .iter()
-            .map(|input| registration.proving_key.infer(input))
+            .map(|input| key.infer(input))
             .collect::<Result<Vec<Execution>, _>>()
             .map_err(prover)?;
         let infer_ms = ms(start);
+        let counted = (bench.profile && round > 0).then(|| counters.start());
+        // Progress is drawn of the first proof only: the others are timed.
+        let drawn = (round == 0).then_some(&mut *step);
         let start = Instant::now();
-        let (proof, stages) = registration
-            .proving_key
-            .prove([0; 32], &executions)
-            .map_err(prover)?;
+        let (proof, stages) = work.prove(key, [0; 32], &executions, drawn)?;
         let prove_ms = ms(start);
-        let inferences: Vec<_> = executions
-            .into_iter()
-            .map(|execution| execution.inference)
-            .collect();
-        let statement = Statement {
-            context: [0; 32],
-            inferences: &inferences,
-        };
-        let start = Instant::now();
-        haca_zk::verify(&registration.verifying_key, &statement, &proof).map_err(|error| {
-            Failure::new(Exit::Rejected, error.code(), error, "this is a defect: report it")
-        })?;
-        let verify_ms = ms(start);
-        last = proof;
+        if let Some(before) = counted {
+            counters.stop(&before);
+        }
         if round == 0 {
-            before = Counters::now();
-        } else {
+            memory = before.taken(key.memory_bytes(inputs.len()));
+        }
+        let verify_ms = verify(registration, executions, &proof)?;
+        last = proof;
+        if round > 0 {
             times.infer.push(infer_ms);
             times.prove.push(prove_ms);
             times.verify.push(verify_ms);
             times.stages.push(stages);
         }
     }
-    times.counted = Counters::now().since(&before, bench.runs);
+    times.counted = counters.json(bench.runs);
+    times.counted["proof_memory"] = memory;
     Ok((times, last))
+}
+
+/// Verifies a proof, in milliseconds.
+fn verify(registration: &Registration, executions: Vec<Execution>, proof: &[u8]) -> Result<f64, Failure> {
+    let inferences: Vec<_> = executions
+        .into_iter()
+        .map(|execution| execution.inference)
+        .collect();
+    let statement = Statement {
+        context: [0; 32],
+        inferences: &inferences,
+    };
+    let start = Instant::now();
+    haca_zk::verify(&registration.verifying_key, &statement, proof)
+        .map_err(|error| Failure::new(Exit::Rejected, error.code(), error, "this is a defect: report it"))?;
+    Ok(ms(start))
 }
 
 fn ms(start: Instant) -> f64 {
@@ -242,14 +263,4 @@ fn cpu() -> String {
         .unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{}, {cores} cores", name.trim_start_matches([' ', '\t', ':']))
-}
-
-/// The most memory this process has held, by the kernel's count.
-fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line
-        .and_then(|text| text.trim().split(' ').next())
-        .and_then(|text| text.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }

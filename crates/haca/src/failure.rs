@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     Network = 20,
     /// The receipt exists; whether it is settled is not known.
     SettlementUnknown = 21,
+    /// Interrupted; nothing unfinished is left behind.
+    Interrupted = 130,
 }
 
 /// A failure as the user sees it.

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::network::Network;
 use crate::sample::{self, Sample};
 use crate::screen::{Ink, Screen};
-use crate::session::{Exchange, OfferedModel, Session, request_bytes, write};
+use crate::session::{Exchange, OfferedModel, Session, replace, request_bytes};
 use crate::verify;
 
 /// What a user escrows in a new channel, in fees.
@@ -195,7 +195,7 @@ pub(crate) fn bundle(
 ) -> Result<(), Failure> {
     let step = screen.step("bundle for offline verification");
     let bytes = verify::build_bundle(session, exchange, settled)?;
-    write(path, &bytes)?;
+    replace(path, &bytes)?;
     step.done(&format!("{} KB", bytes.len().div_ceil(1000)));
     Ok(())
 }

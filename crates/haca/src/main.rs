@@ -21,9 +21,11 @@ mod search;
 mod serve;
 mod session;
 mod setup;
+mod signals;
 mod state;
 mod up;
 mod verify;
+mod work;
 
 use std::process::ExitCode;
 

@@ -16,7 +16,7 @@ use crate::proof::read as read_file;
 use crate::sample::{onnx, read_set};
 use crate::score;
 use crate::screen::{Ink, Screen};
-use crate::session::write;
+use crate::session::replace;
 
 /// Bytes of a model file.
 const FILE_BYTES: usize = 1 << 30;
@@ -91,7 +91,7 @@ fn import(arguments: &Import, screen: &Screen) -> Result<u8, Failure> {
     };
     let bytes = model.encode();
     let out = &arguments.out;
-    write(out, &bytes)?;
+    replace(out, &bytes)?;
     screen.object(&json!({
         "model": out,
         "bytes": bytes.len(),

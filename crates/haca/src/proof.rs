@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use haca_prover::ProvingKey;
 use haca_wire::codec::put_list;
 use haca_wire::{Decode, DecodeError, Encode, Inference, ModelId, Reader, limit};
 use haca_zk::{Statement, VerifyingKey};
 use serde_json::json;
 
-use crate::args::Zk;
+use crate::args::{Memory, Zk};
 use crate::failure::{Exit, Failure};
 use crate::model;
 use crate::sample;
 use crate::screen::{Ink, Screen};
 use crate::search;
-use crate::session::write;
+use crate::session::{remove, replace};
+use crate::work::{Work, prover};
 
 /// What a proof made here absorbs as context: it settles no receipt.
 const CONTEXT: &str = "haca v1 proof outside of any settlement";
@@ -50,24 +50,24 @@ pub(crate) fn run(command: &Zk, screen: &Screen) -> Result<u8, Failure> {
             row,
             count,
             out,
-        } => prove(model, input, *row, *count, out, screen),
+            memory,
+        } => prove(model, input, (*row, *count), out, &Work::start(memory, screen)?),
         Zk::Verify { dir, model } => verify(dir, model.as_deref(), screen),
-        Zk::Params { file, batch } => params(file, *batch, screen),
         Zk::Search(options) => search::run(options, screen),
+        Zk::Params { file, batch, memory } => params(file, *batch, memory, screen),
     }
 }
 
 fn prove(
     model: &Path,
     input: &Path,
-    row: usize,
-    count: usize,
+    (row, count): (usize, usize),
     out: &Path,
-    screen: &Screen,
+    work: &Work<'_>,
 ) -> Result<u8, Failure> {
-    let step = screen.step("register");
-    let registration = ProvingKey::register(model::read(model)?).map_err(prover)?;
-    step.done(&registration.verifying_key.model_id().to_string());
+    let screen = work.screen;
+    let registration = work.register(model::read(model)?)?;
+    check_batch(&registration.verifying_key, count)?;
     let inputs = registration.verifying_key.manifest().graph.inputs();
     let specs = model::input_specs(inputs);
     let step = screen.step("infer");
@@ -77,12 +77,9 @@ fn prove(
         executions.push(registration.proving_key.infer(&tensors).map_err(prover)?);
     }
     step.done(&format!("{count} inferences"));
-    let step = screen.step("prove");
+    let mut step = screen.step("prove");
     let context = blake3::derive_key(CONTEXT, b"");
-    let (proof, _) = registration
-        .proving_key
-        .prove(context, &executions)
-        .map_err(prover)?;
+    let (proof, _) = work.prove(&registration.proving_key, context, &executions, Some(&mut step))?;
     step.done(&format!("{} bytes", proof.len()));
     let inferences = executions
         .iter()
@@ -90,13 +87,15 @@ fn prove(
         .collect();
     let statement = StatementFile { context, inferences };
     std::fs::create_dir_all(out).map_err(|error| Failure::file(out, "create", &error))?;
+    // The proof comes last, and an older one goes first: it never stands beside another statement.
+    remove(&out.join("proof.bin"))?;
     for (name, bytes) in [
         ("model.vk", registration.verifying_key.encode()),
         ("registration.bin", registration.proof.clone()),
         ("statement.bin", statement.encode()),
         ("proof.bin", proof.clone()),
     ] {
-        write(&out.join(name), &bytes)?;
+        replace(&out.join(name), &bytes)?;
     }
     let id = registration.verifying_key.model_id().to_string();
     screen.object(&json!({
@@ -171,13 +170,12 @@ fn verify(dir: &Path, wanted: Option<&str>, screen: &Screen) -> Result<u8, Failu
     }
 }
 
-fn params(file: &Path, batch: usize, screen: &Screen) -> Result<u8, Failure> {
+fn params(file: &Path, batch: usize, memory: &Memory, screen: &Screen) -> Result<u8, Failure> {
     let key = match decode::<VerifyingKey>(file) {
         Ok(key) => key,
         Err(_) => {
-            ProvingKey::register(model::read(file)?)
-                .map_err(prover)?
-                .verifying_key
+            let model = model::read(file)?;
+            Work::start(memory, screen)?.register(model)?.verifying_key
         }
     };
     check_batch(&key, batch)?;
@@ -224,7 +222,7 @@ pub(crate) fn check_batch(key: &VerifyingKey, batch: usize) -> Result<(), Failur
     Err(Failure::usage(
         "cli.batch",
         format!("a proof covers 1 to {} inferences, not {batch}", key.max_batch()),
-        "choose --batch within it",
+        "prove fewer at once",
     ))
 }
 
@@ -256,14 +254,4 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
         ));
     }
     Ok(bytes)
-}
-
-/// A prover's error as the command's failure.
-pub(crate) fn prover(error: haca_prover::ProverError) -> Failure {
-    Failure::new(
-        Exit::Failure,
-        error.code(),
-        &error,
-        "see docs/reference/errors.md",
-    )
 }

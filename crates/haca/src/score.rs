@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use haca_onnx::quantise_sample;
-use haca_prover::{Execution, ProvingKey, Registration};
+use haca_prover::{Execution, Registration};
 use haca_verify::scorecard::{
     BYTES, Batch, Outputs, SAMPLES, Score, Scorecard, ScoredModel, TestSample, TestSetRoot, class_count,
     context, test_set_root,
@@ -16,11 +16,12 @@ use serde_json::{Value, json};
 use crate::args;
 use crate::failure::Failure;
 use crate::model::{input_specs, read};
-use crate::proof::{check_batch, prover};
+use crate::proof::check_batch;
 use crate::sample::{onnx, read_labelled};
-use crate::screen::{Ink, Screen};
-use crate::session::write;
+use crate::screen::{Ink, Screen, Step};
+use crate::session::replace;
 use crate::verify::{exit_code, report_json, show};
+use crate::work::{Work, prover};
 
 /// Proves a score and writes the scorecard.
 pub(crate) fn run(score: &args::Score, screen: &Screen) -> Result<u8, Failure> {
@@ -35,16 +36,17 @@ pub(crate) fn run(score: &args::Score, screen: &Screen) -> Result<u8, Failure> {
     }
     let samples = test_set(&score.test, &score.key, graph.inputs())?;
     let root = test_set_root(&samples);
-    let step = screen.step("register");
-    let (start, registration) = (Instant::now(), ProvingKey::register(model).map_err(prover)?);
+    let work = Work::start(&score.memory, screen)?;
+    let (start, registration) = (Instant::now(), work.register(model)?);
     let register_ms = ms(start);
     let key = &registration.verifying_key;
-    step.done(&key.model_id().to_string());
-    let batch = score.batch.unwrap_or(key.max_batch());
+    let batch = score
+        .batch
+        .unwrap_or_else(|| work.largest_batch(&registration.proving_key));
     check_batch(key, batch)?;
-    let step = screen.step("infer and prove");
+    let mut step = screen.step("infer and prove");
     let start = Instant::now();
-    let batches = prove(&registration, &samples, &root, batch)?;
+    let batches = prove(&registration, &samples, (&root, batch), &work, &mut step)?;
     let prove_ms = ms(start);
     step.done(&format!("{} samples in {} proofs", samples.len(), batches.len()));
     let claim = scorecard::score(&samples, &batches);
@@ -60,7 +62,7 @@ pub(crate) fn run(score: &args::Score, screen: &Screen) -> Result<u8, Failure> {
     if bytes.len() > BYTES {
         return Err(too_large(format!("its scorecard has {} bytes", bytes.len())));
     }
-    write(&score.out, &bytes)?;
+    replace(&score.out, &bytes)?;
     let id = key.model_id().to_string();
     let mut result = claim_json(&id, key.manifest().name.as_str(), &root, claim);
     result["scorecard"] = json!(score.out);
@@ -115,14 +117,15 @@ fn too_large(message: String) -> Failure {
 fn prove(
     registration: &Registration,
     samples: &[TestSample],
-    root: &TestSetRoot,
-    size: usize,
+    (root, size): (&TestSetRoot, usize),
+    work: &Work<'_>,
+    step: &mut Step<'_>,
 ) -> Result<Vec<Batch>, Failure> {
     let key = &registration.proving_key;
     // The number of samples is limited far below.
     let index = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     let total = index(samples.len());
-    let mut batches = Vec::new();
+    let (mut batches, count) = (Vec::new(), samples.len().div_ceil(size));
     for (number, samples) in samples.chunks(size).enumerate() {
         let executions = samples
             .iter()
@@ -132,7 +135,8 @@ fn prove(
         let start = number * size;
         let range = index(start)..index(start + samples.len());
         let context = context(root, total, &range);
-        let (proof, _) = key.prove(context, &executions).map_err(prover)?;
+        step.part(number + 1, count);
+        let (proof, _) = work.prove(key, context, &executions, Some(step))?;
         let outputs = executions.into_iter().map(|e| Outputs(e.inference.outputs));
         batches.push(Batch {
             start: range.start,

@@ -1,7 +1,7 @@
 //! Terminal output: results on stdout, everything else on stderr.
 
 use std::io::{IsTerminal, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where and how a command prints.
 pub(crate) struct Screen {
@@ -96,9 +96,16 @@ impl Screen {
             name: name.to_owned(),
             started: Instant::now(),
             open: true,
+            part: String::new(),
+            shown: None,
         }
     }
 }
+
+/// How long work takes before its progress is drawn on a terminal.
+const SOON: Duration = Duration::from_millis(200);
+/// How long it takes before its stages are lines elsewhere.
+const LONG: Duration = Duration::from_secs(3);
 
 fn paint(on: bool, ink: Ink, text: &str) -> String {
     let code = match ink {
@@ -121,9 +128,47 @@ pub(crate) struct Step<'a> {
     name: String,
     started: Instant,
     open: bool,
+    /// Which of several pieces of work it is at.
+    part: String,
+    /// Stage and percentage as they stand there.
+    shown: Option<(&'static str, u32)>,
 }
 
 impl Step<'_> {
+    /// Says which of `parts` pieces of work comes next, from 1.
+    pub(crate) fn part(&mut self, part: usize, parts: usize) {
+        self.part = format!("{part} of {parts}, ");
+        self.shown = None;
+    }
+
+    /// Shows a stage, and how much of it is done from 0 to 1: on the live line, or in a line for each stage once the work
+    /// has taken seconds.
+    pub(crate) fn progress(&mut self, stage: &'static str, fraction: f64) {
+        let now = Some((stage, (fraction.clamp(0.0, 1.0) * 100.0) as u32));
+        let elapsed = self.started.elapsed();
+        let least = if self.screen.live { SOON } else { LONG };
+        if self.screen.quiet || self.shown == now || elapsed < least {
+            return;
+        }
+        let (name, part) = (&self.name, &self.part);
+        if self.screen.live {
+            let percent = match now {
+                Some((_, percent @ 1..)) => format!(" {percent} %"),
+                _ => String::new(),
+            };
+            let mut err = std::io::stderr().lock();
+            let _ = write!(err, "\r\u{1b}[2K  … {name}: {part}{stage}{percent}");
+            let _ = err.flush();
+        } else if self.shown.is_none_or(|(shown, _)| shown != stage) {
+            let seconds = elapsed.as_secs_f64();
+            let _ = writeln!(
+                std::io::stderr().lock(),
+                "  … {name}: {part}{stage} ({seconds:.0} s)"
+            );
+        }
+        self.shown = now;
+    }
+
     /// Ends the step with what came of it.
     pub(crate) fn done(mut self, detail: &str) {
         self.finish("✓", Ink::Green, detail);

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::args::ZkSearch;
 use crate::failure::Failure;
 use crate::model;
-use crate::proof::prover;
 use crate::screen::{Ink, Screen};
+use crate::work::prover;
 
 /// Dispatches `haca zk search`.
 pub(crate) fn run(search: &ZkSearch, screen: &Screen) -> Result<u8, Failure> {

@@ -6,12 +6,14 @@ use haca_wire::GenesisHash;
 use crate::args::{Node, Serve};
 use crate::failure::{Exit, Failure};
 use crate::screen::Screen;
+use crate::signals::Signals;
 
 /// Runs an inference node until interrupted.
 pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<u8, Failure> {
     let trust = serve.trust.as_deref().map(str::parse::<GenesisHash>).transpose();
     let mut config = ExecConfig::new(&serve.home, &serve.node);
     config.listen.clone_from(&serve.listen);
+    config.memory_limit_mb = serve.memory.memory_limit_mb;
     config.trust = trust.map_err(|error| {
         Failure::usage(
             "cli.trust",
@@ -22,33 +24,9 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<u8, Failure> {
     let node = InferenceNode::start(config).map_err(exec)?;
     screen.say(node.url());
     screen.object(&serde_json::json!({ "url": node.url() }));
-    wait()?;
+    Signals::catch()?.wait();
     node.shutdown();
     Ok(0)
-}
-
-fn wait() -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Exit::Failure,
-            "cli.signals",
-            error,
-            "the system refuses signal handlers",
-        )
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    runtime.block_on(async {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    })
 }
 
 /// Runs what `haca-node` runs.

@@ -267,7 +267,7 @@ impl Session {
             ("order.bin", &order.encode()),
             ("receipt.bin", &answered.receipt.encode()),
         ] {
-            write(&dir.join(name), bytes)?;
+            replace(&dir.join(name), bytes)?;
         }
         Ok(Exchange {
             request,
@@ -340,22 +340,43 @@ pub(crate) fn request_bytes(model: ModelId, input: &Name, values: &[f64]) -> Vec
     format!("{{\"model\":\"{model}\",\"inputs\":[{{\"name\":\"{input}\",\"data\":[{data}]}}]}}").into_bytes()
 }
 
-/// Writes a file.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes).map_err(|error| Failure::file(path, "write", &error))
-}
-
-/// Replaces a file as a whole and durably: a crash leaves the old or the new bytes.
+/// Writes a file as a whole and durably: a crash leaves the old or the new bytes. The bytes gather in a hidden file
+/// beside it; one that a crash left is replaced by the next attempt.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     use std::io::Write as _;
-    let fresh = path.with_extension("new");
+    let failed = |error| Failure::file(path, "write", &error);
+    // A device or a pipe takes the bytes as they come; of a link, the file behind it is replaced.
+    let whole = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&whole).is_ok_and(|found| !found.is_file()) {
+        return std::fs::write(path, bytes).map_err(failed);
+    }
+    let path = whole.as_path();
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    let fresh = path.with_file_name(name);
     let attempt = || {
         let mut file = std::fs::File::create(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&fresh, path)
+        std::fs::rename(&fresh, path)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
     };
-    attempt().map_err(|error| Failure::file(path, "write", &error))
+    attempt().map_err(|error| {
+        let _ = std::fs::remove_file(&fresh);
+        failed(error)
+    })
+}
+
+/// Removes a file where there is one.
+pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::file(path, "replace", &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn damaged(path: &Path) -> Failure {

@@ -11,7 +11,7 @@ use haca_wire::{Address, Amount, GenesisHash};
 
 use crate::failure::{Exit, Failure};
 use crate::network::{Network, NetworkFile};
-use crate::session::{client, write};
+use crate::session::{client, replace};
 
 /// The CometBFT chain identifier of local networks.
 const CHAIN_NAME: &str = "haca-local-1";
@@ -50,7 +50,7 @@ pub(crate) fn create(dir: &Path, engine: &str) -> Result<Network, Failure> {
     let treasury = Wallet::load_or_create(&dir.join("treasury.key")).map_err(client)?;
     let models = network.inference_home().join("models");
     std::fs::create_dir_all(&models).map_err(|error| Failure::file(&models, "create", &error))?;
-    write(&models.join("digits.haca"), DIGITS_MODEL)?;
+    replace(&models.join("digits.haca"), DIGITS_MODEL)?;
     let genesis = if network.genesis().exists() {
         std::fs::read(network.genesis()).map_err(|error| Failure::file(&network.genesis(), "read", &error))?
     } else {

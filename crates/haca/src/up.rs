@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Up;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::network::{Network, NetworkFile, Process};
 use crate::screen::{Ink, Screen};
 use crate::setup;
+use crate::signals::Signals;
 
 /// Starts or continues the network of a directory and keeps it until interrupted.
 pub(crate) fn run(up: &Up, screen: &Screen) -> Result<u8, Failure> {
     let (network, mut processes) = start(up, screen)?;
     let signals = Signals::catch()?;
     announce(&network, screen);
-    signals.wait(&mut processes)?;
+    wait(signals, &mut processes)?;
     screen.note("stopping");
     for process in processes.iter_mut().rev() {
         process.stop();
@@ -80,53 +80,15 @@ fn announce(network: &Network, screen: &Screen) {
     screen.say("Interrupt to stop; the same command continues.");
 }
 
-/// Interrupt and termination, caught from the moment this exists. Before that they end the process, and its children
-/// with it.
-struct Signals {
-    runtime: tokio::runtime::Runtime,
-    interrupt: Signal,
-    terminate: Signal,
-}
+/// How often the processes are looked at.
+const POLL: Duration = Duration::from_millis(250);
 
-impl Signals {
-    fn catch() -> Result<Self, Failure> {
-        let attempt = || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            let context = runtime.enter();
-            let interrupt = signal(SignalKind::interrupt())?;
-            let terminate = signal(SignalKind::terminate())?;
-            drop(context);
-            Ok(Self {
-                runtime,
-                interrupt,
-                terminate,
-            })
-        };
-        attempt().map_err(|error: std::io::Error| {
-            Failure::new(
-                Exit::Failure,
-                "cli.signals",
-                error,
-                "the system refuses signal handlers",
-            )
-        })
+/// Returns when this process is asked to end; fails when a child ends by itself.
+fn wait(mut signals: Signals, processes: &mut [Process]) -> Result<(), Failure> {
+    while !signals.arrive_within(POLL) {
+        if let Some(death) = processes.iter_mut().find_map(|p| p.ended().map(|_| p.death())) {
+            return Err(death);
+        }
     }
-
-    /// Returns when this process is asked to end; fails when a child ends by itself.
-    fn wait(mut self, processes: &mut [Process]) -> Result<(), Failure> {
-        self.runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    _ = self.interrupt.recv() => return Ok(()),
-                    _ = self.terminate.recv() => return Ok(()),
-                    () = tokio::time::sleep(Duration::from_millis(250)) => {}
-                }
-                if let Some(death) = processes.iter_mut().find_map(|p| p.ended().map(|_| p.death())) {
-                    return Err(death);
-                }
-            }
-        })
-    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use haca_prover::{Execution, ProverError};
+use haca_prover::{Cancellation, Execution, ProverError, Supervision};
 use haca_wire::{Evidence, EvidenceKind, proof_context};
 
 use crate::entry::{Entry, ProofFigures};
@@ -14,6 +14,7 @@ use crate::service::Service;
 pub(super) fn evidence(
     service: &Service,
     entries: &[Entry],
+    stop: &Cancellation,
 ) -> Result<(Evidence, Option<ProofFigures>), String> {
     let Some(order) = entries.first().map(|entry| &entry.item.order.value) else {
         return Err("the batch is empty".to_owned());
@@ -25,7 +26,7 @@ pub(super) fn evidence(
     let Some(model) = service.models.iter().find(|model| model.id == order.model) else {
         return Err(format!("model {} is not in the node's home", order.model));
     };
-    let proved = catch_unwind(AssertUnwindSafe(|| prove(service, model, entries)));
+    let proved = catch_unwind(AssertUnwindSafe(|| prove(service, model, entries, stop)));
     match proved {
         Ok(Ok((evidence, figures))) => Ok((evidence, Some(figures))),
         Ok(Err(error)) => Err(format!("{}: {error}", error.code())),
@@ -38,6 +39,7 @@ fn prove(
     service: &Service,
     model: &ServedModel,
     entries: &[Entry],
+    stop: &Cancellation,
 ) -> Result<(Evidence, ProofFigures), ProverError> {
     let start = Instant::now();
     let executions = entries
@@ -46,7 +48,13 @@ fn prove(
         .collect::<Result<Vec<Execution>, _>>()?;
     let receipts: Vec<_> = entries.iter().map(|entry| service.receipt_of(entry)).collect();
     let context = proof_context(&service.chain.domain, &receipts);
-    let (proof, _) = model.key.prove(context, &executions)?;
+    let mut supervision = Supervision {
+        cancellation: stop.clone(),
+        ..Supervision::default()
+    };
+    let (proof, _) = model
+        .key
+        .prove_supervised(context, &executions, &mut supervision)?;
     let figures = ProofFigures {
         bytes: proof.len() as u64,
         prove_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -4,7 +4,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 
-use haca_exec::{ExecConfig, InferenceNode, Journal};
+use haca_exec::{ExecConfig, InferenceNode, Journal, ServedModel};
 use haca_wire::{Address, GenesisHash};
 
 use crate::world::{FEE, World};
@@ -51,6 +51,31 @@ fn homes_without_models_or_with_damaged_ones_are_refused() {
     assert_eq!(refused(world.config(world.url())).0, "exec.no_models");
     std::fs::remove_dir(world.home().join("models")).unwrap();
     assert_eq!(refused(world.config(world.url())).0, "exec.home");
+}
+
+#[test]
+fn a_model_that_does_not_fit_into_memory_is_refused_with_the_number() {
+    let world = World::start();
+    let mut config = world.config(world.url());
+    config.memory_limit_mb = Some(0);
+    let (code, message) = refused(config);
+    assert_eq!(code, "prover.memory");
+    assert!(
+        message.contains("linear.haca") && message.contains(" 0 MB may be used"),
+        "{message}"
+    );
+}
+
+#[test]
+fn batches_are_as_large_as_fits_into_memory() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/digits/digits.haca");
+    let whole = ServedModel::read(&path, None).unwrap();
+    assert_eq!(whole.batch, whole.key.verifying_key().max_batch());
+    let limit = whole.key.memory_bytes(whole.batch) - 1;
+    let limited = ServedModel::read(&path, Some(limit)).unwrap();
+    assert!((1..whole.batch).contains(&limited.batch), "{}", limited.batch);
+    assert!(limited.key.memory_bytes(limited.batch) <= limit);
+    assert!(limited.key.memory_bytes(limited.batch + 1) > limit);
 }
 
 #[test]

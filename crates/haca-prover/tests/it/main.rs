@@ -17,3 +17,4 @@ mod model;
 mod ops;
 mod reject;
 mod sketch;
+mod supervision;

@@ -11,34 +11,89 @@ use serde_json::{Value, json};
 
 use crate::screen::{Ink, Screen};
 
-/// What the kernel has counted for this process so far.
-pub(super) struct Counters {
+/// What the kernel has counted for this process at one moment.
+pub(super) struct Moment {
     /// Pages that were not there when they were touched.
     page_faults: u64,
     /// Processor time of each thread: name and thread id, milliseconds.
     threads: BTreeMap<(String, String), f64>,
 }
 
-impl Counters {
-    pub(super) fn now() -> Self {
+impl Moment {
+    fn now() -> Self {
         Self {
             page_faults: page_faults(),
             threads: threads(),
         }
     }
+}
 
-    /// What `runs` rounds since `before` took, each.
-    pub(super) fn since(&self, before: &Self, runs: usize) -> Value {
+/// What several proofs took.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// Of the last proof.
+    page_faults: u64,
+    /// Of all proofs.
+    threads: BTreeMap<(String, String), f64>,
+}
+
+impl Counters {
+    /// Before a proof.
+    pub(super) fn start(&self) -> Moment {
+        Moment::now()
+    }
+
+    /// After it.
+    pub(super) fn stop(&mut self, before: &Moment) {
+        let after = Moment::now();
+        self.page_faults = after.page_faults.saturating_sub(before.page_faults);
+        for (thread, ms) in after.threads {
+            let spent = ms - before.threads.get(&thread).copied().unwrap_or_default();
+            *self.threads.entry(thread).or_default() += spent;
+        }
+    }
+
+    /// The counters of `runs` proofs.
+    pub(super) fn json(&self, runs: usize) -> Value {
         let runs = runs.max(1) as f64;
-        let share = |(key, ms): (&(String, String), &f64)| {
-            let spent = ms - before.threads.get(key).copied().unwrap_or_default();
-            (spent > 0.0).then(|| json!({ "thread": key.0, "cpu_ms": spent / runs }))
+        let share = |((name, _), ms): (&(String, String), &f64)| {
+            (*ms > 0.0).then(|| json!({ "thread": name, "cpu_ms": ms / runs }))
         };
         json!({
-            "page_faults": (self.page_faults.saturating_sub(before.page_faults)) as f64 / runs,
+            "page_faults": self.page_faults,
             "threads": self.threads.iter().filter_map(share).collect::<Vec<_>>(),
         })
     }
+}
+
+/// The memory of this process before some work, when it is measured.
+pub(super) struct Memory(Option<u64>);
+
+impl Memory {
+    /// Lets the kernel count the peak anew.
+    pub(super) fn now(measured: bool) -> Self {
+        let reset = || std::fs::write("/proc/self/clear_refs", "5").ok();
+        Self(measured.then(reset).flatten().map(|()| status_bytes("VmRSS:")))
+    }
+
+    /// What the work took at its peak, beside the estimate.
+    pub(super) fn taken(&self, estimate: u64) -> Value {
+        let Some(before) = self.0 else {
+            return Value::Null;
+        };
+        let peak = status_bytes("VmHWM:").saturating_sub(before);
+        json!({ "estimate_bytes": estimate, "peak_bytes": peak })
+    }
+}
+
+/// A number of this process that the kernel gives in KiB, such as the most memory it has held.
+pub(super) fn status_bytes(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line
+        .and_then(|text| text.trim().split(' ').next())
+        .and_then(|text| text.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// The tenth field of the process's status line; the name in the second may hold spaces.
@@ -89,30 +144,71 @@ pub(super) fn bytes(key: &VerifyingKey, batch: usize, proof: &[u8]) -> Option<Va
         };
         lookups = tree(&part.lookups) + tree(&part.tables);
     }
+    let commit = proof.witness.as_ref().map_or(0, |part| part.root.len());
     Some(json!({
-        "weight_opening": weights,
-        "witness_opening": witness,
+        "commit": commit,
         "lookups": lookups,
-        "sumchecks_and_claims": whole - weights - witness - lookups,
+        "sumchecks": whole - weights - witness - lookups - commit,
+        "witness_opening": witness,
+        "weight_opening": weights,
     }))
 }
 
-/// Prints a profile for a person.
-pub(super) fn say(profile: &Value, screen: &Screen) {
-    screen.say(screen.ink(Ink::Bold, "Profile of one proof, mean"));
-    for (part, size) in profile["bytes"].as_object().into_iter().flatten() {
-        screen.say(format!("{:<24}{:>8} bytes", part.replace('_', " "), size));
+/// The stages in the order of a proof, and the parts of its bytes that each makes.
+pub(super) const STAGES: [(&str, &[&str]); 9] = [
+    ("infer", &[]),
+    ("witness", &[]),
+    ("commit", &["commit"]),
+    ("lookups", &["lookups"]),
+    ("folds", &[]),
+    ("sumchecks", &["sumchecks"]),
+    ("openings", &["witness_opening", "weight_opening"]),
+    ("encode", &[]),
+    ("release", &[]),
+];
+
+/// Prints a profile for a person. Times are medians; folds and sumchecks take turns.
+pub(super) fn say(result: &Value, screen: &Screen) {
+    let profile = &result["profile"];
+    let number = |value: &Value| value.as_f64().unwrap_or_default();
+    screen.say(screen.ink(Ink::Bold, "Profile of one proof"));
+    for (stage, parts) in STAGES {
+        let time = match stage {
+            "infer" => number(&result["infer_ms"]),
+            _ => number(&result["stages"][format!("{stage}_ms")]),
+        };
+        let size = |part: &&str| profile["bytes"][*part].as_u64().unwrap_or_default();
+        let bytes: u64 = parts.iter().map(size).sum();
+        screen.say(format!("{stage:<24}{time:>10.3} ms{bytes:>10} bytes"));
+        for part in parts.iter().filter(|_| parts.len() > 1) {
+            let name = format!("  {}", part.replace('_', " "));
+            screen.say(format!(
+                "{name:<37}{:>10} bytes",
+                number(&profile["bytes"][*part])
+            ));
+        }
     }
     for thread in profile["threads"].as_array().into_iter().flatten() {
         screen.say(format!(
-            "{:<24}{:>8.3} ms of processor time",
+            "{:<24}{:>10.3} ms of processor time, mean",
             thread["thread"].as_str().unwrap_or_default(),
-            thread["cpu_ms"].as_f64().unwrap_or_default()
+            number(&thread["cpu_ms"])
         ));
     }
     screen.say(format!(
-        "{:<24}{:>8.1}",
+        "{:<24}{:>10}, of the last proof",
         "page faults",
-        profile["page_faults"].as_f64().unwrap_or_default()
+        number(&profile["page_faults"])
     ));
+    for (work, name) in [("registration", "registration_memory"), ("proof", "proof_memory")] {
+        let memory = &profile[name];
+        if memory.is_object() {
+            screen.say(format!(
+                "{:<24}{:>10.1} MB more resident at its peak, estimated {:.1} MB",
+                format!("memory of {work}"),
+                number(&memory["peak_bytes"]) / 1e6,
+                number(&memory["estimate_bytes"]) / 1e6
+            ));
+        }
+    }
 }

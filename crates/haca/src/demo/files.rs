@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::args::Demo;
 use crate::failure::Failure;
 use crate::network::Network;
-use crate::session::write;
+use crate::session::replace;
 
 /// What the demo leaves behind, and all that a verification needs.
 pub(super) struct Files {
@@ -27,8 +27,8 @@ impl Files {
         };
         let source = network.genesis();
         let genesis = std::fs::read(&source).map_err(|error| Failure::file(&source, "read", &error))?;
-        write(&files.genesis, &genesis)?;
-        write(&files.trust, format!("{}\n", files.genesis_hash).as_bytes())?;
+        replace(&files.genesis, &genesis)?;
+        replace(&files.trust, format!("{}\n", files.genesis_hash).as_bytes())?;
         Ok(files)
     }
 }

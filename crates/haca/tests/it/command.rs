@@ -75,7 +75,7 @@ fn import_prove_verify_and_tamper() {
 fn bench_prints_every_documented_key() {
     let (code, figures) = json(
         haca()
-            .args(["bench", "zk", "--runs", "1", "--onnx"])
+            .args(["bench", "zk", "--runs", "1", "--profile", "--onnx"])
             .arg(digits("digits.onnx"))
             .arg("--input")
             .arg(digits("test.npz"))
@@ -100,6 +100,30 @@ fn bench_prints_every_documented_key() {
         "fidelity",
     ] {
         assert!(!figures[key].is_null(), "{key} is missing in {figures}");
+    }
+    for stage in [
+        "witness",
+        "commit",
+        "lookups",
+        "folds",
+        "sumchecks",
+        "openings",
+        "encode",
+        "release",
+    ] {
+        let ms = figures["stages"][format!("{stage}_ms")].as_f64();
+        assert!(ms.is_some_and(|ms| ms > 0.0), "{stage} in {figures}");
+    }
+    let profile = &figures["profile"];
+    let bytes = profile["bytes"].as_object().unwrap().values();
+    let sum: u64 = bytes.map(|part| part.as_u64().unwrap()).sum();
+    assert_eq!(Some(sum), figures["proof_bytes"].as_u64(), "{profile}");
+    assert!(profile["page_faults"].is_u64(), "{profile}");
+    assert!(!profile["threads"].as_array().unwrap().is_empty(), "{profile}");
+    for work in ["registration_memory", "proof_memory"] {
+        let memory = &profile[work];
+        let (estimate, peak) = (&memory["estimate_bytes"], &memory["peak_bytes"]);
+        assert!(estimate.as_u64() >= peak.as_u64() && peak.is_u64(), "{memory}");
     }
     for key in ["rows", "argmax_agree", "max_abs_err", "mean_abs_err"] {
         assert!(!figures["fidelity"][key].is_null(), "fidelity.{key} is missing");

@@ -17,7 +17,8 @@ pub(crate) fn haca() -> Command {
         .env_remove("HACA_URL")
         .env_remove("HACA_DATA")
         .env_remove("HACA_TRUST")
-        .env_remove("HACA_LISTEN");
+        .env_remove("HACA_LISTEN")
+        .env_remove("HACA_MEMORY_LIMIT_MB");
     command
 }
 

@@ -5,6 +5,10 @@
 mod command;
 mod crash;
 mod demo;
+mod interrupt;
 mod local;
+#[allow(dead_code, reason = "shared with the prover's examples")]
+#[path = "../../../haca-prover/examples/networks/network.rs"]
+mod network;
 mod scorecard;
 mod up;
