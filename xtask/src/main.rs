@@ -2,8 +2,10 @@
 
 mod cometbft;
 mod docs;
+mod fuzz;
 mod layers;
 mod links;
+mod mutants;
 mod network;
 mod python;
 mod source;
@@ -35,6 +37,12 @@ Usage: cargo xtask COMMAND
   wasm [--release] Build the verifier for WebAssembly and verify a proof with it in Node.js
   network          Run a network, order inferences, verify them in WebAssembly, audit the chain in Python
   docs [--write]   Check links, and that docs/reference/errors.md lists every error code; --write renews the list
+  fuzz [--seconds N] [--seed S]
+                   Alter honest keys, statements and proofs, and look for one that is accepted or stops the verifier
+  mutants PACKAGE [--also PACKAGE] [--jobs N] [--again] [FILE ...]
+                   Alter the sources of a package in thousands of ways, and list in target/mutants.txt what its
+                   tests do not notice; --also names a package whose tests run on the rest, and --again runs
+                   nothing but what survived before
   cometbft         Print the path of the pinned CometBFT, after installing it where it is missing
 ";
 
@@ -69,6 +77,10 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         }
         ["docs"] => docs::check(&Workspace::find()?).map(done),
         ["docs", "--write"] => docs::write(&Workspace::find()?).map(done),
+        ["fuzz", rest @ ..] => fuzz::run(&Workspace::find()?, &fuzz::Options::parse(rest)?).map(done),
+        ["mutants", rest @ ..] => {
+            mutants::run(&Workspace::find()?, &mutants::Options::parse(rest)?).map(done)
+        }
         ["cometbft"] => {
             step::print(&format!("{}\n", cometbft::ensure(&Workspace::find()?)?.display()));
             Ok(ExitCode::SUCCESS)

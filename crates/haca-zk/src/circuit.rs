@@ -142,13 +142,6 @@ pub struct Requantise {
     pub quotient: (i64, i64),
 }
 
-impl Requantise {
-    /// Whether channels have multipliers of their own.
-    pub fn is_per_channel(&self) -> bool {
-        self.multipliers.len() > 1
-    }
-}
-
 /// The larger of two elements at each position: a step of a window maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {

@@ -329,10 +329,11 @@ impl Decode for VerifyingKey {
         let invalid = |_| DecodeError::Invalid {
             what: "verifying key",
         };
-        let circuit = Circuit::new(&manifest.graph).map_err(invalid)?;
-        let tiles = crate::weight::tiles(&circuit, parameters.pieces.min(PIECES), 0)
-            .1
-            .len();
+        let tiles = |circuit: Circuit| {
+            let pieces = parameters.pieces.min(PIECES);
+            crate::weight::tiles(&circuit, pieces, 0).1.len()
+        };
+        let tiles = Circuit::new(&manifest.graph).map(tiles).map_err(invalid)?;
         let mut answers = Vec::new();
         for _ in 0..=tiles {
             answers.push(read_extension(reader)?);

@@ -169,8 +169,13 @@ impl<'a> Builder<'a> {
             }
             Op::Reshape { input, .. } => match self.site(*input)? {
                 Site::Value(value) => {
+                    let origin = &self.circuit.values.get(value).ok_or(BAD)?.origin;
+                    let elements = match origin {
+                        Origin::Whole(_) => 0,
+                        Origin::Arranged(elements) => elements.len(),
+                    };
+                    self.count(elements)?;
                     let origin = self.circuit.values.get(value).ok_or(BAD)?.origin.clone();
-                    self.count(&origin)?;
                     let (positions, channels) = self.dims(self.graph.node_value(node))?;
                     Ok(self.value(positions, channels, origin))
                 }
@@ -352,24 +357,22 @@ impl<'a> Builder<'a> {
         windows: Windows,
         channels: usize,
     ) -> Result<Site, ProofRejection> {
+        let positions = windows.positions();
+        self.count(positions.saturating_mul(channels))?;
         let value = self.circuit.values.get(source).ok_or(BAD)?;
         let mut elements = Vec::new();
         windows.under(0, |_, from| {
             elements.extend((0..channels).map_while(|channel| value.element(from * channels + channel)));
         });
-        let positions = windows.positions();
         if elements.len() != positions.saturating_mul(channels) {
             return Err(BAD);
         }
-        let origin = Origin::Arranged(elements);
-        self.count(&origin)?;
-        Ok(self.value(positions, channels, origin))
+        Ok(self.value(positions, channels, Origin::Arranged(elements)))
     }
 
-    fn count(&mut self, origin: &Origin) -> Result<(), ProofRejection> {
-        if let Origin::Arranged(elements) = origin {
-            self.arranged = self.arranged.saturating_add(elements.len());
-        }
+    /// Counts elements that are about to be arranged, before anything is allocated for them.
+    fn count(&mut self, elements: usize) -> Result<(), ProofRejection> {
+        self.arranged = self.arranged.saturating_add(elements);
         if self.arranged > ARRANGED {
             let what = "more than 2^20 arranged elements";
             return Err(ProofRejection::Graph { what });
@@ -380,8 +383,7 @@ impl<'a> Builder<'a> {
     fn arrangement(&mut self, node: usize, op: &Op) -> Result<Site, ProofRejection> {
         let id = self.graph.node_value(node);
         let (positions, channels) = self.dims(id)?;
-        self.arranged = self.arranged.saturating_add(positions.saturating_mul(channels));
-        self.count(&Origin::Whole(Source::Input(0)))?;
+        self.count(positions.saturating_mul(channels))?;
         let operands = op.inputs();
         let operands = operands.iter().map(|id| self.int8(*id));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;

@@ -9,5 +9,11 @@
 
 mod circuit;
 mod closed_form;
+mod encoding;
+#[path = "../fuzz/harness.rs"]
+mod fuzz;
+mod fuzzing;
+mod graph;
+mod limits;
 mod parameters;
 mod vectors;

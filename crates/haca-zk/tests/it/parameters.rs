@@ -132,6 +132,12 @@ fn fitting_parameters_make_a_key_of_full_security() {
     assert!(key.security(1).round_by_round_bits >= 128.0);
     assert!(key.security(1).union_bits >= 124.0);
     assert_eq!(VerifyingKey::decode_all(&key.encode()).unwrap(), key);
+    assert_eq!((key.max_batch(), key.batch_variables(1)), (1, Ok(0)));
+    for found in [0, 2, 3] {
+        let expected = 1;
+        let refusal = ProofRejection::BatchSize { found, expected };
+        assert_eq!(key.batch_variables(found), Err(refusal));
+    }
 }
 
 #[test]
@@ -341,14 +347,16 @@ fn out_of_domain_points_move_with_all_that_stands_before_them() {
 #[test]
 fn answers_are_part_of_the_model_id() {
     let manifest = manifest(&[(-128, 127)]);
-    let id = |answers: Vec<Extension>| {
+    let key = |answers: Vec<Extension>| {
         let parameters = parameters(&manifest);
-        let key = VerifyingKey::new(manifest.clone(), parameters, [3; 32], answers).unwrap();
-        key.model_id()
+        VerifyingKey::new(manifest.clone(), parameters, [3; 32], answers).unwrap()
     };
-    let one = id(vec![extension(1), extension(1)]);
-    assert_ne!(one, id(vec![extension(1), extension(2)]));
-    assert_ne!(one, id(vec![extension(2), extension(1)]));
+    let one = key(vec![extension(1), extension(1)]);
+    for answers in [[1, 2], [2, 1]] {
+        let other = key(answers.map(extension).to_vec());
+        assert_ne!(one.model_id(), other.model_id());
+        assert_ne!(one, other);
+    }
 }
 
 fn any_schedule() -> impl Strategy<Value = Schedule> {

@@ -79,11 +79,14 @@ fn changed(fields: &Fields, refusal: &Json) -> Fields {
 #[test]
 fn accepted() {
     let vectors = vectors(ACCEPT);
+    let mut bounds = 0;
     for vector in &vectors {
         let (name, fields) = (text(&vector["name"]), fields(vector));
         let key = verdict(&fields).unwrap_or_else(|code| panic!("{name}: {code}"));
         let batch = inferences(&fields["inferences"]).len();
         let budget = key.security(batch);
+        assert!(fields["proof"].len() <= key.proof_bytes_bound(batch), "{name}");
+        bounds += key.proof_bytes_bound(batch);
         assert_eq!(key.model_id().0.to_vec(), bytes(&vector["model"]), "{name}");
         assert_eq!(key.verification_gas(batch).0, vector["gas"], "{name}");
         assert_eq!(key.registration_gas().0, vector["registration_gas"], "{name}");
@@ -95,6 +98,8 @@ fn accepted() {
             assert!((found - expected.as_f64().unwrap()).abs() < 1e-6, "{name}");
         }
     }
+    // Provers size batches by these bounds, which nothing else looks at from below.
+    assert_eq!(bounds, 1_845_744);
     assert!(vectors.len() > 30, "{}", vectors.len());
 }
 
