@@ -98,8 +98,8 @@ fn accepted() {
             assert!((found - expected.as_f64().unwrap()).abs() < 1e-6, "{name}");
         }
     }
-    // Provers size batches by these bounds, which nothing else looks at from below.
-    assert_eq!(bounds, 1_845_744);
+    // Provers size batches by these bounds, and nothing else would see them move. New vectors make it another number.
+    assert_eq!(bounds, 2_200_612);
     assert!(vectors.len() > 30, "{}", vectors.len());
 }
 
