@@ -16,7 +16,7 @@ use haca_zk::witness::{
 use haca_zk::{Layouts, ProtocolParameters};
 
 use crate::ProverError;
-use crate::schedules::{Candidate, Cost, Objective, Role, Search};
+use crate::schedules::{Aim, Candidate, Cost, Role, Search};
 
 /// Largest committed witness, as a power of two; larger batches are not offered.
 const WITNESS_VARIABLES: usize = 22;
@@ -36,9 +36,9 @@ const TILE_NS: f64 = 30_000.0;
 const SEARCH_BITS: u8 = 14;
 
 /// Chooses parameters for a model.
-pub(crate) fn choose(manifest: &Manifest, objective: Objective) -> Result<ProtocolParameters, ProverError> {
+pub(crate) fn choose(manifest: &Manifest, aim: Aim) -> Result<ProtocolParameters, ProverError> {
     let circuit = Circuit::new(&manifest.graph)?;
-    let mut schedules = Schedules::new(objective);
+    let mut schedules = Schedules::new(aim);
     let weights = weight_choices(&circuit, &mut schedules).into_iter().next();
     let weights = weights.ok_or(ProverError::NoParameters { what: "weight size" })?;
     let fold = weights.schedule.first_fold();
@@ -48,7 +48,7 @@ pub(crate) fn choose(manifest: &Manifest, objective: Objective) -> Result<Protoc
     };
     let limbs = log2_ceil((LIMB_COLUMNS << bias_variables) + (1 << RANGE_BITS));
     let registration = schedules
-        .best(limbs, Role::Proof, (4, 4))
+        .best(limbs, limbs, Role::Proof, 4)
         .ok_or(ProverError::NoParameters {
             what: "number of biases",
         })?;
@@ -83,28 +83,32 @@ pub(crate) fn choose(manifest: &Manifest, objective: Objective) -> Result<Protoc
 
 /// The best schedules of one model, each size searched for once.
 struct Schedules {
-    search: Search,
-    objective: Objective,
-    found: BTreeMap<(usize, bool, (u8, u8)), Option<Candidate>>,
+    aim: Aim,
+    searches: BTreeMap<usize, Search>,
+    found: BTreeMap<(usize, usize, bool, u8), Option<Candidate>>,
 }
 
 impl Schedules {
-    fn new(objective: Objective) -> Self {
+    const fn new(aim: Aim) -> Self {
         Self {
-            search: Search::new(objective),
-            objective,
+            aim,
+            searches: BTreeMap::new(),
             found: BTreeMap::new(),
         }
     }
 
-    /// The best schedule of a commitment of `variables` whose first fold lies in `folds`.
-    fn best(&mut self, variables: usize, role: Role, folds: (u8, u8)) -> Option<Candidate> {
-        let key = (variables, role == Role::Proof, folds);
-        let search = &mut self.search;
-        self.found
-            .entry(key)
-            .or_insert_with(|| search.schedules(variables, role, folds).into_iter().next())
-            .clone()
+    /// The best schedule of a commitment of `variables` with a first fold, among commitments of `least` variables or
+    /// more.
+    fn best(&mut self, least: usize, variables: usize, role: Role, fold: u8) -> Option<Candidate> {
+        let objective = self.aim.objective(least);
+        let searches = &mut self.searches;
+        let search = || {
+            let search = searches.entry(least).or_insert_with(|| Search::new(objective));
+            let found = search.schedules(variables, role, (fold, fold));
+            found.into_iter().next()
+        };
+        let key = (least, variables, role == Role::Proof, fold);
+        self.found.entry(key).or_insert_with(search).clone()
     }
 }
 
@@ -156,8 +160,6 @@ pub struct WeightChoice {
 /// All that the search for the parameters of one model looks at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exploration {
-    /// What was to be small.
-    pub objective: Objective,
     /// Ways to commit the weights, the best first.
     pub weights: Vec<WeightChoice>,
     /// Ways to commit the witness, the best first; none when the model needs no witness.
@@ -168,15 +170,10 @@ pub struct Exploration {
 ///
 /// # Errors
 /// `prover.zk` for a graph that cannot be proven.
-pub fn explore(
-    manifest: &Manifest,
-    batch_variables: usize,
-    objective: Objective,
-) -> Result<Exploration, ProverError> {
+pub fn explore(manifest: &Manifest, batch_variables: usize, aim: Aim) -> Result<Exploration, ProverError> {
     let circuit = Circuit::new(&manifest.graph)?;
-    let mut schedules = Schedules::new(objective);
+    let mut schedules = Schedules::new(aim);
     Ok(Exploration {
-        objective,
         weights: weight_choices(&circuit, &mut schedules),
         witness: if circuit.has_witness() {
             witness_choices(&circuit, batch_variables, &mut schedules)
@@ -199,7 +196,7 @@ fn witness_choices(
         .map(|r| usize::from(r.shift))
         .max()
         .unwrap_or(1);
-    let mut choices = Vec::new();
+    let mut candidates = Vec::new();
     for (window_bits, high_bits) in windows(circuit) {
         for limb_bits in 4..=SEARCH_BITS {
             let limbs = shift.div_ceil(usize::from(limb_bits)).max(1) as u8;
@@ -218,14 +215,28 @@ fn witness_choices(
                         grinding_bits: 0,
                     },
                 };
-                choices.extend(witness_choice(circuit, batch_variables, candidate, schedules));
+                let cells = witness_cells(circuit, batch_variables, &candidate);
+                candidates.push((log2_ceil(cells), cells, candidate));
             }
         }
     }
-    let key = |choice: &WitnessChoice| (schedules.objective.of(&choice.cost), choice.cells);
+    let Some(least) = candidates.iter().map(|(variables, ..)| *variables).min() else {
+        return vec![];
+    };
+    let choice = |(variables, cells, candidate)| {
+        witness_choice(
+            circuit,
+            batch_variables,
+            candidate,
+            (least, variables, cells),
+            schedules,
+        )
+    };
+    let mut choices: Vec<WitnessChoice> = candidates.into_iter().filter_map(choice).collect();
+    let objective = schedules.aim.objective(least);
     choices.sort_by(|a, b| {
-        let ((cost_a, cells_a), (cost_b, cells_b)) = (key(a), key(b));
-        cost_a.total_cmp(&cost_b).then(cells_a.cmp(&cells_b))
+        let (cost_a, cost_b) = (objective.of(&a.cost), objective.of(&b.cost));
+        cost_a.total_cmp(&cost_b).then(a.cells.cmp(&b.cells))
     });
     choices
 }
@@ -257,18 +268,13 @@ fn windows(circuit: &Circuit) -> Vec<(u8, u8)> {
     choices
 }
 
-/// The candidate with the schedule of its size and first fold; `None` when it does not fit.
-fn witness_choice(
-    circuit: &Circuit,
-    batch_variables: usize,
-    mut candidate: WitnessParameters,
-    schedules: &mut Schedules,
-) -> Option<WitnessChoice> {
+/// Cells of the columns and tables of a candidate, padded to its first fold.
+fn witness_cells(circuit: &Circuit, batch_variables: usize, candidate: &WitnessParameters) -> usize {
     let fold = candidate.schedule.first_fold();
     let (columns, stages) = spaces(circuit, batch_variables, fold);
     let limbs = usize::from(candidate.limbs);
     let count = limbs + if candidate.is_split() { 3 } else { 1 };
-    let tables = tables(circuit, &candidate);
+    let tables = tables(circuit, candidate);
     let mut cells = tables
         .iter()
         .map(|(_, variables)| 1usize << variables)
@@ -277,11 +283,22 @@ fn witness_choice(
     if !circuit.stages.is_empty() {
         cells += 1 << (stages.variables + batch_variables).max(fold);
     }
-    let variables = log2_ceil(cells);
+    cells
+}
+
+/// The candidate with the schedule of its size and first fold; `None` when it does not fit.
+fn witness_choice(
+    circuit: &Circuit,
+    batch_variables: usize,
+    mut candidate: WitnessParameters,
+    (least, variables, cells): (usize, usize, usize),
+    schedules: &mut Schedules,
+) -> Option<WitnessChoice> {
     if variables > WITNESS_VARIABLES {
         return None;
     }
-    let best = schedules.best(variables, Role::Proof, (fold as u8, fold as u8))?;
+    let fold = candidate.schedule.first_fold() as u8;
+    let best = schedules.best(least, variables, Role::Proof, fold)?;
     candidate.schedule = best.schedule;
     let layout = WitnessLayout::new(circuit, batch_variables, &candidate).ok()?;
     if layout.committed_variables != variables {
@@ -310,33 +327,34 @@ fn witness_choice(
 /// openings.
 fn weight_choices(circuit: &Circuit, schedules: &mut Schedules) -> Vec<WeightChoice> {
     let biases: usize = circuit.biases.iter().map(|b| b.columns.next_power_of_two()).sum();
-    let mut choices = Vec::new();
+    let mut cuts = Vec::new();
     for (pieces, fold) in (1..=PIECES).flat_map(|pieces| WEIGHT_FOLDS.map(|fold| (pieces, fold))) {
         let tiles = tiles(circuit, pieces, usize::from(fold)).1;
         let cells = tiles.iter().map(|tile| 1usize << tile.variables);
         let cells = cells.fold(biases.next_power_of_two().max(1 << fold), usize::saturating_add);
-        let variables = log2_ceil(cells);
-        if variables > WEIGHT_VARIABLES {
-            continue;
+        if log2_ceil(cells) <= WEIGHT_VARIABLES {
+            cuts.push((log2_ceil(cells), pieces, fold, tiles.len()));
         }
-        let Some(best) = schedules.best(variables, Role::Registration, (fold, fold)) else {
-            continue;
-        };
+    }
+    let least = cuts.iter().map(|(variables, ..)| *variables).min().unwrap_or(0);
+    let choice = |(variables, pieces, fold, tiles)| {
+        let best = schedules.best(least, variables, Role::Registration, fold)?;
         let of_tiles = Cost {
-            prove_ns: TILE_NS * tiles.len() as f64,
-            bytes: 24.0 * tiles.len() as f64,
-            verify_ns: TILE_NS * tiles.len() as f64,
+            prove_ns: TILE_NS * tiles as f64,
+            bytes: 24.0 * tiles as f64,
+            verify_ns: TILE_NS * tiles as f64,
         };
-        choices.push(WeightChoice {
+        Some(WeightChoice {
             pieces,
-            tiles: tiles.len(),
+            tiles,
             variables,
             schedule: best.schedule,
             cost: best.cost.plus(of_tiles),
-        });
-    }
-    let of = |choice: &WeightChoice| schedules.objective.of(&choice.cost);
-    choices.sort_by(|a, b| of(a).total_cmp(&of(b)));
+        })
+    };
+    let mut choices: Vec<WeightChoice> = cuts.into_iter().filter_map(choice).collect();
+    let objective = schedules.aim.objective(least);
+    choices.sort_by(|a, b| objective.of(&a.cost).total_cmp(&objective.of(&b.cost)));
     choices
 }
 
@@ -407,7 +425,7 @@ mod tests {
     }
 
     fn key(manifest: &Manifest) -> VerifyingKey {
-        let parameters = choose(manifest, Objective::BALANCED).unwrap();
+        let parameters = choose(manifest, Aim::Balanced).unwrap();
         let tables = Layouts::new(manifest, &parameters)
             .unwrap()
             .weights
@@ -468,7 +486,7 @@ mod tests {
     fn too_many_weights_are_refused() {
         let manifest = manifest(&[2048; 6], 20, 1);
         assert_eq!(
-            choose(&manifest, Objective::BALANCED).unwrap_err().code(),
+            choose(&manifest, Aim::Balanced).unwrap_err().code(),
             "prover.no_parameters"
         );
     }

@@ -16,7 +16,7 @@ use crate::adversary::{Honest, Row, Tamper};
 use crate::commitment::{Committer, WeightCommitment};
 use crate::execution::Executor;
 use crate::model::{Weights, columns};
-use crate::schedules::Objective;
+use crate::schedules::Aim;
 use crate::stages::Stage;
 use crate::supervision::{Watched, catch};
 use crate::trace::Trace;
@@ -107,7 +107,7 @@ impl ProvingKey {
     ///
     /// When no parameters of the proof system fit the graph.
     pub fn registration_memory_bytes(manifest: &Manifest) -> Result<u64, ProverError> {
-        let parameters = parameters::choose(manifest, Objective::BALANCED)?;
+        let parameters = parameters::choose(manifest, Aim::Balanced)?;
         let layouts = Layouts::new(manifest, &parameters)?;
         Ok(memory::of_registration(&layouts, &parameters))
     }
@@ -137,7 +137,7 @@ impl ProvingKey {
     ) -> Result<(Self, Vec<Vec<haca_zk::field::Base>>), ProverError> {
         tamper.reaches(Stage::Weights, (0, 1));
         let manifest = model.manifest.clone();
-        let parameters = parameters::choose(&manifest, Objective::BALANCED)?;
+        let parameters = parameters::choose(&manifest, Aim::Balanced)?;
         let layouts = Layouts::new(&manifest, &parameters)?;
         let needed = memory::of_registration(&layouts, &parameters);
         memory::check("the registration", needed, memory_limit_bytes)?;

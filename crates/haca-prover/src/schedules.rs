@@ -6,6 +6,9 @@
 //! The unit costs are those of two cores with AVX2; what they are wrong by changes which schedule is chosen, no more. They
 //! are numbers of this file, not measurements of the machine: a model has the same key wherever it is made.
 
+use std::collections::BTreeMap;
+use std::sync::RwLock;
+
 use haca_zk::GOAL_BITS;
 use haca_zk::schedule::{CLEAR_VARIABLES, CODEWORD, FOLD, RATE, Schedule, TERM_BITS};
 use p3_whir::parameters::SecurityAssumption;
@@ -37,8 +40,8 @@ const NODE_BYTES: f64 = 32.0;
 /// The largest code rate that is offered, where the codeword is not small anyway: it is held in memory, and encoded at
 /// registration.
 const MOST_RATE: usize = 5;
-/// Variables of a small codeword: two megabytes.
-const SMALL_VARIABLES: usize = 18;
+/// Variables of a small codeword: four megabytes.
+const SMALL_VARIABLES: usize = 19;
 /// Variables of the largest codeword, unless its rate is 1/4: half a gigabyte.
 const MEMORY_VARIABLES: usize = 26;
 /// The part of the error of an opening that is left to other terms than its queries.
@@ -86,23 +89,33 @@ pub struct Objective {
     pub verify: f64,
 }
 
-impl Objective {
-    /// The trade that models are registered with: where the curve of bytes over time turns flat.
-    pub const BALANCED: Self = Self {
-        byte_ns: 450.0,
-        verify: 4.0,
-    };
+/// What parameters are chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// What models are registered with. The worth of a byte doubles with each four variables of the smallest commitment
+    /// that will do: the larger a model, the more time there is between its proofs for each byte of them.
+    Balanced,
     /// Short proving, whatever else it takes.
-    pub const FAST: Self = Self {
-        byte_ns: 40.0,
-        verify: 1.0,
-    };
+    Fast,
     /// Small proofs, whatever they take to make.
-    pub const SMALL: Self = Self {
-        byte_ns: 4000.0,
-        verify: 10.0,
-    };
+    Small,
+}
 
+impl Aim {
+    /// The objective for a commitment of about `2^variables` cells.
+    #[must_use]
+    pub fn objective(self, variables: usize) -> Objective {
+        const FOURTH_ROOTS: [f64; 4] = [1.0, 1.189_207, 1.414_214, 1.681_793];
+        let [byte_ns, verify] = match self {
+            Self::Balanced => [24.0 * FOURTH_ROOTS[variables % 4] * cells(variables / 4), 4.0],
+            Self::Fast => [20.0, 1.0],
+            Self::Small => [4000.0, 10.0],
+        };
+        Objective { byte_ns, verify }
+    }
+}
+
+impl Objective {
     /// The cost in nanoseconds of proving.
     #[must_use]
     pub fn of(&self, cost: &Cost) -> f64 {
@@ -118,6 +131,12 @@ pub struct Candidate {
     /// What its opening costs.
     pub cost: Cost,
 }
+
+/// Grinding, variables behind the fold, rate, fold, and whether cells are of the extension.
+type Queries = (u8, usize, u8, u8, bool);
+
+/// What the queries of phases cost, once counted.
+static QUERIES: RwLock<BTreeMap<Queries, Cost>> = RwLock::new(BTreeMap::new());
 
 /// Searches for schedules under one objective. What it finds for parts of a schedule serves every further search.
 #[derive(Debug)]
@@ -319,8 +338,20 @@ impl Phases {
         SecurityAssumption::JohnsonBound.queries(level, usize::from(rate)) as f64
     }
 
-    /// The queries of a phase with `rest` variables behind its fold.
+    /// The queries of a phase with `rest` variables behind its fold: the same under all objectives.
     fn queries(&self, rest: usize, rate: u8, fold: u8, cell_bytes: f64) -> Cost {
+        let key = (self.grinding_bits, rest, rate, fold, cell_bytes > BASE_BYTES);
+        if let Some(found) = QUERIES.read().ok().and_then(|known| known.get(&key).copied()) {
+            return found;
+        }
+        let cost = self.count_queries(rest, rate, fold, cell_bytes);
+        if let Ok(mut known) = QUERIES.write() {
+            known.insert(key, cost);
+        }
+        cost
+    }
+
+    fn count_queries(&self, rest: usize, rate: u8, fold: u8, cell_bytes: f64) -> Cost {
         let depth = rest + usize::from(rate);
         let rows = self.rows(rate).min(cells(depth));
         let row_bytes = cell_bytes * cells(usize::from(fold));
@@ -406,7 +437,7 @@ mod tests {
     #[test]
     fn no_schedule_of_two_phases_is_cheaper() {
         for (variables, role) in [(12, Role::Proof), (15, Role::Registration)] {
-            let objective = Objective::BALANCED;
+            let objective = Aim::Balanced.objective(variables);
             let found = Search::new(objective).schedules(variables, role, (4, 6));
             let least = found.first().map_or(f64::INFINITY, |c| objective.of(&c.cost));
             for (first, second) in (4..=6).flat_map(|a| (1..=FOLD).map(move |b| (a, b))) {

@@ -1,7 +1,7 @@
 //! `haca zk search`: the parameters that the prover looks at for a model, and what they are estimated to cost.
 
 use haca_prover::parameters::{Exploration, explore};
-use haca_prover::schedules::{Cost, Objective};
+use haca_prover::schedules::{Aim, Cost};
 use haca_zk::schedule::Schedule;
 use serde_json::{Value, json};
 
@@ -22,13 +22,13 @@ pub(crate) fn run(search: &ZkSearch, screen: &Screen) -> Result<u8, Failure> {
             "choose --batch within it",
         ));
     }
-    let objective = match search.objective.as_str() {
-        "fast" => Objective::FAST,
-        "small" => Objective::SMALL,
-        _ => Objective::BALANCED,
+    let aim = match search.objective.as_str() {
+        "fast" => Aim::Fast,
+        "small" => Aim::Small,
+        _ => Aim::Balanced,
     };
     let batch_variables = search.batch.next_power_of_two().ilog2() as usize;
-    let found = explore(&file.manifest, batch_variables, objective).map_err(prover)?;
+    let found = explore(&file.manifest, batch_variables, aim).map_err(prover)?;
     screen.object(&object(&found, search.top));
     say(&found, search, screen);
     Ok(0)
