@@ -91,6 +91,7 @@ fn left(dir: &Path, files: &Files) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
