@@ -223,5 +223,5 @@ fn search_prints_what_it_looks_at() {
         assert!(tried > 10);
     }
     let (code, refused) = json(haca().args(["zk", "search", "--batch", "5000"]).arg(&model));
-    assert_eq!((code, &refused["code"]), (2, &"cli.batch".into()));
+    assert_eq!((code, &refused["error"]["code"]), (2, &"cli.batch".into()));
 }
