@@ -430,6 +430,7 @@ fn power(mut base: f64, mut exponent: u32) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 
