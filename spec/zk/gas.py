@@ -74,12 +74,19 @@ def asked(key, shape):
     return count + sum(use not in shape.weighted for use in shape.matrix_uses)
 
 
+def decoding(circuit):
+    """The tables of functions that decoding a key makes."""
+    arguments = lambda f: f["high"] - f["low"] + 1  # noqa: E731
+    nodes = sum(400 * arguments(node["function"]) for node in circuit.graph["nodes"] if node["op"] == "Activate")
+    return nodes + sum(700 * arguments(mapping[1]) for mapping in circuit.mappings if mapping[0] == "table")
+
+
 def inferences(key, count):
     """W1."""
     batch = (count - 1).bit_length()
     shape, graph = Shape(key, batch), key.circuit.graph
     inputs, outputs = (sum(integer_graph.elements(s["shape"]) for s in graph[side]) for side in ("inputs", "outputs"))
-    total = 40000 + opening(key.weights.whir, asked(key, shape), len(key.weights.sizes))
+    total = 40000 + decoding(key.circuit) + opening(key.weights.whir, asked(key, shape), len(key.weights.sizes))
     rounds = shape.block_space.variables if shape.matrix_uses else 0
     rounds += shape.entry_space.variables if shape.weighted else 0
     rounds += 2 * (shape.product_cells.variables + batch) if shape.products else 0
@@ -97,5 +104,5 @@ def inferences(key, count):
 def registration(key):
     """W2."""
     layout, tables = key.registration, len(key.weights.sizes)
-    total = 40000 + tree(layout.lookups.variables) + tree(8) + opening(layout.whir, 11, 2)
+    total = 40000 + decoding(key.circuit) + tree(layout.lookups.variables) + tree(8) + opening(layout.whir, 11, 2)
     return total + opening(key.weights.whir, 2 * tables, tables)

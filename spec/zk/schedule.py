@@ -69,7 +69,7 @@ class Whir:
         work = [self.initial_work] + [max(p.work, p.folding_work) for p in self.phases]
         require(self.samples is not None and max(work) <= grinding, "zk.parameter", "work")
         final = self.phases[-1]
-        require(final.draws or left or not grinding, "zk.parameter", "work behind which nothing is drawn")
+        require(final.draws or not grinding, "zk.parameter", "work behind which nothing is drawn")
 
     def derive(self, folds, rates, grinding):
         variables, domain, out = self.variables, self.variables + rates[0], []

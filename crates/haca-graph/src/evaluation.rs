@@ -141,15 +141,20 @@ impl Node<'_> {
     }
 
     fn sum(&self, terms: &[Term]) -> Result<Vec<i64>, GraphError> {
+        // Partial sums may leave 64 bits where the sum itself is an accumulator.
         let mut sum = Vec::new();
         for term in terms {
             let value = self.value(term.value)?;
-            sum.resize(value.len(), 0i64);
+            sum.resize(value.len(), 0i128);
             for (total, element) in sum.iter_mut().zip(value) {
-                *total = total.saturating_add(element.saturating_mul(i64::from(term.coefficient)));
+                let product = i128::from(*element).saturating_mul(i128::from(term.coefficient));
+                *total = total.saturating_add(product);
             }
         }
-        Ok(sum)
+        let sum = sum.into_iter();
+        Ok(sum
+            .map(|total| i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX }))
+            .collect())
     }
 
     fn arrange(&self, op: &Op) -> Result<Vec<i64>, GraphError> {

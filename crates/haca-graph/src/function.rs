@@ -112,7 +112,7 @@ impl Function {
     }
 
     /// Arguments of the table.
-    pub(crate) fn arguments(&self) -> usize {
+    pub fn arguments(&self) -> usize {
         let span = i32::from(self.high).saturating_sub(i32::from(self.low));
         usize::try_from(span.saturating_add(1)).unwrap_or(0)
     }

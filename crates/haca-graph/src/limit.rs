@@ -27,6 +27,6 @@ pub const TABLE_BITS: u32 = 12;
 /// Bits of the low digit of a wide integer: a digit is int8.
 pub const DIGIT_BITS: u8 = 7;
 /// Arguments of all tables of a graph together: checking a graph computes each entry.
-pub const TABLE_ARGUMENTS: usize = 1 << 19;
+pub const TABLE_ARGUMENTS: usize = 1 << 17;
 /// Products and window taps of one inference: what evaluation takes beyond a few steps per element.
 pub const WORK: u64 = 1 << 40;

@@ -61,10 +61,11 @@ const CHOSEN: [(&str, usize); 31] = [
 ];
 
 /// As above, behind the wider ones.
-const SUMS: [(&str, usize); 3] = [
+const SUMS: [(&str, usize); 4] = [
     ("wide-dense-layers", 2),
     ("wide-image", 1),
     ("sums-of-accumulators", 3),
+    ("sums-beyond-64-bits", 2),
 ];
 
 fn main() -> Result<(), Failure> {

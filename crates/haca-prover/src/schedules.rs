@@ -299,8 +299,9 @@ impl Phases {
         let Some(rest) = left.checked_sub(usize::from(fold)) else {
             return vec![];
         };
-        if rest == 0 && self.grinding_bits > 0 && cells(usize::from(rate)) <= self.rows(rate) {
-            // Nothing is drawn behind the work of a last phase that opens all positions: no key may ask for it.
+        let positions = cells(rest + usize::from(rate));
+        if rest <= CLEAR_VARIABLES && self.grinding_bits > 0 && positions <= self.rows(rate) {
+            // No position is drawn behind the work of a last phase that opens all: no key may ask for it.
             return vec![];
         }
         let own = self.queries(rest, rate, fold, cell_bytes);

@@ -1,5 +1,6 @@
 //! Verification work, counted from the verifying key alone. One unit is about a nanosecond of one core.
 
+use haca_graph::{Function, Op};
 use haca_wire::Gas;
 
 use crate::VerifyingKey;
@@ -49,7 +50,7 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
     let circuit = key.circuit();
     let graph = &key.manifest().graph;
     let counts = Counts::new(key, batch_variables);
-    let mut work = BASE;
+    let mut work = BASE.saturating_add(decoding(key));
     if let Some(layout) = key.witness(batch_variables) {
         work = work.saturating_add(tree(layout.lookup_variables) + tree(layout.table_variables));
         // The columns, the stages, and the multiplicities of each table.
@@ -83,6 +84,25 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
     let tables = key.answers().len();
     let claims = opened_points(key).iter().sum();
     Gas(work.saturating_add(opening(&key.weights().config, claims, tables)))
+}
+
+/// One argument of a function, in each node that applies it: what decoding a key computes of the table.
+const ARGUMENT: u64 = 400;
+/// One argument of a distinct function, whose table is made.
+const ENTRY: u64 = 700;
+
+/// The tables of functions that decoding the key computes.
+fn decoding(key: &VerifyingKey) -> u64 {
+    let arguments = |function: &Function| function.arguments() as u64;
+    let nodes = key.manifest().graph.nodes().iter().map(|op| match op {
+        Op::Activate { function, .. } => ARGUMENT.saturating_mul(arguments(function)),
+        _ => 0,
+    });
+    let distinct = key.circuit().mappings.iter().map(|mapping| match mapping {
+        Mapping::Function(function, _) => ENTRY.saturating_mul(arguments(function)),
+        Mapping::Clamp(..) => 0,
+    });
+    nodes.chain(distinct).fold(0, u64::saturating_add)
 }
 
 /// The rows of mapping tables that have no closed form.
@@ -161,6 +181,10 @@ fn functionals(circuit: &Circuit) -> u64 {
 pub(crate) fn registration(key: &VerifyingKey) -> Gas {
     let layout = key.registration();
     let tables = key.answers().len();
-    let work = BASE + tree(layout.lookup_variables) + tree(RANGE_BITS) + opening(&layout.config, 11, 2);
+    let work = BASE
+        + decoding(key)
+        + tree(layout.lookup_variables)
+        + tree(RANGE_BITS)
+        + opening(&layout.config, 11, 2);
     Gas(work + opening(&key.weights().config, 2 * tables, tables))
 }

@@ -13,7 +13,7 @@ use crate::field::Extension;
 use crate::functional::{Folded, Functional, Taps};
 use crate::multilinear::eq_table;
 use crate::product::ProductSpace;
-use crate::uses::{Chunk, OutputPoint, UsePoint, tiling};
+use crate::uses::{Chunk, OutputPoint, UsePoint, own_chunks, tiling};
 use crate::value::Source;
 use crate::weight::WeightLayout;
 use crate::windows::Windows;
@@ -143,7 +143,7 @@ impl<'a> ClaimPoints<'a> {
         let functional = |(of, at): (usize, &'a UsePoint)| {
             let (matrix, tiling) = tiling(self.circuit, self.weights, &at.of)?;
             let mut columns = vec![Extension::ZERO; matrix.columns.saturating_mul(matrix.groups)];
-            for chunk in self.chunks.iter().filter(|chunk| chunk.of == of) {
+            for chunk in self.chunks.get(own_chunks(self.chunks, of)).unwrap_or_default() {
                 let span = tiling.columns.get(chunk.span)?;
                 let (groups, inner) = chunk.split(self.product);
                 let scale = chunk.block.weight(self.product) * at.scale;

@@ -144,8 +144,9 @@ impl Schedule {
         let last = config.final_round_config();
         let positions = 1usize.checked_shl(last.log_folded_domain_size as u32);
         let opens_all = positions.is_some_and(|positions| last.num_queries >= positions);
-        if opens_all && config.terminal().pow_bits > 0 && config.final_sumcheck_rounds() == 0 {
-            // Nothing would be drawn behind the last witness of work, so that any that suffices would do.
+        if opens_all && self.grinding_bits > 0 {
+            // No position is drawn behind the last witness of work, and what remains follows from the polynomial in the
+            // clear: anybody could exchange the witness in a proof.
             return Err(ProofRejection::Parameter { what: "grinding" });
         }
         Ok(config)
@@ -188,7 +189,9 @@ mod tests {
         assert!(schedule(0).config(4).is_ok());
         let refusal = schedule(2).config(4).err();
         assert_eq!(refusal, Some(ProofRejection::Parameter { what: "grinding" }));
-        // Here the last sumcheck is drawn behind it.
-        assert!(schedule(2).config(8).is_ok());
+        // A sumcheck behind it can be made anew from the polynomial in the clear.
+        assert!(schedule(2).config(5).is_err());
+        // Here positions are drawn behind it.
+        assert!(schedule(2).config(10).is_ok());
     }
 }

@@ -224,6 +224,13 @@ pub fn product_chunks(circuit: &Circuit, layout: &WeightLayout) -> (Vec<Chunk>, 
     (chunks, variables)
 }
 
+/// The indices of the chunks of a use: chunks stand in the order of their uses.
+pub fn own_chunks(chunks: &[Chunk], of: usize) -> core::ops::Range<usize> {
+    let start = chunks.partition_point(|chunk| chunk.of < of);
+    let end = chunks.partition_point(|chunk| chunk.of <= of);
+    start..end
+}
+
 /// What one entry of the channel sumcheck is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folded {
@@ -251,8 +258,7 @@ pub fn channel_entries(circuit: &Circuit, chunks: &[Chunk]) -> (Vec<ChannelEntry
         let Some(matrix) = circuit.matrix(u).filter(|_| circuit.is_weighted(u)) else {
             continue;
         };
-        let own = chunks.iter().enumerate().filter(|(_, chunk)| chunk.of == of);
-        let folded = own.map(|(chunk, _)| Folded::Weights(chunk)).chain([Folded::Bias]);
+        let folded = own_chunks(chunks, of).map(Folded::Weights).chain([Folded::Bias]);
         for folded in folded {
             let block = Block {
                 offset: 0,

@@ -4,6 +4,7 @@ import copy
 
 from dense import mlp, one_layer
 from integer_graph import *
+from wide import constants
 
 
 def changed(change, base=None):
@@ -279,7 +280,12 @@ def tables():
     yield "activate-quotient-too-wide", "graph.quotient_too_wide", wide
     far = ending(weighted((0, 2**24 - 1)), table(0, 1, [2**31 - 1], 60))
     yield "activate-product-overflow", "graph.product_overflow", far
-    yield "tables-2-19", "graph.count", ending(acc, *[table(-2048, 2047)] * 128, table(5, 5))
+    yield "tables-2-17", "graph.count", ending(acc, *[table(-2048, 2047)] * 32, table(5, 5))
+    # Six partial sums beyond 64 bits, and one short of what brings them back.
+    terms = [(1, 2)] + [(1, -(2**31))] * 6 + [(1, 2**31 - 1)] * 2 + [(1, 2), (0, 1)]
+    beyond = {**constants(), "outputs": [output(2, "acc", "int32", [4, 1])]}
+    beyond["nodes"].append(weighted(*terms))
+    yield "sum-beyond-64-bits", "graph.accumulator_overflow", beyond
 
 
 def arrangements():

@@ -72,6 +72,30 @@ def everything():
     }
 
 
+def constants():
+    """A constant at the end of int32, and what is needed to multiply it by coefficients at the ends of theirs."""
+    end = biases(1, -(2**31), -(2**31))
+    return {
+        "inputs": [spec("x", "int8", [4, 1])],
+        "params": [weights(1, 1, 0, 0), end],
+        "nodes": [linear(0, 0, 1)],
+    }
+
+
+def far():
+    """Partial sums beyond 64 bits whose sum is one int8 value."""
+    terms = [(1, -(2**31))] * 2 + [(1, 2**31 - 1)] * 2 + [(1, 2), (0, 1)]
+    graph = constants()
+    graph["nodes"].append(weighted(*terms))
+    return {**graph, "outputs": [output(2, "acc", "int32", [4, 1])]}
+
+
 def accepted():
-    for name, make in {"wide-dense-layers": dense, "wide-image": image, "sums-of-accumulators": everything}.items():
+    graphs = {
+        "wide-dense-layers": dense,
+        "wide-image": image,
+        "sums-of-accumulators": everything,
+        "sums-beyond-64-bits": far,
+    }
+    for name, make in graphs.items():
         yield name, make.__doc__, make(), None, None

@@ -18,14 +18,20 @@ pub(super) fn sum(scope: &Scope<'_>, terms: &[Term]) -> Result<ValueType, GraphE
         });
     };
     let shape = scope.value(first.value)?.shape.clone();
-    let mut range = (0i64, 0i64);
+    // The exact range: sixteen products of an accumulator and a coefficient may leave 64 bits, and come back.
+    let mut range = (0i128, 0i128);
     for term in terms {
         let value = summand(scope, term.value, &shape)?;
         let coefficient = i64::from(term.coefficient);
         let (low, high) = product_range((value.low, value.high), (coefficient, coefficient));
-        range = (range.0.saturating_add(low), range.1.saturating_add(high));
+        range = (
+            range.0.saturating_add(i128::from(low)),
+            range.1.saturating_add(i128::from(high)),
+        );
     }
-    accumulators(place, shape.dims().to_vec(), range)
+    // What 64 bits do not hold, no accumulator holds.
+    let end = |end: i128| i64::try_from(end).unwrap_or(if end < 0 { i64::MIN } else { i64::MAX });
+    accumulators(place, shape.dims().to_vec(), (end(range.0), end(range.1)))
 }
 
 pub(super) fn product(scope: &Scope<'_>, left: ValueId, right: ValueId) -> Result<ValueType, GraphError> {

@@ -84,7 +84,11 @@ fn check(
         }
         None => checks.not_checked(check_id::POLICY_MODEL, "any model is accepted"),
     }
-    check_registration(&key, &scorecard.registration, checks);
+    if !check_work(&key, &scorecard.batches, checks)
+        || !check_registration(&key, &scorecard.registration, checks)
+    {
+        return None;
+    }
     // S3
     let Some(classes) = class_count(&key.manifest().graph) else {
         checks.fail(
@@ -129,17 +133,44 @@ fn check(
     })
 }
 
+/// The work that the proofs of one scorecard may ask for, in units of gas: some minutes.
+const WORK: u64 = 200_000_000_000;
+
 /// S2: weights and biases lie in their declared ranges.
-fn check_registration(key: &VerifyingKey, proof: &[u8], checks: &mut Checks) {
+fn check_registration(key: &VerifyingKey, proof: &[u8], checks: &mut Checks) -> bool {
     let id = check_id::SCORECARD_REGISTRATION;
     match haca_zk::verify_registration(key, proof) {
-        Ok(()) => checks.pass(
-            id,
-            format_args!("{} bytes", proof.len()),
-            "the committed weights lie in their declared ranges",
-        ),
-        Err(rejection) => checks.fail(id, rejection, "a proof that verifies", rejection.code()),
+        Ok(()) => {
+            checks.pass(
+                id,
+                format_args!("{} bytes", proof.len()),
+                "the committed weights lie in their declared ranges",
+            );
+            true
+        }
+        Err(rejection) => {
+            checks.fail(id, rejection, "a proof that verifies", rejection.code());
+            false
+        }
     }
+}
+
+/// S2: what the verifying key says that the proofs cost is within what a file may ask of whoever checks it.
+fn check_work(key: &VerifyingKey, batches: &[Batch], checks: &mut Checks) -> bool {
+    let gas = batches
+        .iter()
+        .map(|batch| key.verification_gas(batch.outputs.len().max(1)).0)
+        .fold(key.registration_gas().0, u64::saturating_add);
+    if gas <= WORK {
+        return true;
+    }
+    checks.fail(
+        check_id::SCORECARD_KEY,
+        format_args!("proofs of {gas} units of work"),
+        format_args!("at most {WORK} units, of about a nanosecond each"),
+        "scorecard.work",
+    );
+    false
 }
 
 /// S4, and S8 for the test set. Returns the number of samples.

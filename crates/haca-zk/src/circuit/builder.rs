@@ -159,7 +159,14 @@ impl<'a> Builder<'a> {
                 shift,
                 function,
             } => {
-                let mapping = Mapping::Function(*function, function.table());
+                let known = self.circuit.mappings.iter().find(|mapping| match mapping {
+                    Mapping::Function(of, _) => of == function,
+                    Mapping::Clamp(..) => false,
+                });
+                let mapping = match known {
+                    Some(mapping) => mapping.clone(),
+                    None => Mapping::Function(*function, function.table()),
+                };
                 self.requantise(node, *input, multipliers, *shift, mapping)
             }
             Op::WindowMax { input, window } => self.window_max(node, *input, window),
@@ -462,8 +469,15 @@ impl<'a> Builder<'a> {
 
 /// Cancels common factors of two, down to a shift of one, and merges equal multipliers into one.
 fn cancel(multipliers: &[u32], shift: u8) -> (Vec<u32>, u8) {
-    let zeros = multipliers.iter().map(|m| m.trailing_zeros()).min().unwrap_or(0);
-    let common = zeros.min(u32::from(shift).saturating_sub(1));
+    // Zero has every factor.
+    let factors = multipliers
+        .iter()
+        .filter(|m| **m != 0)
+        .map(|m| m.trailing_zeros());
+    let common = factors
+        .min()
+        .unwrap_or(u32::MAX)
+        .min(u32::from(shift).saturating_sub(1));
     let mut reduced: Vec<u32> = multipliers
         .iter()
         .map(|m| m.checked_shr(common).unwrap_or(0))

@@ -9,13 +9,13 @@ use crate::liar::{CHANNELS, GATHER, Heard, Liar, PRODUCT, Stage, WEIGHT_OPENING,
 use crate::model::{Build, mlp};
 use crate::sketch::{Sketch, axis, square};
 
-/// A layer that is cut into the given number of pieces along both axes: 32 + 8, 32 + 16 + 4, 32 + 16 + 8 + 2.
+/// A layer that is cut into the given number of pieces along both axes: 32 + 8, 32 + 16 + 4, 128 + 64 + 32 + 8.
 fn stage(pieces: u8, per_channel: bool) -> Stage {
     stage_with(pieces, per_channel, &mut Liar::default())
 }
 
 fn stage_with(pieces: u8, per_channel: bool, liar: &mut Liar<'_>) -> Stage {
-    let size = [40, 52, 58][usize::from(pieces) - 2];
+    let size = [40, 52, 232][usize::from(pieces) - 2];
     let model = mlp(&Build {
         per_channel,
         requantised_output: true,
