@@ -105,7 +105,7 @@ impl Aim {
     /// The objective for a commitment of about `2^variables` cells.
     #[must_use]
     pub fn objective(self, variables: usize) -> Objective {
-        const FOURTH_ROOTS: [f64; 4] = [1.0, 1.189_207, 1.414_214, 1.681_793];
+        const FOURTH_ROOTS: [f64; 4] = [1.0, 1.189_207, std::f64::consts::SQRT_2, 1.681_793];
         let [byte_ns, verify] = match self {
             Self::Balanced => [24.0 * FOURTH_ROOTS[variables % 4] * cells(variables / 4), 4.0],
             Self::Fast => [20.0, 1.0],

@@ -163,9 +163,9 @@ fn what_does_not_fit_into_memory_is_refused_with_the_number() {
     assert!(message.starts_with("the registration needs about "), "{message}");
     assert!(message.ends_with(", 1 MB may be used"), "{message}");
     // The same limit lets one inference through and refuses many.
-    assert_eq!(json(prove(&out, "1").env("HACA_MEMORY_LIMIT_MB", "42")).0, 0);
+    assert_eq!(json(prove(&out, "1").env("HACA_MEMORY_LIMIT_MB", "46")).0, 0);
     std::fs::remove_dir_all(&out).unwrap();
-    let message = refused(prove(&out, "256").env("HACA_MEMORY_LIMIT_MB", "42"));
+    let message = refused(prove(&out, "450").env("HACA_MEMORY_LIMIT_MB", "46"));
     assert!(message.starts_with("the proof needs about "), "{message}");
     assert_eq!(names(dir.path()), [""; 0]);
     // A node refuses its model before it asks the full node anything.
