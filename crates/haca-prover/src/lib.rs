@@ -21,7 +21,7 @@
 //! # Limits
 //!
 //! Weights up to `2^24` padded cells. Proofs are sound, not hiding. Commitments and openings are calls of a library
-//! and can't be interrupted: cancellation waits for the end of the one that runs, at most about a third of a proof.
+//! and can't be interrupted: cancellation waits for the end of the one that runs, most of a proof when weights are large.
 
 #![deny(clippy::panic, clippy::expect_used)]
 

@@ -1,6 +1,6 @@
 //! From the bytes of a scorecard to a report: steps S1 to S8 of `spec/verify.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haca_wire::{Decode, Inference, ModelId, Name};
 use haca_zk::VerifyingKey;
@@ -72,6 +72,9 @@ fn check(
             return None;
         }
     };
+    if !check_work(&key, &scorecard.batches, checks) {
+        return None;
+    }
     let (model, name) = (key.model_id(), key.manifest().name.clone());
     checks.pass(
         check_id::SCORECARD_KEY,
@@ -84,9 +87,7 @@ fn check(
         }
         None => checks.not_checked(check_id::POLICY_MODEL, "any model is accepted"),
     }
-    if !check_work(&key, &scorecard.batches, checks)
-        || !check_registration(&key, &scorecard.registration, checks)
-    {
+    if !check_registration(&key, &scorecard.registration, checks) {
         return None;
     }
     // S3
@@ -157,9 +158,16 @@ fn check_registration(key: &VerifyingKey, proof: &[u8], checks: &mut Checks) -> 
 
 /// S2: what the verifying key says that the proofs cost is within what a file may ask of whoever checks it.
 fn check_work(key: &VerifyingKey, batches: &[Batch], checks: &mut Checks) -> bool {
-    let gas = batches
-        .iter()
-        .map(|batch| key.verification_gas(batch.outputs.len().max(1)).0)
+    // Counting the gas of a size is work itself: once for each of the few padded sizes, not for each batch.
+    let mut sizes = BTreeMap::new();
+    for batch in batches {
+        let size = batch.outputs.len().max(1).checked_next_power_of_two();
+        let count: &mut u64 = sizes.entry(size.unwrap_or(usize::MAX)).or_default();
+        *count = count.saturating_add(1);
+    }
+    let gas = sizes
+        .into_iter()
+        .map(|(size, count)| key.verification_gas(size).0.saturating_mul(count))
         .fold(key.registration_gas().0, u64::saturating_add);
     if gas <= WORK {
         return true;

@@ -2,14 +2,17 @@
 
 use std::sync::LazyLock;
 
-use haca_graph::{Graph, ModelFile, Op, Parameters, ValueId};
+use haca_graph::{
+    Graph, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters, ValueId, Window, WindowAxis,
+};
 use haca_prover::{ProvingKey, Registration};
 use haca_verify::scorecard::{
     Batch, Outputs, SAMPLES, Scorecard, ScoredModel, TestSample, TestSetRoot, class_count, context, hint,
     is_scorecard, predicted_class, score, test_set_root, verify,
 };
 use haca_verify::{CheckState, Outcome, Policy, Report, check_id};
-use haca_wire::{DType, Decode as _, Encode as _, ModelId, Name, Shape, Tensor};
+use haca_wire::{DType, Decode as _, Encode as _, ModelId, Name, Scale, Shape, Tensor, TensorSpec};
+use haca_zk::VerifyingKey;
 use proptest::prelude::*;
 
 use crate::mutation::{Random, mutate};
@@ -371,6 +374,88 @@ fn rejects_a_model_without_logits() {
     let registration = ProvingKey::register(ModelFile { manifest, parameters }).unwrap();
     let report = verified(&scorecard(&registration, HONEST.samples.clone(), &[TOTAL]));
     assert_rejected(&report, check_id::SCORECARD_CLASSES);
+}
+
+/// Sums over windows of an image, and a layer of one weight.
+fn sums(side: u32, kernel: u32) -> Graph {
+    let axis = WindowAxis {
+        kernel,
+        stride: 1,
+        dilation: 1,
+        before: 0,
+        after: 0,
+    };
+    let spec = |name: &str, dtype, dims: &[u32]| TensorSpec {
+        name: Name::new(name).unwrap(),
+        dtype,
+        shape: Shape::new(dims.to_vec()).unwrap(),
+        scale: Scale::ONE,
+    };
+    let param = |dtype, dims: &[u32]| ParamSpec {
+        dtype,
+        shape: Shape::new(dims.to_vec()).unwrap(),
+        low: -1,
+        high: 1,
+    };
+    let nodes = vec![
+        Op::WindowSum {
+            input: ValueId(0),
+            window: Window {
+                height: axis,
+                width: axis,
+            },
+        },
+        Op::Linear {
+            input: ValueId(0),
+            weight: ParamId(0),
+            bias: ParamId(1),
+        },
+    ];
+    let windows = side - kernel + 1;
+    let outputs = vec![
+        (ValueId(1), spec("sums", DType::I32, &[windows, windows, 1])),
+        (ValueId(2), spec("layer", DType::I32, &[side, side, 1])),
+    ];
+    let inputs = vec![spec("image", DType::I8, &[side, side, 1])];
+    let params = vec![param(DType::I8, &[1, 1]), param(DType::I32, &[1])];
+    Graph::new(inputs, params, nodes, outputs).unwrap()
+}
+
+/// A key whose proofs would take minutes to verify: nothing of it is begun.
+#[test]
+fn rejects_more_work_than_a_file_may_ask_for() {
+    let small = sums(4, 2);
+    let tensor = |dtype, dims: &[u32]| {
+        let shape = Shape::new(dims.to_vec()).unwrap();
+        Tensor::new(dtype, shape, vec![1]).unwrap()
+    };
+    let tensors = vec![tensor(DType::I8, &[1, 1]), tensor(DType::I32, &[1])];
+    let parameters = Parameters::new(&small, tensors).unwrap();
+    let mut manifest = model_file(1).manifest;
+    manifest.graph = small;
+    let file = ModelFile {
+        manifest: manifest.clone(),
+        parameters,
+    };
+    let key = ProvingKey::register(file).unwrap().verifying_key;
+    let report = |graph: Graph| {
+        let manifest = Manifest {
+            graph,
+            ..manifest.clone()
+        };
+        let (parameters, answers) = (key.parameters().clone(), key.answers().to_vec());
+        let key = VerifyingKey::new(manifest, parameters, *key.root(), answers).unwrap();
+        let mut file = HONEST.clone();
+        file.verifying_key = key.encode();
+        verified(&file)
+    };
+    let report_of_much = report(sums(512, 192));
+    assert_rejected(&report_of_much, check_id::SCORECARD_KEY);
+    assert_eq!(report_of_much.failures().next().unwrap().note, "scorecard.work");
+    let registration = report_of_much.check(check_id::SCORECARD_REGISTRATION);
+    assert!(registration.is_none_or(|check| check.state == CheckState::NotChecked));
+    // What is within the bound is looked at further.
+    assert_rejected(&report(sums(8, 4)), check_id::SCORECARD_REGISTRATION);
 }
 
 #[test]
