@@ -17,8 +17,8 @@ use p3_whir::parameters::SecurityAssumption;
 const ENCODE_NS: f64 = 6.5;
 /// Folding one element of the polynomial while proving.
 const FOLD_NS: f64 = 6.0;
-/// One attempt at a witness of work.
-const GRIND_NS: f64 = 90.0;
+/// One attempt at a witness of work, of those that are made side by side.
+const GRIND_NS: f64 = 14.0;
 /// Opening one row while proving.
 const ROW_NS: f64 = 400.0;
 /// What each phase costs whatever its size.
@@ -47,7 +47,7 @@ const MEMORY_VARIABLES: usize = 26;
 /// The part of the error of an opening that is left to other terms than its queries.
 const OTHER_TERMS: f64 = 0.01;
 /// Amounts of grinding that are tried.
-const GRINDING_BITS: [u8; 8] = [0, 4, 6, 8, 10, 12, 14, 16];
+const GRINDING_BITS: [u8; 8] = [0, 10, 12, 13, 14, 15, 16, 17];
 
 /// When a commitment is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Aim {
     pub fn objective(self, variables: usize) -> Objective {
         const FOURTH_ROOTS: [f64; 4] = [1.0, 1.189_207, std::f64::consts::SQRT_2, 1.681_793];
         let [byte_ns, verify] = match self {
-            Self::Balanced => [24.0 * FOURTH_ROOTS[variables % 4] * cells(variables / 4), 4.0],
+            Self::Balanced => [30.0 * FOURTH_ROOTS[variables % 4] * cells(variables / 4), 4.0],
             Self::Fast => [20.0, 1.0],
             Self::Small => [4000.0, 10.0],
         };

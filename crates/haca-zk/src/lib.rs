@@ -37,6 +37,7 @@ pub mod proof;
 pub mod public;
 pub mod registration;
 pub mod schedule;
+pub mod sponge;
 pub mod sumcheck;
 pub mod table;
 pub mod transcript;
