@@ -19,7 +19,14 @@ const BLOCK_BYTES: usize = 64;
 const DIGEST_BYTES: usize = 32;
 /// The initial chaining value (BLAKE3, section 2.2).
 const INITIAL: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
 ];
 /// Flags of a block that is the whole input: chunk start, chunk end, root (BLAKE3, table 3).
 const WHOLE_INPUT: u32 = 1 | 1 << 1 | 1 << 3;
@@ -74,7 +81,10 @@ fn transposed(messages: &[u8], length: usize) -> [Word; 16] {
 }
 
 /// Digests of inputs of one block each, of `length` bytes (BLAKE3, section 2.2).
-#[allow(clippy::indexing_slicing, reason = "lanes are below the length of every array")]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "lanes are below the length of every array"
+)]
 fn compress(block: &[Word; 16], length: u32) -> [Word; 8] {
     let mut digests = [[0; LANES]; 8];
     for lane in 0..LANES {
@@ -92,7 +102,24 @@ fn compress(block: &[Word; 16], length: u32) -> [Word; 8] {
 #[inline(always)]
 fn compress_one(block: &[u32; 16], length: u32) -> [u32; 8] {
     let [h0, h1, h2, h3, h4, h5, h6, h7] = INITIAL;
-    let mut state = [h0, h1, h2, h3, h4, h5, h6, h7, h0, h1, h2, h3, 0, 0, length, WHOLE_INPUT];
+    let mut state = [
+        h0,
+        h1,
+        h2,
+        h3,
+        h4,
+        h5,
+        h6,
+        h7,
+        h0,
+        h1,
+        h2,
+        h3,
+        0,
+        0,
+        length,
+        WHOLE_INPUT,
+    ];
     // Rounds are written out: a loop over lanes becomes vectors where it holds no other loop.
     let block = round(&mut state, *block);
     let block = round(&mut state, block);
@@ -102,7 +129,16 @@ fn compress_one(block: &[u32; 16], length: u32) -> [u32; 8] {
     let block = round(&mut state, block);
     round(&mut state, block);
     let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = state;
-    [a0 ^ c0, a1 ^ c1, a2 ^ c2, a3 ^ c3, b0 ^ d0, b1 ^ d1, b2 ^ d2, b3 ^ d3]
+    [
+        a0 ^ c0,
+        a1 ^ c1,
+        a2 ^ c2,
+        a3 ^ c3,
+        b0 ^ d0,
+        b1 ^ d1,
+        b2 ^ d2,
+        b3 ^ d3,
+    ]
 }
 
 /// One round (BLAKE3, section 2.2); gives the words in the order of the next (BLAKE3, table 2).
