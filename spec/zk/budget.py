@@ -6,6 +6,8 @@ from zk.gas import asked
 from zk.proof import Shape
 
 FIELD = 191
+# What a union has to reach.
+FLOOR = 100
 
 
 def union(whir, claims):

@@ -7,7 +7,7 @@ from zk.opening import Claim, verify_opening
 from zk.proof import Shape, read_inference
 from zk.reader import whole
 from zk.refusal import require
-from zk.statement import Batch, check
+from zk.statement import Batch, check_tensors, padded_size
 from zk.transcript import Transcript
 
 
@@ -136,8 +136,9 @@ def open_weights(run):
 
 
 def verify_inference(key, statement, data):
-    batch = check(key, statement)
-    require(budget.security(key, batch)["union_bits"] >= 100, "zk.security")
+    batch = padded_size(key, statement)
+    require(budget.security(key, batch)["union_bits"] >= budget.FLOOR, "zk.security")
+    check_tensors(key.circuit, statement)
     shape = Shape(key, batch)
     proof = whole(data, read_inference(key, shape), "zk.encoding")
     run = Run(key, statement, batch, proof, shape)

@@ -1,7 +1,5 @@
-"""G9 of graph.md, read: manifests as the dictionaries of `vectors/graph/integer_graph.py`.
-
-The rules G1 to G8 of graphs are not checked here, but for the one form that each graph has; the graph vectors are for
-that.
+"""G9 of graph.md, read: manifests as the dictionaries of `vectors/graph/integer_graph.py`, whose rules are those of
+`vectors/graph/rules.py`.
 """
 
 import math
@@ -11,9 +9,10 @@ import sys
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "vectors" / "graph"))
 
 import integer_graph  # noqa: E402
+import rules  # noqa: E402
 from functions import KINDS  # noqa: E402
 
-from zk.refusal import require  # noqa: E402
+from zk.refusal import Refused, require  # noqa: E402
 
 TYPES = {tag: name for name, tag in integer_graph.TAG.items()}
 NAME_BYTES = frozenset(range(0x21, 0x7F)) - set(b'"\\')
@@ -130,13 +129,18 @@ def output(r):
 
 
 def graph(r):
-    require(r.u8() == 1, "wire.invalid", "version of the graph")
-    return {
+    require(r.u8() == 1, "wire.bad_tag", "version of the graph")
+    out = {
         "inputs": r.listed(lambda: spec(r), 16),
         "params": r.listed(lambda: param(r), 1024),
         "nodes": r.listed(lambda: node(r), 1024),
         "outputs": r.listed(lambda: output(r), 16),
     }
+    try:
+        rules.check(out)
+    except rules.Broken as broken:
+        raise Refused("wire.invalid", broken.code) from None
+    return out
 
 
 def manifest(r):

@@ -60,7 +60,7 @@ def check_biases(key, proof, point):
 
 
 def verify_registration(key, data):
-    require(budget.registration(key)["union_bits"] >= 100, "zk.security")
+    require(budget.registration(key)["union_bits"] >= budget.FLOOR, "zk.security")
     proof = whole(data, read_registration(key), "zk.encoding")
     weights, layout = key.weights, key.registration
     # G1

@@ -34,7 +34,7 @@ def arg_max(data, shape):
 
 
 def check_derived(circuit, inference):
-    """V2: the outputs that follow from the others."""
+    """The outputs that follow from the others."""
     inputs, outputs = inference
     graph = circuit.graph
     at = {out["value"]: i for i, out in enumerate(graph["outputs"])}
@@ -65,12 +65,15 @@ class Batch:
         return [total(times(w, x) for w, x in zip(weights, column)) for column in zip(*data)]
 
 
-def check(key, statement):
-    """V1 and V2: the padded size of the batch, as a logarithm."""
+def padded_size(key, statement):
+    """V1: the padded size of the batch, as a logarithm."""
     count = len(statement.inferences)
     require(1 <= count <= 1 << (len(key.classes) - 1), "zk.batch_size")
-    graph = key.circuit.graph
-    for inference in statement.inferences:
-        check_shapes(graph, inference)
-        check_derived(key.circuit, inference)
     return (count - 1).bit_length()
+
+
+def check_tensors(circuit, statement):
+    """V2."""
+    for inference in statement.inferences:
+        check_shapes(circuit.graph, inference)
+        check_derived(circuit, inference)
