@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A verifier of proofs written from zk.md, graph.md and wire.md alone, slow and without a line of the crates.
 
-    zk_verify.py [MODEL ...]        runs the vectors of vectors/zk, of all models or of some
+    zk_verify.py [NAME ...]         runs the vectors of vectors/zk, all or those of some models and registrations
     zk_verify.py KEY STATEMENT PROOF [REGISTRATION]
                                     verifies files: a statement is the context and the list of inferences
 
@@ -11,6 +11,7 @@ Openings follow what the verifier of p3-whir 0.8.0 does. Needs Python 3.10 and t
 
 import gzip
 import json
+import operator
 import pathlib
 import sys
 import time
@@ -86,24 +87,24 @@ def differences(vector):
         return [f"refused: {refusal}"]
     count = len(statement.inferences)
     bits = budget.security(key, (count - 1).bit_length())
+    bits |= {f"registration_{name}": value for name, value in budget.registration(key).items()}
     found = {"gas": gas.inferences(key, count), "registration_gas": gas.registration(key), "model": key.model}
     out = [f"{name} {value}, expected {vector[name]}" for name, value in found.items() if value != vector[name]]
-    for name in ("round_by_round_bits", "union_bits"):
-        if abs(bits[name] - vector[name]) > BITS:
-            out.append(f"{name} {bits[name]}, expected {vector[name]}")
-    return out
+    return out + [
+        f"{name} {value}, expected {vector[name]}" for name, value in bits.items() if abs(value - vector[name]) > BITS
+    ]
 
 
-def code(vector):
+def code(verification, *arguments):
     try:
-        verify(vector)
+        verification(*arguments)
     except Refused as refusal:
         return refusal.code, str(refusal)
     return None, "accepted"
 
 
-def check_vectors(names):
-    """How many vectors of the named models, or of all, agree, accepted and refused; and what disagrees."""
+def check_models(names):
+    """How many vectors of models agree, accepted and refused; and what disagrees."""
     accepted, refused, failures = 0, 0, []
     vectors = {vector["name"]: vector for vector in load("accept.json.gz")}
     for name, vector in vectors.items():
@@ -115,11 +116,32 @@ def check_vectors(names):
     for refusal in load("reject.json.gz"):
         if names and refusal["of"] not in names:
             continue
-        found, why = code(changed(vectors[refusal["of"]], refusal))
+        found, why = code(verify, changed(vectors[refusal["of"]], refusal))
         refused += found == refusal["code"]
         if found != refusal["code"]:
             failures.append(f"{refusal['name']}: {why}, expected {refusal['code']}")
     return accepted, refused, failures
+
+
+def check_registrations(names):
+    """The same of the vectors of registration alone; those that are accepted have no code."""
+    accepted, refused, failures = 0, 0, []
+    for vector in load("registration.json.gz"):
+        if names and vector["name"] not in names:
+            continue
+        found, why = code(verify_registration, VerifyingKey(vector["key"]), vector["registration"])
+        if found != vector["code"]:
+            failures.append(f"registration {vector['name']}: {why}, expected {vector['code'] or 'none'}")
+        elif found is None:
+            accepted += 1
+        else:
+            refused += 1
+    return accepted, refused, failures
+
+
+def check_vectors(names):
+    """How many vectors of those names, or of all, agree, accepted and refused; and what disagrees."""
+    return tuple(map(operator.add, check_models(names), check_registrations(names)))
 
 
 def run_vectors(names):

@@ -3,7 +3,10 @@
 //! `cargo run -p haca-prover --example zk_vectors -- spec/vectors/zk [GRAPH ...]`
 //!
 //! The graphs are those of `spec/vectors/graph/accept.json`, with random parameters and inputs, and a few wider ones;
-//! naming some writes those alone. The files are JSON, compressed by gzip.
+//! naming some writes those alone. Vectors of registration alone are those of [`registration`]. The files are JSON,
+//! compressed by gzip.
+
+mod registration;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,7 +23,7 @@ use serde_json::{Value as Json, json};
 
 type Failure = Box<dyn Error>;
 
-const GRAPHS: &str = include_str!("../../../spec/vectors/graph/accept.json");
+const GRAPHS: &str = include_str!("../../../../spec/vectors/graph/accept.json");
 
 /// Bytes of a verifying key before its manifest: version and catalogue.
 const PREFIX: usize = 5;
@@ -83,7 +86,8 @@ fn main() -> Result<(), Failure> {
         accepted.push(proven.json());
     }
     write(&directory.join("accept.json.gz"), &accepted)?;
-    write(&directory.join("reject.json.gz"), &refused)
+    write(&directory.join("reject.json.gz"), &refused)?;
+    write(&directory.join("registration.json.gz"), &registration::vectors()?)
 }
 
 fn graphs() -> Result<Vec<(String, Graph, usize)>, Failure> {
@@ -333,7 +337,7 @@ impl Proven {
 
     fn json(&self) -> Json {
         let (key, batch) = (self.key(), self.inferences.len());
-        let budget = key.security(batch);
+        let (budget, registration) = (key.security(batch), key.registration_security());
         json!({
             "name": self.name,
             "key": hex::encode(key.encode()),
@@ -346,6 +350,8 @@ impl Proven {
             "registration_gas": key.registration_gas().0,
             "round_by_round_bits": budget.round_by_round_bits,
             "union_bits": budget.union_bits,
+            "registration_round_by_round_bits": registration.round_by_round_bits,
+            "registration_union_bits": registration.union_bits,
         })
     }
 }
@@ -504,8 +510,6 @@ impl Proven {
         for at in manifest.chain(parameters).chain([key.len() - 1]) {
             out.push(Change::flip("key", &key, at, 1 << (at % 3)));
         }
-        // The rules of graphs have vectors of their own.
-        out.retain(|change| graph_is_one(&change.bytes));
         out
     }
 
@@ -540,13 +544,6 @@ impl Proven {
         let refusal = verify(&key, &statement, &replaced("proof", &self.proof));
         Ok(refusal.err().map(|error| (error.code(), error.to_string())))
     }
-}
-
-/// Whether the manifest of a key decodes, or breaks off in its bytes.
-fn graph_is_one(key: &[u8]) -> bool {
-    let manifest = key.get(PREFIX..).unwrap_or_default();
-    let mut reader = haca_wire::codec::Reader::new(manifest);
-    Manifest::decode(&mut reader).map_or_else(|error| error.code() != "wire.invalid", |_| true)
 }
 
 fn decoded(inferences: &[u8]) -> Result<Vec<Inference>, Failure> {

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 const ACCEPT: &[u8] = include_bytes!("../../../../spec/vectors/zk/accept.json.gz");
 const REJECT: &[u8] = include_bytes!("../../../../spec/vectors/zk/reject.json.gz");
+const REGISTRATION: &[u8] = include_bytes!("../../../../spec/vectors/zk/registration.json.gz");
 /// The fields that hold bytes, as hexadecimal digits.
 const FIELDS: [&str; 5] = ["key", "context", "inferences", "proof", "registration"];
 /// Head and tail of a gzip file without a name.
@@ -84,18 +85,23 @@ fn accepted() {
         let (name, fields) = (text(&vector["name"]), fields(vector));
         let key = verdict(&fields).unwrap_or_else(|code| panic!("{name}: {code}"));
         let batch = inferences(&fields["inferences"]).len();
-        let budget = key.security(batch);
+        let (budget, registration) = (key.security(batch), key.registration_security());
         assert!(fields["proof"].len() <= key.proof_bytes_bound(batch), "{name}");
         bounds += key.proof_bytes_bound(batch);
         assert_eq!(key.model_id().0.to_vec(), bytes(&vector["model"]), "{name}");
         assert_eq!(key.verification_gas(batch).0, vector["gas"], "{name}");
         assert_eq!(key.registration_gas().0, vector["registration_gas"], "{name}");
         let bits = [
-            (budget.round_by_round_bits, &vector["round_by_round_bits"]),
-            (budget.union_bits, &vector["union_bits"]),
+            (budget.round_by_round_bits, "round_by_round_bits"),
+            (budget.union_bits, "union_bits"),
+            (
+                registration.round_by_round_bits,
+                "registration_round_by_round_bits",
+            ),
+            (registration.union_bits, "registration_union_bits"),
         ];
-        for (found, expected) in bits {
-            assert!((found - expected.as_f64().unwrap()).abs() < 1e-6, "{name}");
+        for (found, field) in bits {
+            assert!((found - vector[field].as_f64().unwrap()).abs() < 1e-6, "{name}");
         }
     }
     // Provers size batches by these bounds, and nothing else would see them move. New vectors make it another number.
@@ -116,4 +122,19 @@ fn refused_with_the_expected_code() {
         assert_eq!(code, Some(text(&refusal["code"])), "{}", text(&refusal["name"]));
     }
     assert!(vectors.len() > 1000, "{}", vectors.len());
+}
+
+#[test]
+fn registrations() {
+    let vectors = vectors(REGISTRATION);
+    let mut accepted = 0;
+    for vector in &vectors {
+        let key = VerifyingKey::decode_all(&bytes(&vector["key"])).unwrap();
+        let refusal = verify_registration(&key, &bytes(&vector["registration"])).err();
+        let found = refusal.map(|error| error.code());
+        assert_eq!(found, vector["code"].as_str(), "{}", text(&vector["name"]));
+        accepted += usize::from(found.is_none());
+    }
+    assert!(accepted >= 3, "{accepted}");
+    assert!(vectors.len() > 40, "{}", vectors.len());
 }
