@@ -337,6 +337,43 @@ def arrangements():
     yield "values-2-24", "graph.count", ending(*many, shapes=[[1]])
 
 
+# ---- graphs that break one rule and no other -------------------------------------------------------------------------
+
+
+def only(node, shapes, dtype, shape):
+    """A graph whose outputs are right, with a Linear beside the node that reads the parameters."""
+    first = len(shapes)
+    return {
+        "inputs": [spec(f"x{i}", "int8", list(shape)) for i, shape in enumerate(shapes)],
+        "params": [weights(1, shapes[0][-1]), biases(1, 0, 0)],
+        "nodes": [linear(0, 0, 1), node],
+        "outputs": [
+            output(first, "acc", "int32", [*shapes[0][:-1], 1]),
+            output(first + 1, "y", dtype, shape),
+        ],
+    }
+
+
+def many_params():
+    """Seventeen matrices of 2^22 elements."""
+    rows = range(17)
+    return {
+        "inputs": [spec("x", "int8", [2**22])],
+        "params": [*(weights(1, 2**22, 0, 0) for _ in rows), biases(1, 0, 0)],
+        "nodes": [*(linear(0, i, 17) for i in rows), weighted(*((1 + i, 1) for i in rows[:16]))],
+        "outputs": [output(17, "last", "int32", [1]), output(18, "sum", "int32", [1])],
+    }
+
+
+def alone():
+    pair = [[2, 3], [3, 2]]
+    yield "sum-of-two-shapes", "graph.shape", only(weighted((0, 1), (1, 1)), pair, "int32", [2, 3])
+    yield "product-of-two-shapes", "graph.shape", only(product(0, 1), pair, "int32", [2, 3])
+    yield "concat-of-two-ranks", "graph.arrangement", only(concat([0, 1], 1), [[2, 3], [2]], "int8", [2, 4])
+    yield "transpose-of-accumulators", "graph.element_type", only(transpose(1, [1, 0]), [[2, 3]], "int8", [1, 2])
+    yield "params-2-26", "graph.count", many_params()
+
+
 def too_long():
     """Lists that the decoder refuses by their length."""
     yield "seventeen-terms", "graph.length", ending(weighted(*[(0, 1)] * 17))
@@ -347,7 +384,7 @@ def too_long():
 
 
 def graphs():
-    chapters = (dense_graphs, window_ops, convolutions, elementwise, tables, arrangements)
+    chapters = (dense_graphs, window_ops, convolutions, elementwise, tables, arrangements, alone)
     for name, code, graph in (case for chapter in chapters for case in chapter()):
         yield name, code, "wire.too_long" if name == "seventeen-outputs" else "wire.invalid", graph
     for name, code, graph in too_long():
