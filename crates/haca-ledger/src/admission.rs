@@ -8,7 +8,7 @@ use haca_wire::{
 
 use crate::check::CheckProof;
 use crate::error::LedgerError;
-use crate::fee::gas_of;
+use crate::fee::{evidence_gas, least_gas};
 use crate::message::{Rules, Stop, signer_found};
 use crate::overlay::{need, read};
 use crate::refusal::Refusal;
@@ -28,14 +28,44 @@ pub(crate) struct Gate<'a> {
     pub(crate) base_fee: Amount,
 }
 
-/// A transaction whose terms hold, with its price.
-pub(crate) struct Priced {
-    pub(crate) tx: SignedTransaction,
+/// What a transaction costs.
+#[derive(Clone, Copy)]
+pub(crate) struct Price {
     pub(crate) gas: Gas,
     /// Gas x base fee.
     pub(crate) burn: Amount,
     /// Gas x base fee + tip: what the payer of gas must have.
     pub(crate) cost: Amount,
+}
+
+impl Price {
+    /// Whether `found` of OPG pays for it.
+    pub(crate) fn check_funds(&self, found: Amount) -> Result<(), Refusal> {
+        if found < self.cost {
+            let expected = self.cost;
+            return Err(Refusal::CannotPayGas { found, expected });
+        }
+        Ok(())
+    }
+}
+
+/// A transaction whose terms hold, with the least it may cost. It has to be signed and its payer has to have that much
+/// before [`Gate::price`] looks at its evidence.
+pub(crate) struct Offered {
+    pub(crate) tx: SignedTransaction,
+    pub(crate) least: Price,
+}
+
+impl Offered {
+    pub(crate) fn payer(&self) -> Address {
+        self.tx.transaction.meta.gas_payer()
+    }
+}
+
+/// A transaction whose terms hold, with its price.
+pub(crate) struct Priced {
+    pub(crate) tx: SignedTransaction,
+    pub(crate) price: Price,
 }
 
 impl Priced {
@@ -71,15 +101,33 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Decodes and prices bytes, and checks expiry, base fee, gas and nonce: all that costs little.
-    pub(crate) fn price(&self, bytes: &[u8]) -> Result<Priced, Stop> {
+    /// Decodes bytes and checks expiry, base fee, least gas and nonce: all that costs little and needs no evidence.
+    pub(crate) fn offered(&self, bytes: &[u8]) -> Result<Offered, Stop> {
         let tx = decode(bytes)?;
-        let gas = gas_of(self.state, &self.params, &tx, bytes.len(), self.checker)?;
-        self.check_meta(&tx, gas)?;
+        let gas = least_gas(&self.params, &tx, bytes.len());
+        self.check_meta(&tx)?;
+        self.check_gas(gas)?;
         let meta = &tx.transaction.meta;
         if let Some(height) = read(self.state, &key::nonce(meta.sender, meta.nonce))? {
             return Err(Refusal::NonceUsed { height }.into());
         }
+        let least = self.bill(&tx, gas)?;
+        Ok(Offered { tx, least })
+    }
+
+    /// The whole price. Decodes a verifying key, which takes long, so only for who has signed and has the least price.
+    pub(crate) fn price(&self, offered: Offered) -> Result<Priced, Stop> {
+        let Offered { tx, least } = offered;
+        let evidence = evidence_gas(self.state, &tx.transaction.message, self.checker)?;
+        let gas = Gas(least.gas.0.saturating_add(evidence.0));
+        self.check_gas(gas)?;
+        let price = self.bill(&tx, gas)?;
+        Ok(Priced { tx, price })
+    }
+
+    /// What `gas` costs the payer of `tx`.
+    fn bill(&self, tx: &SignedTransaction, gas: Gas) -> Result<Price, Stop> {
+        let meta = &tx.transaction.meta;
         let burn = self.base_fee.0.checked_mul(u128::from(gas.0));
         let cost = burn.and_then(|burn| burn.checked_add(meta.tip.0));
         let (Some(burn), Some(cost)) = (burn, cost) else {
@@ -88,15 +136,14 @@ impl<'a> Gate<'a> {
             let expected = Amount(u128::MAX);
             return Err(Refusal::CannotPayGas { found, expected }.into());
         };
-        Ok(Priced {
-            tx,
+        Ok(Price {
             gas,
             burn: Amount(burn),
             cost: Amount(cost),
         })
     }
 
-    fn check_meta(&self, tx: &SignedTransaction, gas: Gas) -> Result<(), Refusal> {
+    fn check_meta(&self, tx: &SignedTransaction) -> Result<(), Refusal> {
         let meta = &tx.transaction.meta;
         if meta.expiry < self.height {
             return Err(Refusal::Expired {
@@ -117,6 +164,10 @@ impl<'a> Gate<'a> {
                 expected: meta.max_base_fee,
             });
         }
+        Ok(())
+    }
+
+    fn check_gas(&self, gas: Gas) -> Result<(), Refusal> {
         if gas > self.params.tx_gas {
             return Err(Refusal::TxGas {
                 found: gas,

@@ -3,7 +3,7 @@
 use haca_wire::state::{AssetRecord, Clock, Spent, SpentNonces, Supply, key};
 use haca_wire::{Address, Amount, AssetId, Encode, Gas, Height, Settlement, merkle};
 
-use crate::admission::{Gate, Priced};
+use crate::admission::{Gate, Price, Priced};
 use crate::bank::Purse;
 use crate::check::CheckProof;
 use crate::error::LedgerError;
@@ -148,45 +148,50 @@ impl<'a> Block<'a> {
 
     /// Checks the terms, burns the gas, pays the tip and remembers the nonce.
     fn admit(&mut self, bytes: &[u8], outcome: &mut TxOutcome) -> Result<Priced, Stop> {
-        let priced = self.gate.price(bytes)?;
-        outcome.gas_wanted = priced.gas;
-        let meta = &priced.tx.transaction.meta;
+        let offered = self.gate.offered(bytes)?;
+        outcome.gas_wanted = offered.least.gas;
+        let meta = &offered.tx.transaction.meta;
         let nonce_key = key::nonce(meta.sender, meta.nonce);
         if let Some(height) = self.state.get(&nonce_key)? {
             return Err(Refusal::NonceUsed { height }.into());
         }
-        let left = Gas(usable_gas(&self.gate.params).0.saturating_sub(self.gas.0));
-        if priced.gas > left {
-            return Err(Refusal::BlockFull {
-                found: priced.gas,
-                expected: left,
-            }
-            .into());
-        }
-        self.gate.check_signatures(&priced.tx)?;
-        let payer = priced.payer();
+        self.check_room(offered.least.gas)?;
+        self.gate.check_signatures(&offered.tx)?;
+        let payer = offered.payer();
         let found = self.state.balance(payer, AssetId::OPG)?;
-        if found < priced.cost {
-            return Err(Refusal::CannotPayGas {
-                found,
-                expected: priced.cost,
-            }
-            .into());
-        }
+        offered.least.check_funds(found)?;
+        let priced = self.gate.price(offered)?;
+        let Price { gas, burn, .. } = priced.price;
+        outcome.gas_wanted = gas;
+        self.check_room(gas)?;
+        priced.price.check_funds(found)?;
+        let meta = &priced.tx.transaction.meta;
         let from = Purse::Balance(payer);
-        self.state.shift(AssetId::OPG, from, Purse::Burned, priced.burn)?;
+        self.state.shift(AssetId::OPG, from, Purse::Burned, burn)?;
         let to = self.proposer.map_or(Purse::Pool, Purse::Balance);
         self.state.shift(AssetId::OPG, from, to, meta.tip)?;
         self.state.put(nonce_key, &self.gate.height);
-        self.gas = Gas(self.gas.0.saturating_add(priced.gas.0));
+        self.gas = Gas(self.gas.0.saturating_add(gas.0));
         self.spent.0.push(Spent {
             sender: meta.sender,
             nonce: meta.nonce,
         });
-        outcome.gas_used = priced.gas;
-        outcome.burned = priced.burn;
+        outcome.gas_used = gas;
+        outcome.burned = burn;
         outcome.tip = meta.tip;
         Ok(priced)
+    }
+
+    /// Whether the block has `gas` left.
+    fn check_room(&self, gas: Gas) -> Result<(), Refusal> {
+        let left = Gas(usable_gas(&self.gate.params).0.saturating_sub(self.gas.0));
+        if gas > left {
+            return Err(Refusal::BlockFull {
+                found: gas,
+                expected: left,
+            });
+        }
+        Ok(())
     }
 
     /// Writes what the block leaves behind, and refuses to leave an asset out of balance.

@@ -72,27 +72,19 @@ pub fn next_base_fee(params: &Params, base_fee: Amount, used: Gas) -> Amount {
     Amount(moved).max(BASE_FEE_FLOOR)
 }
 
-/// Gas of a transaction of `bytes` bytes: a flat part, a part per byte, a part per signature, and the evidence's
-/// by the verifying keys in the committed `state`. Known before anything is verified, and the same for everybody.
-pub fn gas_of(
-    state: &dyn StateReader,
-    params: &Params,
-    tx: &SignedTransaction,
-    bytes: usize,
-    checker: &dyn CheckProof,
-) -> Result<Gas, LedgerError> {
+/// The least gas of a transaction of `bytes` bytes: a flat part, a part per byte and a part per signature. All that is
+/// known without a look at the state or at a verifying key.
+pub(crate) fn least_gas(params: &Params, tx: &SignedTransaction, bytes: usize) -> Gas {
     let message = &tx.transaction.message;
     let own = if tx.sponsor_signature.is_some() { 2 } else { 1 };
     let signatures = signatures_of(message).saturating_add(own);
     let per_byte = params.gas_byte.0.saturating_mul(bytes as u64);
     let per_signature = params.gas_signature.0.saturating_mul(signatures);
-    let evidence = evidence_gas(state, message, checker)?;
-    Ok(Gas(params
+    Gas(params
         .gas_flat
         .0
         .saturating_add(per_byte)
-        .saturating_add(per_signature)
-        .saturating_add(evidence.0)))
+        .saturating_add(per_signature))
 }
 
 /// Signatures that the message carries.
@@ -114,9 +106,11 @@ fn signatures_of(message: &Message) -> u64 {
     }
 }
 
-/// Gas of the proofs. A proof that can't be priced (unknown model, malformed key, batch out of range) costs
-/// nothing here and is refused before it is looked at.
-fn evidence_gas(
+/// Gas of the proofs, which is added to [`least_gas`]: of a registration by its verifying key, of a settlement by the
+/// models in the committed `state`. Known before anything is verified, and the same for everybody; but decoding a key
+/// takes long, so nobody is asked for it who might not pay. A proof that can't be priced (unknown model, malformed key,
+/// batch out of range) costs nothing here and is refused before it is looked at.
+pub(crate) fn evidence_gas(
     state: &dyn StateReader,
     message: &Message,
     checker: &dyn CheckProof,
@@ -127,6 +121,7 @@ fn evidence_gas(
             sum = checker.registration_gas(verifying_key).unwrap_or_default().0;
         }
         Message::SettleBatch { groups } => {
+            // Without their verifying keys: many models of a megabyte each may be named.
             let mut models: BTreeMap<ModelId, Option<ModelRecord>> = BTreeMap::new();
             for group in groups {
                 let (Evidence::Zk { .. }, Some(first)) = (&group.evidence, group.items.first()) else {
@@ -135,7 +130,13 @@ fn evidence_gas(
                 let id = first.order.value.model;
                 let model = match models.entry(id) {
                     Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => place.insert(read(state, &key::model(id))?),
+                    Entry::Vacant(place) => {
+                        let record: Option<ModelRecord> = read(state, &key::model(id))?;
+                        place.insert(record.map(|record| ModelRecord {
+                            verifying_key: Vec::new(),
+                            ..record
+                        }))
+                    }
                 };
                 let gas = model.as_ref().and_then(|model| model.gas(group.items.len()));
                 sum = sum.saturating_add(gas.unwrap_or_default().0);

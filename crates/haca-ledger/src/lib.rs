@@ -55,7 +55,7 @@ pub use block::{BlockContext, execute_block};
 pub use check::{CheckProof, EvidenceJob, ModelFacts, evidence_jobs};
 pub use error::{GenesisError, LedgerError};
 pub use export::{export, record_json};
-pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, gas_of, next_base_fee, usable_gas};
+pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, next_base_fee, usable_gas};
 pub use genesis::{Genesis, GenesisOutcome, init_genesis, standard_params};
 pub use outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
 pub use proposal::{Admission, CheckMode, ProposalRefusal, check_proposal, check_tx, select_proposal};

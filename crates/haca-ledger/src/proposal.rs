@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haca_wire::{Address, Amount, AssetId, Gas, Height, Inference, Nonce, TxHash, state::key};
+use haca_wire::{
+    Address, Amount, AssetId, Gas, Height, Inference, Message, Nonce, TxHash, TxMeta, state::key,
+};
 use thiserror::Error;
 
-use crate::admission::{Gate, Priced};
+use crate::admission::{Gate, Offered, Price, Priced};
 use crate::bank::Purse;
 use crate::check::{CheckProof, ModelFacts};
 use crate::error::LedgerError;
@@ -92,7 +94,8 @@ impl ProposalRefusal {
 }
 
 /// Whether a mempool may hold `bytes`, given the OPG already `reserved` by waiting transactions of the same payer
-/// of gas. Evidence is verified last, only for who can pay; the message runs on a copy of the state after the
+/// of gas. A verifying key is decoded only for who has signed and can pay the gas without it, and evidence is verified
+/// last, only for who can pay all; the message runs on a copy of the state after the
 /// last block, so a transaction that needs another one first is refused until that one is committed.
 pub fn check_tx(
     state: &dyn StateReader,
@@ -121,21 +124,17 @@ fn try_check_tx(
         CheckMode::Again => &verified,
     };
     let gate = Gate::open(state, checker)?;
-    let priced = gate.price(bytes)?;
-    let gas_payer = priced.payer();
+    let offered = gate.offered(bytes)?;
+    let gas_payer = offered.payer();
     let mut overlay = Overlay::new(state);
     let found = overlay.balance(gas_payer, AssetId::OPG)?;
     let found = Amount(found.0.saturating_sub(reserved(gas_payer).0));
-    if found < priced.cost {
-        return Err(Refusal::CannotPayGas {
-            found,
-            expected: priced.cost,
-        }
-        .into());
-    }
+    offered.least.check_funds(found)?;
     if mode == CheckMode::New {
-        gate.check_signatures(&priced.tx)?;
+        gate.check_signatures(&offered.tx)?;
     }
+    let priced = gate.price(offered)?;
+    priced.price.check_funds(found)?;
     let hash = tx_hash(bytes);
     charge(&mut overlay, &priced)?;
     match dry_run(&gate, &mut overlay, &priced, hash) {
@@ -150,8 +149,8 @@ fn try_check_tx(
         sender: meta.sender,
         nonce: meta.nonce,
         gas_payer,
-        gas: priced.gas,
-        reserve: priced.cost,
+        gas: priced.price.gas,
+        reserve: priced.price.cost,
         tip: meta.tip,
         expiry: meta.expiry,
     })
@@ -159,7 +158,7 @@ fn try_check_tx(
 
 fn charge(overlay: &mut Overlay<'_>, priced: &Priced) -> Result<(), Stop> {
     let from = Purse::Balance(priced.payer());
-    overlay.shift(AssetId::OPG, from, Purse::Burned, priced.cost)
+    overlay.shift(AssetId::OPG, from, Purse::Burned, priced.price.cost)
 }
 
 fn dry_run(gate: &Gate<'_>, overlay: &mut Overlay<'_>, priced: &Priced, hash: TxHash) -> Result<(), Stop> {
@@ -205,16 +204,10 @@ pub fn check_proposal(
     let gate = Gate::open(state, checker)?;
     let mut draft = Draft::default();
     for (index, bytes) in txs.iter().enumerate() {
-        let priced = match gate.price(bytes) {
-            Ok(priced) => priced,
-            Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Refused(refusal)) => {
-                return Ok(Err(ProposalRefusal::Transaction { index, refusal }));
-            }
-        };
-        match draft.add(&gate, &priced, bytes.len())? {
+        match draft.add_bytes(&gate, bytes) {
             Ok(()) => {}
-            Err(Misfit::Refused(refusal)) => {
+            Err(Misfit::Stop(Stop::Failed(error))) => return Err(error),
+            Err(Misfit::Stop(Stop::Refused(refusal))) => {
                 return Ok(Err(ProposalRefusal::Transaction { index, refusal }));
             }
             Err(Misfit::Full(refusal)) => return Ok(Err(refusal)),
@@ -234,7 +227,7 @@ pub fn select_proposal(
     let gate = Gate::open(state, checker)?;
     let mut priced = Vec::new();
     for (index, bytes) in candidates.iter().enumerate() {
-        match gate.price(bytes) {
+        match price_candidate(&gate, bytes) {
             Ok(tx) => priced.push((index, bytes.len(), tx)),
             Err(Stop::Refused(_)) => {}
             Err(Stop::Failed(error)) => return Err(error),
@@ -248,17 +241,30 @@ pub fn select_proposal(
         if draft.bytes.saturating_add(*len as u64) > max_bytes {
             continue;
         }
-        if draft.add(&gate, tx, *len)?.is_ok() {
-            chosen.push(*index);
+        match draft.add(&gate, tx, *len) {
+            Ok(()) => chosen.push(*index),
+            Err(Misfit::Stop(Stop::Failed(error))) => return Err(error),
+            Err(_) => {}
         }
     }
     Ok(chosen)
 }
 
+/// The price of a candidate for a proposal. Signatures are checked when it is chosen, but before a key is decoded.
+fn price_candidate(gate: &Gate<'_>, bytes: &[u8]) -> Result<Priced, Stop> {
+    let offered = gate.offered(bytes)?;
+    let found = read(gate.state, &key::balance(offered.payer(), AssetId::OPG))?;
+    offered.least.check_funds(found.unwrap_or_default())?;
+    if matches!(offered.tx.transaction.message, Message::RegisterModel { .. }) {
+        gate.check_signatures(&offered.tx)?;
+    }
+    gate.price(offered)
+}
+
 /// Tip per million gas.
 fn tip_density(tx: &Priced) -> u128 {
     let scaled = tx.tx.transaction.meta.tip.0.saturating_mul(1_000_000);
-    scaled.checked_div(u128::from(tx.gas.0)).unwrap_or(scaled)
+    scaled.checked_div(u128::from(tx.price.gas.0)).unwrap_or(scaled)
 }
 
 /// A block being put together.
@@ -272,55 +278,81 @@ struct Draft {
 
 /// Why a transaction does not fit a draft.
 enum Misfit {
-    Refused(Refusal),
+    Stop(Stop),
     Full(ProposalRefusal),
 }
 
+impl<T: Into<Stop>> From<T> for Misfit {
+    fn from(stop: T) -> Self {
+        Self::Stop(stop.into())
+    }
+}
+
+/// What a draft is with one more transaction.
+struct Next {
+    gas: u64,
+    bytes: u64,
+    costs: u128,
+}
+
 impl Draft {
-    /// Adds a transaction, or leaves the draft as it is.
-    fn add(
-        &mut self,
-        gate: &Gate<'_>,
-        priced: &Priced,
-        len: usize,
-    ) -> Result<Result<(), Misfit>, LedgerError> {
+    /// Adds the transaction in `bytes`, or leaves the draft as it is.
+    fn add_bytes(&mut self, gate: &Gate<'_>, bytes: &[u8]) -> Result<(), Misfit> {
+        let offered = gate.offered(bytes)?;
+        let Offered { tx, least } = &offered;
+        self.with(gate, &tx.transaction.meta, least, bytes.len())?;
+        gate.check_signatures(tx)?;
+        let priced = gate.price(offered)?;
+        let meta = &priced.tx.transaction.meta;
+        let next = self.with(gate, meta, &priced.price, bytes.len())?;
+        self.set(meta, next);
+        Ok(())
+    }
+
+    /// Adds a priced transaction of `len` bytes, or leaves the draft as it is.
+    fn add(&mut self, gate: &Gate<'_>, priced: &Priced, len: usize) -> Result<(), Misfit> {
+        let meta = &priced.tx.transaction.meta;
+        let next = self.with(gate, meta, &priced.price, len)?;
+        gate.check_signatures(&priced.tx)?;
+        self.set(meta, next);
+        Ok(())
+    }
+
+    /// Whether a transaction of this price fits.
+    fn with(&self, gate: &Gate<'_>, meta: &TxMeta, price: &Price, len: usize) -> Result<Next, Misfit> {
         let bytes = self.bytes.saturating_add(len as u64);
         if bytes > gate.params.block_bytes {
-            return Ok(Err(Misfit::Full(ProposalRefusal::Bytes {
+            return Err(Misfit::Full(ProposalRefusal::Bytes {
                 found: bytes,
                 expected: gate.params.block_bytes,
-            })));
+            }));
         }
-        let gas = self.gas.saturating_add(priced.gas.0);
+        let gas = self.gas.saturating_add(price.gas.0);
         let usable = usable_gas(&gate.params);
         if gas > usable.0 {
-            return Ok(Err(Misfit::Full(ProposalRefusal::Gas {
+            return Err(Misfit::Full(ProposalRefusal::Gas {
                 found: Gas(gas),
                 expected: usable,
-            })));
+            }));
         }
-        let meta = &priced.tx.transaction.meta;
-        let nonce = (meta.sender, meta.nonce);
-        if self.nonces.contains(&nonce) {
-            return Ok(Err(Misfit::Refused(Refusal::NonceUsed { height: gate.height })));
+        if self.nonces.contains(&(meta.sender, meta.nonce)) {
+            return Err(Refusal::NonceUsed { height: gate.height }.into());
         }
-        let payer = priced.payer();
+        let payer = meta.gas_payer();
         let before = self.costs.get(&payer).copied().unwrap_or_default();
-        let costs = before.saturating_add(priced.cost.0);
+        let costs = before.saturating_add(price.cost.0);
         let found: Amount = read(gate.state, &key::balance(payer, AssetId::OPG))?.unwrap_or_default();
         if found.0 < costs {
-            return Ok(Err(Misfit::Refused(Refusal::CannotPayGas {
-                found,
-                expected: Amount(costs),
-            })));
+            let expected = Amount(costs);
+            return Err(Refusal::CannotPayGas { found, expected }.into());
         }
-        if let Err(refusal) = gate.check_signatures(&priced.tx) {
-            return Ok(Err(Misfit::Refused(refusal)));
-        }
-        self.bytes = bytes;
-        self.gas = gas;
-        self.nonces.insert(nonce);
-        self.costs.insert(payer, costs);
-        Ok(Ok(()))
+        Ok(Next { gas, bytes, costs })
+    }
+
+    fn set(&mut self, meta: &TxMeta, next: Next) {
+        self.gas = next.gas;
+        self.bytes = next.bytes;
+        self.nonces.insert((meta.sender, meta.nonce));
+        self.costs.insert(meta.gas_payer(), next.costs);
     }
 }

@@ -4,7 +4,8 @@ use haca_ledger::{
     CheckMode, ProposalRefusal, Refusal, check_proposal, check_tx, evidence_jobs, select_proposal,
 };
 use haca_wire::{
-    Address, Amount, Encode, Evidence, EvidenceKind, Gas, Message, SignedTransaction, Transaction,
+    Address, Amount, Encode, Evidence, EvidenceKind, Gas, Height, Message, SecretKey, SignedTransaction,
+    Transaction, TxMeta,
 };
 
 use crate::script::Key;
@@ -95,6 +96,112 @@ fn the_mempool_verifies_evidence_only_for_who_can_pay() {
     assert_eq!(world.script.count(), before);
     check(&world, &rich).unwrap();
     assert_eq!(world.script.count(), before + 1);
+}
+
+fn registration() -> Message {
+    let key = Key::new(60);
+    Message::RegisterModel {
+        verifying_key: key.encode(),
+        proof: key.registration_proof(),
+    }
+}
+
+/// Registrations that nobody would pay for, each with the code of its refusal.
+fn worthless(world: &mut World) -> Vec<(&'static str, Vec<u8>)> {
+    let with = |world: &mut World, sender: &SecretKey, change: &dyn Fn(&mut TxMeta)| {
+        let mut meta = world.meta(sender);
+        change(&mut meta);
+        let message = registration();
+        world.sign(sender, Transaction { meta, message })
+    };
+    let mut forged = world.signed(&alice(), registration());
+    forged.transaction.meta.tip = Amount(5);
+    let mut unsponsored = world.meta(&pauper());
+    unsponsored.sponsor = sponsor().address();
+    let unsponsored = Transaction {
+        meta: unsponsored,
+        message: registration(),
+    };
+    let unsponsored = world.sign(&pauper(), unsponsored).cosign(&world.domain, &bob());
+    let used = world.meta(&alice());
+    let nonce = used.nonce;
+    let first = Transaction {
+        meta: used,
+        message: pay_bob(),
+    };
+    let first = world.sign(&alice(), first).encode();
+    assert_eq!(world.block(&[first]).txs[0].refusal, None);
+    let height = world.height().0;
+    let mut txs = vec![
+        ("ledger.sender_signature", forged),
+        ("ledger.sponsor_signature", unsponsored.unwrap()),
+        ("ledger.cannot_pay_gas", world.signed(&pauper(), registration())),
+    ];
+    let mut changed = |code, change: &dyn Fn(&mut TxMeta)| txs.push((code, with(world, &alice(), change)));
+    changed("ledger.cannot_pay_gas", &|meta| meta.tip = Amount(RICH));
+    changed("ledger.expired", &|meta| meta.expiry = Height(height));
+    changed("ledger.expiry_too_far", &|meta| meta.expiry = Height(u64::MAX));
+    changed("ledger.base_fee", &|meta| meta.max_base_fee = Amount(0));
+    changed("ledger.nonce_used", &|meta| meta.nonce = nonce);
+    txs.into_iter().map(|(code, tx)| (code, tx.encode())).collect()
+}
+
+#[test]
+fn nobody_has_a_key_decoded_who_could_not_be_made_to_pay() {
+    let mut world = World::new();
+    for (code, tx) in worthless(&mut world) {
+        let before = world.script.decoded();
+        for mode in [CheckMode::New, CheckMode::Again] {
+            // A transaction is checked again only after its signatures were.
+            if mode == CheckMode::New || !code.ends_with("signature") {
+                let found = check_tx(&world.state, &tx, mode, &nothing, &world.script).unwrap();
+                assert_eq!(found.unwrap_err().code(), code);
+            }
+        }
+        let txs = [tx];
+        let Err(ProposalRefusal::Transaction { index: 0, refusal }) = propose(&world, &txs) else {
+            panic!("{code}: the proposal stands");
+        };
+        assert_eq!(refusal.code(), code);
+        let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
+        assert_eq!(chosen, Vec::<usize>::new(), "{code}");
+        let state = world.state.clone();
+        let outcome = world.block(&txs).txs.remove(0);
+        world.state = state;
+        assert_eq!(outcome.refusal.unwrap().code(), code);
+        assert_eq!(world.script.decoded(), before, "{code}: a key was decoded");
+    }
+    let tx = world.signed(&alice(), registration());
+    check(&world, &tx).unwrap();
+    assert!(world.script.decoded() > 0, "for who pays it is");
+}
+
+#[test]
+fn who_can_pay_all_but_the_evidence_is_refused() {
+    let mut world = World::new();
+    let gas = |world: &World, tx: &SignedTransaction| u128::from(check(world, tx).unwrap().gas.0);
+    let tx = world.signed(&alice(), registration());
+    let whole = gas(&world, &tx);
+    let mut meta = world.meta(&alice());
+    // What is left pays for everything without the key's gas, which is 100, and for half of that.
+    meta.tip = Amount(RICH - whole + 50);
+    let message = registration();
+    let tx = world.sign(&alice(), Transaction { meta, message });
+    let expected = Amount(RICH + 50);
+    let found = Amount(RICH);
+    let refusal = Refusal::CannotPayGas { found, expected };
+    assert_eq!(check(&world, &tx), Err(refusal.clone()));
+    let index = 0;
+    assert_eq!(
+        propose(&world, &[tx.encode()]),
+        Err(ProposalRefusal::Transaction {
+            index,
+            refusal: refusal.clone()
+        })
+    );
+    let outcome = world.block(&[tx.encode()]).txs.remove(0);
+    assert_eq!(outcome.refusal, Some(refusal));
+    assert_eq!(outcome.gas_used, Gas(0));
 }
 
 #[test]

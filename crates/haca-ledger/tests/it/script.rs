@@ -63,17 +63,28 @@ fn hash(parts: &[&[u8]]) -> Vec<u8> {
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) verified: AtomicUsize,
+    pub(crate) decoded: AtomicUsize,
 }
 
 impl Script {
     pub(crate) fn count(&self) -> usize {
         self.verified.load(Ordering::Relaxed)
     }
+
+    /// How often it decoded a verifying key to tell what it says.
+    pub(crate) fn decoded(&self) -> usize {
+        self.decoded.load(Ordering::Relaxed)
+    }
+
+    fn decode(&self, verifying_key: &[u8]) -> Option<Key> {
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        Key::decode_all(verifying_key).ok()
+    }
 }
 
 impl CheckProof for Script {
     fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
-        let key = Key::decode_all(verifying_key).map_err(|_| "script.key")?;
+        let key = self.decode(verifying_key).ok_or("script.key")?;
         Ok(ModelFacts {
             model: key.model,
             units: key.units,
@@ -86,7 +97,7 @@ impl CheckProof for Script {
     }
 
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        let key = Key::decode_all(verifying_key).ok()?;
+        let key = self.decode(verifying_key)?;
         (key.gas != UNPRICED).then_some(key.gas)
     }
 
