@@ -13,7 +13,7 @@ def opening(whir, claims, tables):
     for phase in whir.phases:
         width = 1 << phase.fold
         total += phase.rows * (120 * (-(-24 * width // 64) + phase.depth) + 24 * (width + v))
-    return total + 700 * v + claims * (24 * v + 80 * tables)
+    return total + 700 * v + claims * (5000 + 24 * v + 80 * tables)
 
 
 def reading(value, channels, windows, taps):
@@ -75,9 +75,10 @@ def asked(key, shape):
 
 
 def decoding(circuit):
-    """The tables of functions that decoding a key makes."""
+    """What decoding a key reads, looks up and makes."""
     arguments = lambda f: f["high"] - f["low"] + 1  # noqa: E731
     nodes = sum(400 * arguments(node["function"]) for node in circuit.graph["nodes"] if node["op"] == "Activate")
+    nodes += 500 * (len(circuit.graph["nodes"]) + len(circuit.graph["params"])) + 20 * circuit.picked
     return nodes + sum(700 * arguments(mapping[1]) for mapping in circuit.mappings if mapping[0] == "table")
 
 

@@ -221,6 +221,8 @@ pub struct Circuit {
     pub mappings: Vec<Mapping>,
     /// For each value of the graph, what it is.
     pub sites: Vec<Site>,
+    /// Elements of all values whose elements were looked at one by one to tell where they come from.
+    pub arranged: usize,
 }
 
 impl Circuit {

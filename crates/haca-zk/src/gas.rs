@@ -19,6 +19,8 @@ const BASE: u64 = 40_000;
 const COMPRESSION: u64 = 120;
 /// One multiply-accumulate in the challenge field.
 const MULTIPLY: u64 = 12;
+/// One claim of an opening: the backend starts a transcript for each, seeded with a Keccak hash of its form.
+const CLAIM: u64 = 5_000;
 /// One table looked at for one claim: the backend lists all tables of an opening for each of its claims.
 const TABLE: u64 = 80;
 /// One element of an output written as a decimal, when the response is computed from the outputs.
@@ -41,7 +43,7 @@ fn opening(config: &Config, claims: usize, tables: usize) -> u64 {
             rows * (COMPRESSION * (blocks + depth) + MULTIPLY * 2 * (width + config.num_variables() as u64));
     }
     let rounds: usize = config.folding_schedule().iter().sum::<usize>() + config.final_sumcheck_rounds();
-    let per_claim = config.num_variables() as u64 * 2 * MULTIPLY + tables as u64 * TABLE;
+    let per_claim = CLAIM + config.num_variables() as u64 * 2 * MULTIPLY + tables as u64 * TABLE;
     work + rounds as u64 * 2 * ROUND + claims as u64 * per_claim
 }
 
@@ -90,8 +92,12 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
 const ARGUMENT: u64 = 400;
 /// One argument of a distinct function, whose table is made.
 const ENTRY: u64 = 700;
+/// One node or parameter of the graph, as it is decoded and laid out.
+const RECORD: u64 = 500;
+/// One element of a value that is arranged: decoding looks where it comes from.
+const ARRANGED: u64 = 20;
 
-/// The tables of functions that decoding the key computes.
+/// What decoding the key reads, looks up and computes.
 fn decoding(key: &VerifyingKey) -> u64 {
     let arguments = |function: &Function| function.arguments() as u64;
     let nodes = key.manifest().graph.nodes().iter().map(|op| match op {
@@ -102,7 +108,13 @@ fn decoding(key: &VerifyingKey) -> u64 {
         Mapping::Function(function, _) => ENTRY.saturating_mul(arguments(function)),
         Mapping::Clamp(..) => 0,
     });
-    nodes.chain(distinct).fold(0, u64::saturating_add)
+    let graph = &key.manifest().graph;
+    let records = RECORD.saturating_mul((graph.nodes().len() + graph.params().len()) as u64);
+    let arranged = ARRANGED.saturating_mul(key.circuit().arranged as u64);
+    nodes
+        .chain(distinct)
+        .chain([records, arranged])
+        .fold(0, u64::saturating_add)
 }
 
 /// The rows of mapping tables that have no closed form.

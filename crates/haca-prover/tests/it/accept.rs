@@ -1,11 +1,12 @@
 //! Honest proofs verify, whatever the shape of the model, the batch and the input.
 
+use haca_graph::{Graph, Op, ParamId, ParamSpec, ValueId};
 use haca_prover::{Execution, ProvingKey, Registration};
-use haca_wire::{Decode, Encode, Tensor};
+use haca_wire::{DType, Decode, Encode, Scale, Shape, Tensor, TensorSpec};
 use haca_zk::{Inference, Statement, VerifyingKey, verify, verify_registration};
 use proptest::prelude::*;
 
-use crate::model::{Build, Random, inputs, mlp};
+use crate::model::{Build, PARTS, Random, inputs, mlp, sums};
 
 /// Registers, runs, proves and verifies; the executor must agree with the reference interpreter.
 fn round_trip(build: &Build, batch: usize) -> (Registration, Vec<Execution>, Vec<u8>) {
@@ -207,4 +208,58 @@ fn gas_grows_with_tables_times_claims() {
     };
     let (few, many) = (gas(60), gas(120));
     assert!(many.0 > 2 * few.0 && many.1 > 2 * few.1, "{few:?} {many:?}");
+}
+
+/// Each claim of an opening starts a transcript of its own: about five microseconds, whatever the sizes.
+#[test]
+fn gas_counts_each_claim_of_an_opening() {
+    let gas = |count: u32| {
+        let key = ProvingKey::register(sums(1, count)).unwrap().verifying_key;
+        key.verification_gas(1).0
+    };
+    // Each part of a sum asks for its weight and for its bias.
+    let claims = u64::from(2 * PARTS * (16 - 1));
+    assert!(gas(16) - gas(1) > claims * 5_000);
+}
+
+/// Decoding a key looks at each element that is moved, although nothing of it is proven.
+#[test]
+fn gas_counts_the_elements_that_decoding_arranges() {
+    let shape = |dims: &[u32]| Shape::new(dims.to_vec()).unwrap();
+    let spec = |name: &str, dtype, dims: &[u32]| TensorSpec {
+        name: crate::model::name(name),
+        dtype,
+        shape: shape(dims),
+        scale: Scale::ONE,
+    };
+    let param = |dtype, dims: &[u32]| ParamSpec {
+        dtype,
+        shape: shape(dims),
+        low: -9,
+        high: 9,
+    };
+    let gas = |transposes: u32| {
+        let moved = |node| Op::Transpose {
+            input: ValueId(node),
+            axes: vec![1, 0],
+        };
+        let mut nodes: Vec<Op> = (0..transposes).map(moved).collect();
+        nodes.push(Op::Linear {
+            input: ValueId(transposes),
+            weight: ParamId(0),
+            bias: ParamId(1),
+        });
+        let params = vec![param(DType::I8, &[1, 64]), param(DType::I32, &[1])];
+        let outputs = vec![(ValueId(transposes + 1), spec("y", DType::I32, &[64, 1]))];
+        let graph = Graph::new(vec![spec("x", DType::I8, &[64, 64])], params, nodes, outputs).unwrap();
+        let model = crate::ops::model(graph, &mut Random::new(1));
+        let key = ProvingKey::register(model).unwrap().verifying_key;
+        (key.registration_gas().0, key.verification_gas(1).0)
+    };
+    let (few, many) = (gas(1), gas(3));
+    let moved = 2 * 64 * 64 * 15;
+    assert!(
+        many.0 > few.0 + moved && many.1 > few.1 + moved,
+        "{few:?} {many:?}"
+    );
 }

@@ -1,6 +1,6 @@
 //! Random models for tests.
 
-use haca_graph::{Graph, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters, ValueId};
+use haca_graph::{Graph, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters, Term, ValueId};
 use haca_wire::{DType, Name, Scale, Shape, Tensor, TensorSpec};
 
 /// A small generator of numbers, so that every failure can be repeated.
@@ -181,4 +181,64 @@ pub(crate) fn inputs(model: &ModelFile, random: &mut Random) -> Vec<Tensor> {
             Tensor::new(spec.dtype, spec.shape.clone(), values).unwrap()
         })
         .collect()
+}
+
+/// The parts of each sum of [`sums`].
+pub(crate) const PARTS: u32 = 16;
+
+/// A model of `count` sums of sixteen linear layers of one channel at `positions` positions, each requantised to an
+/// output: as many claims, with sixteen uses each.
+pub(crate) fn sums(positions: u32, count: u32) -> ModelFile {
+    let shape = |dims: &[u32]| Shape::new(dims.to_vec()).unwrap();
+    let param = |dtype, dims: &[u32]| ParamSpec {
+        dtype,
+        shape: shape(dims),
+        low: -100,
+        high: 100,
+    };
+    let (mut nodes, mut params) = (Vec::new(), Vec::new());
+    for part in 0..PARTS {
+        params.extend([param(DType::I8, &[1, 1]), param(DType::I32, &[1])]);
+        nodes.push(Op::Linear {
+            input: ValueId(0),
+            weight: ParamId(2 * part),
+            bias: ParamId(2 * part + 1),
+        });
+    }
+    let mut outputs = Vec::new();
+    for sum in 0..count {
+        let term = |part| Term {
+            value: ValueId(part),
+            coefficient: 3,
+        };
+        nodes.push(Op::Sum {
+            terms: (1..=PARTS).map(term).collect(),
+        });
+        nodes.push(Op::Requantise {
+            input: ValueId(nodes.len() as u32),
+            multipliers: vec![1],
+            shift: 12,
+            low: -128,
+            high: 127,
+        });
+        let output = spec(&format!("y{sum}"), DType::I8, vec![positions, 1]);
+        outputs.push((ValueId(nodes.len() as u32), output));
+    }
+    let graph = Graph::new(
+        vec![spec("x", DType::I8, vec![positions, 1])],
+        params,
+        nodes,
+        outputs,
+    )
+    .unwrap();
+    let tensor = |p: &ParamSpec| Tensor::new(p.dtype, p.shape.clone(), vec![5; p.shape.elements()]).unwrap();
+    let tensors = graph.params().iter().map(tensor).collect();
+    let parameters = Parameters::new(&graph, tensors).unwrap();
+    let manifest = Manifest {
+        name: name("sums"),
+        graph,
+        render: 1,
+        tokenizer: [0; 32],
+    };
+    ModelFile { manifest, parameters }
 }

@@ -36,7 +36,6 @@ struct Builder<'a> {
     circuit: Circuit,
     /// For each parameter of the graph, its index among the weights or the biases.
     params: Vec<usize>,
-    arranged: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -75,9 +74,9 @@ impl<'a> Builder<'a> {
                 outputs: Vec::new(),
                 mappings: Vec::new(),
                 sites: Vec::new(),
+                arranged: 0,
             },
             params,
-            arranged: 0,
         };
         for index in 0..graph.inputs().len() {
             let (positions, channels) = builder.dims(ValueId(u32::try_from(index).unwrap_or(u32::MAX)))?;
@@ -379,8 +378,8 @@ impl<'a> Builder<'a> {
 
     /// Counts elements that are about to be arranged, before anything is allocated for them.
     fn count(&mut self, elements: usize) -> Result<(), ProofRejection> {
-        self.arranged = self.arranged.saturating_add(elements);
-        if self.arranged > ARRANGED {
+        self.circuit.arranged = self.circuit.arranged.saturating_add(elements);
+        if self.circuit.arranged > ARRANGED {
             let what = "more than 2^20 arranged elements";
             return Err(ProofRejection::Graph { what });
         }
