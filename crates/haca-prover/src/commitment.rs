@@ -56,7 +56,7 @@ impl Committer {
         let table = |t: Columns| Table::new(RowMajorMatrix::new(t.cells, t.height));
         let witness = Prefix::new_witness(tables.into_iter().map(table).collect(), self.first_fold);
         // The root is absorbed by the transcript of the proof, not by the backend.
-        let mut unused = Challenger::from_hasher(Vec::new(), haca_zk::sponge::Sponge);
+        let mut unused = Challenger::new(haca_zk::byte_challenger::ByteChallenger::default());
         let (cap, data) = self
             .pcs
             .commit(witness, &mut unused)

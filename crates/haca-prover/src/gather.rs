@@ -90,8 +90,9 @@ fn scatter(
             };
             let start = offset(*source);
             if block.channels == value.channels {
+                let scale = power * functional.scale;
                 for (tap, channels) in functional.taps() {
-                    let channels: Vec<Extension> = channels.iter().map(|c| power * *c).collect();
+                    let channels: Vec<Extension> = channels.iter().map(|c| scale * *c).collect();
                     functional.windows.under(tap, |position, from| {
                         let weight = functional.positions[position];
                         let cells = &mut weights[start + block.cell(from, 0)..][..channels.len()];

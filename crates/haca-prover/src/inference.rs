@@ -342,7 +342,7 @@ fn evaluate(circuit: &Circuit, folded: &FoldedValues<'_>, functional: &Functiona
         });
         total += haca_zk::multilinear::dot(&sums, weights);
     }
-    total
+    total * functional.scale
 }
 
 fn commit(

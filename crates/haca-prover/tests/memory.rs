@@ -1,5 +1,5 @@
-//! Estimates of memory against an allocator that counts. A binary of its own, with one test: whatever allocates
-//! meanwhile is counted, too.
+//! Memory against an allocator that counts. A binary of its own, with one test at a time: whatever allocates meanwhile
+//! is counted, too.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -8,15 +8,21 @@
     reason = "tests; an allocator is unsafe to implement"
 )]
 
+#[allow(dead_code, reason = "models of other tests")]
+#[path = "it/model.rs"]
+mod model;
 #[path = "../examples/networks/network.rs"]
 mod network;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use haca_graph::ModelFile;
 use haca_prover::{ProverError, ProvingKey, Supervision};
+use haca_zk::{Statement, verify, verify_registration};
 
+use crate::model::sums;
 use crate::network::{cnn, dense};
 
 /// Counts the bytes that are allocated, and the most there were.
@@ -61,6 +67,9 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// Held by the test that runs.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What work needs at its peak beyond what is there before.
 fn peak<T>(work: impl FnOnce() -> T) -> (u64, T) {
@@ -140,6 +149,7 @@ fn refuse(key: &ProvingKey, input: haca_wire::Tensor) {
 
 #[test]
 fn estimates_are_above_the_peak_and_about_twice_of_it_at_most() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let lenet = cnn([28, 28, 1], &[&[(6, 5, 2)], &[(16, 5, 0)]], &[120, 84, 10]);
     let deep: &[&[(u32, u32, u32)]] = &[
         &[(32, 3, 1), (32, 3, 1)],
@@ -159,4 +169,40 @@ fn estimates_are_above_the_peak_and_about_twice_of_it_at_most() {
         .map(|one| format!("{}: {} bytes, estimated {}", one.what, one.peak, one.estimate))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What verifying the registration and a proof of one inference needs at their peaks, and the claims on accumulators.
+fn verification(model: ModelFile) -> (u64, u64) {
+    let input = network::input(&model);
+    let registration = ProvingKey::register(model).unwrap();
+    let key = &registration.verifying_key;
+    let execution = registration.proving_key.infer(&[input]).unwrap();
+    let inferences = [execution.inference.clone()];
+    let (proof, _) = registration.proving_key.prove([0; 32], &[execution]).unwrap();
+    let statement = Statement {
+        context: [0; 32],
+        inferences: &inferences,
+    };
+    let (registering, ()) = peak(|| verify_registration(key, &registration.proof).unwrap());
+    let (verifying, ()) = peak(|| verify(key, &statement, &proof).unwrap());
+    (registering, verifying)
+}
+
+#[test]
+fn a_verifier_keeps_the_weights_of_a_claim_once_whatever_uses_it() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (positions, claims) = (4096u32, 16u32);
+    let (_, found) = verification(sums(positions, claims));
+    // An element of the field of challenges for each position of each claim.
+    let points = u64::from(positions) * u64::from(claims) * 24;
+    assert!(found < 8 * points, "{found} bytes for points of {points}");
+}
+
+#[test]
+fn a_verifier_keeps_no_list_of_tables_for_each_claim() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let layers = |count: usize| verification(dense(&vec![1; count + 1]));
+    let (few, many) = (layers(60), layers(240));
+    // Four times the layers are four times the claims, and four times the tables.
+    assert!(many.0 < 8 * few.0 && many.1 < 8 * few.1, "{few:?} {many:?}");
 }

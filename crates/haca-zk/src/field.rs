@@ -3,14 +3,14 @@
 //! Base field: Goldilocks, `p = 2^64 - 2^32 + 1`. Challenges: its cubic extension, about 192 bits. Merkle trees and
 //! transcript: BLAKE3. Polynomial commitments: WHIR over Reed-Solomon codes of the base field.
 
-use p3_challenger::{HashChallenger, SerializingChallenger64};
+use p3_challenger::SerializingChallenger64;
 use p3_dft::Radix2DFTSmallBatch;
 use p3_field::extension::CubicTrinomialExtensionField;
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
 use p3_goldilocks::Goldilocks;
 use p3_symmetric::MerkleCap;
 
-use crate::sponge::Sponge;
+use crate::byte_challenger::ByteChallenger;
 
 /// The base field.
 pub type Base = Goldilocks;
@@ -19,7 +19,7 @@ pub type Extension = CubicTrinomialExtensionField<Goldilocks>;
 /// Binary Merkle trees of BLAKE3 digests.
 pub type Mmcs = crate::merkle::Trees;
 /// The Fiat-Shamir sponge.
-pub type Challenger = SerializingChallenger64<Base, HashChallenger<u8, Sponge, 32>>;
+pub type Challenger = SerializingChallenger64<Base, ByteChallenger>;
 /// The encoder.
 pub type Dft = Radix2DFTSmallBatch<Base>;
 /// A Merkle root, as the backend holds it.

@@ -5,6 +5,7 @@
 //! sumcheck proves.
 
 use core::ops::Mul;
+use std::borrow::Cow;
 
 use p3_field::PrimeCharacteristicRing;
 
@@ -17,14 +18,14 @@ use crate::windows::Windows;
 
 /// The weights of the channels under the taps.
 #[derive(Clone, Debug)]
-pub enum Taps {
+pub enum Taps<'a> {
     /// Some taps, each with weights of its own.
-    Each(Vec<(usize, Vec<Extension>)>),
+    Each(Vec<(usize, Cow<'a, [Extension]>)>),
     /// The same weights under each tap.
-    All(Vec<Extension>),
+    All(&'a [Extension]),
 }
 
-/// `sum over windows p, taps t, channels c of positions(p) taps(t, c) x(element of p under t, c)`.
+/// `scale * sum over windows p, taps t, channels c of positions(p) taps(t, c) x(element of p under t, c)`.
 #[derive(Clone, Debug)]
 pub struct Functional<'a> {
     /// The value, by index.
@@ -34,7 +35,9 @@ pub struct Functional<'a> {
     /// One weight for each window.
     pub positions: &'a [Extension],
     /// The weights of the channels.
-    pub taps: Taps,
+    pub taps: Taps<'a>,
+    /// What the sum is multiplied by: functionals of one claim share their weights and differ in this.
+    pub scale: Extension,
     /// What stands in the padding.
     pub padding: i64,
 }
@@ -60,16 +63,14 @@ impl Folded {
 }
 
 impl Functional<'_> {
-    /// Each tap with the weights of its channels.
+    /// Each tap with the weights of its channels, not scaled.
     pub fn taps(&self) -> Vec<(usize, &[Extension])> {
         match &self.taps {
             Taps::Each(taps) => taps
                 .iter()
-                .map(|(tap, channels)| (*tap, channels.as_slice()))
+                .map(|(tap, channels)| (*tap, channels.as_ref()))
                 .collect(),
-            Taps::All(channels) => (0..self.windows.taps())
-                .map(|tap| (tap, channels.as_slice()))
-                .collect(),
+            Taps::All(channels) => (0..self.windows.taps()).map(|tap| (tap, *channels)).collect(),
         }
     }
 
@@ -80,8 +81,8 @@ impl Functional<'_> {
         };
         let elements = match &value.origin {
             Origin::Whole(Source::Input(index)) => match inputs.get(*index) {
-                Some(Folded::Plain(elements)) => self.weigh(value, elements),
-                Some(Folded::Mixed(elements)) => self.weigh(value, elements),
+                Some(Folded::Plain(elements)) => self.scale * self.weigh(value, elements),
+                Some(Folded::Mixed(elements)) => self.scale * self.weigh(value, elements),
                 None => Extension::ZERO,
             },
             Origin::Whole(_) => Extension::ZERO,
@@ -113,10 +114,10 @@ impl Functional<'_> {
                 .under(tap, |position, _| rest -= at(self.positions, position));
             rest * channels.iter().copied().sum::<Extension>()
         };
-        self.taps().into_iter().map(outside).sum::<Extension>() * base(self.padding)
+        self.taps().into_iter().map(outside).sum::<Extension>() * self.scale * base(self.padding)
     }
 
-    /// The sum over elements that are all at hand.
+    /// The sum over elements that are all at hand, not scaled.
     fn weigh<T: Copy>(&self, value: &Value, elements: &[T]) -> Extension
     where
         Extension: Mul<T, Output = Extension>,
@@ -151,7 +152,7 @@ impl Functional<'_> {
         let mut dense = vec![Extension::ZERO; value.elements()];
         for (tap, channels) in self.taps() {
             self.windows.under(tap, |position, from| {
-                let weight = at(self.positions, position);
+                let weight = self.scale * at(self.positions, position);
                 let start = from.saturating_mul(value.channels);
                 let pixel = dense.get_mut(start..).unwrap_or_default();
                 pixel
@@ -176,7 +177,7 @@ impl Functional<'_> {
         match &value.origin {
             Origin::Whole(source) => match weights(*source) {
                 None => Extension::ZERO,
-                Some((cells, channels)) if channels == value.channels => self.separable(cells),
+                Some((cells, channels)) if channels == value.channels => self.scale * self.separable(cells),
                 Some((cells, channels)) => {
                     let rows = self.dense(value);
                     let rows = rows.chunks(channels.max(1)).zip(&cells.positions);
@@ -202,7 +203,7 @@ impl Functional<'_> {
         }
     }
 
-    /// The committed part where the value has the positions and channels of its cells.
+    /// The committed part where the value has the positions and channels of its cells, not scaled.
     fn separable(&self, cells: &BlockWeights) -> Extension {
         let over_windows = |tap: usize| {
             let mut sum = Extension::ZERO;

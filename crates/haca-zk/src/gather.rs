@@ -4,6 +4,8 @@
 //! of a challenge, and one sumcheck over the columns of results and stages ends in one opening of each (step P10 of
 //! `spec/zk.md`). Shared with the prover.
 
+use std::borrow::Cow;
+
 use p3_field::PrimeCharacteristicRing;
 
 use crate::block::Block;
@@ -119,21 +121,21 @@ impl<'a> ClaimPoints<'a> {
         claims.retain(|claim| !claim.functionals.is_empty());
         let public = self.circuit.public_values().into_iter().zip(self.outputs);
         claims.extend(public.enumerate().map(|(index, ((_, value), weights))| {
-            let functional = self.each(value, &weights.positions, weights.channels.clone());
+            let functional = self.each(value, weights);
             lookup(Claimed::Public(index), vec![functional])
         }));
         claims
     }
 
     /// A functional of a value, element by element.
-    fn each(&self, value: usize, positions: &'a [Extension], mut channels: Vec<Extension>) -> Functional<'a> {
+    fn each(&self, value: usize, weights: &'a BlockWeights) -> Functional<'a> {
         let of = self.circuit.values.get(value);
-        channels.truncate(of.map_or(0, |value| value.channels));
         Functional {
             value,
-            windows: Windows::each(positions.len()),
-            positions,
-            taps: Taps::Each(vec![(0, channels)]),
+            windows: Windows::each(weights.positions.len()),
+            positions: &weights.positions,
+            taps: Taps::Each(vec![(0, first(weights, of.map_or(0, |value| value.channels)))]),
+            scale: Extension::ONE,
             padding: 0,
         }
     }
@@ -146,7 +148,7 @@ impl<'a> ClaimPoints<'a> {
             for chunk in self.chunks.get(own_chunks(self.chunks, of)).unwrap_or_default() {
                 let span = tiling.columns.get(chunk.span)?;
                 let (groups, inner) = chunk.split(self.product);
-                let scale = chunk.block.weight(self.product) * at.scale;
+                let scale = chunk.block.weight(self.product);
                 let (groups, inner) = (eq_table(groups), eq_table(inner));
                 for (row, group) in columns.chunks_mut(matrix.columns.max(1)).zip(groups) {
                     let cells = row.iter_mut().skip(span.start).zip(&inner).take(span.len);
@@ -159,13 +161,14 @@ impl<'a> ClaimPoints<'a> {
             let tap = |tap: usize| {
                 let groups = columns.chunks(matrix.columns.max(1));
                 let channels = groups.flat_map(|row| row.iter().skip(tap * width).take(width).copied());
-                (tap, channels.collect())
+                (tap, Cow::Owned(channels.collect()))
             };
             Some(Functional {
                 value: matrix.value,
                 windows: matrix.windows,
                 positions: &at.positions,
                 taps: Taps::Each((0..taps).map(tap).collect()),
+                scale: at.scale,
                 padding: 0,
             })
         };
@@ -175,15 +178,13 @@ impl<'a> ClaimPoints<'a> {
     fn combinations(&self) -> Vec<Functional<'a>> {
         let of_use = |at: &'a UsePoint| {
             let addends = self.circuit.combination(&at.of).unwrap_or_default();
-            addends.iter().map(move |addend| {
-                let coefficient = at.scale * crate::field::base(addend.coefficient);
-                Functional {
-                    value: addend.value,
-                    windows: addend.windows,
-                    positions: &at.positions,
-                    taps: Taps::All(at.rows.iter().map(|row| *row * coefficient).collect()),
-                    padding: 0,
-                }
+            addends.iter().map(move |addend| Functional {
+                value: addend.value,
+                windows: addend.windows,
+                positions: &at.positions,
+                taps: Taps::All(&at.rows),
+                scale: at.scale * crate::field::base(addend.coefficient),
+                padding: 0,
             })
         };
         self.uses.iter().flat_map(of_use).collect()
@@ -194,7 +195,7 @@ impl<'a> ClaimPoints<'a> {
         let functional = |(of, weights): (&usize, &'a BlockWeights)| {
             let operands = self.circuit.product(&self.uses.get(*of)?.of)?;
             let value = *operands.get(side)?;
-            Some(self.each(value, &weights.positions, weights.channels.clone()))
+            Some(self.each(value, weights))
         };
         blocks.filter_map(functional).collect()
     }
@@ -203,18 +204,22 @@ impl<'a> ClaimPoints<'a> {
         let stages = self.circuit.stages.iter().zip(self.stages);
         let functional = |(stage, weights): (&Stage, &'a BlockWeights)| {
             let operand = side(stage);
-            let mut channels = weights.channels.clone();
-            channels.truncate(stage.channels);
             Functional {
                 value: operand.value,
                 windows: operand.windows,
                 positions: &weights.positions,
-                taps: Taps::Each(vec![(operand.tap, channels)]),
+                taps: Taps::Each(vec![(operand.tap, first(weights, stage.channels))]),
+                scale: Extension::ONE,
                 padding: i64::from(i8::MIN),
             }
         };
         stages.map(functional).collect()
     }
+}
+
+/// The weights of the first `count` channels of a block: without its padding.
+fn first(weights: &BlockWeights, count: usize) -> Cow<'_, [Extension]> {
+    Cow::Borrowed(weights.channels.get(..count).unwrap_or(&weights.channels))
 }
 
 /// The committed values at the end of the gather sumcheck: the cells of all blocks at its point.

@@ -23,6 +23,7 @@
 #![deny(clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 pub mod block;
+pub mod byte_challenger;
 pub mod cell;
 pub mod circuit;
 pub mod field;

@@ -6,8 +6,8 @@ use core::marker::PhantomData;
 use p3_challenger::FieldChallenger;
 use p3_challenger::fs::TranscriptField;
 
+use crate::byte_challenger::ByteChallenger;
 use crate::field::{Base, Challenger, Extension};
-use crate::sponge::Sponge;
 
 /// State of a transcript in which the witness is not yet committed.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Transcript<Uncommitted> {
     pub fn new(purpose: &'static str, statement: &[u8; 32]) -> Self {
         let seed = blake3::derive_key(purpose, statement);
         Self {
-            challenger: Challenger::from_hasher(seed.to_vec(), Sponge),
+            challenger: Challenger::new(ByteChallenger::new(&seed)),
             state: PhantomData,
         }
     }

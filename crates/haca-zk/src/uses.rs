@@ -1,6 +1,8 @@
 //! Where the uses of a circuit claim accumulators, and where weights are opened for them. Shared with the prover, so
 //! that both ask for the same points in the same order.
 
+use std::sync::Arc;
+
 use p3_field::PrimeCharacteristicRing;
 
 use crate::VerifyingKey;
@@ -79,7 +81,8 @@ pub(crate) fn output_variables(circuit: &Circuit) -> (usize, usize) {
     })
 }
 
-/// Where one use claims accumulators: `scale * sum_(p, o, i) positions(p) rows(o) eq(batch, i) acc(p, o, i)`.
+/// Where one use claims accumulators: `scale * sum_(p, o, i) positions(p) rows(o) eq(batch, i) acc(p, o, i)`. The uses
+/// of a claim share its weights, so that memory grows with the claims and the uses, not with their product.
 #[derive(Clone, Debug)]
 pub struct UsePoint {
     /// The use.
@@ -89,13 +92,13 @@ pub struct UsePoint {
     /// That weight times the coefficient of the use.
     pub scale: Extension,
     /// The weight of each position.
-    pub positions: Vec<Extension>,
+    pub positions: Arc<[Extension]>,
     /// The sum of the weights of the positions.
     pub total: Extension,
     /// The weight of each channel, with its multiplier where channels differ.
-    pub rows: Vec<Extension>,
+    pub rows: Arc<[Extension]>,
     /// The coordinates of the channel.
-    pub row_point: Vec<Extension>,
+    pub row_point: Arc<[Extension]>,
 }
 
 /// The points of all uses. `blocks` are the weights of the cells of the requantisations at the lookup point.
@@ -158,9 +161,9 @@ fn claim_point(
         claim: scale,
         scale,
         total: weights.positions.iter().copied().sum(),
-        positions: weights.positions,
-        rows,
-        row_point: weights.channel_point,
+        positions: weights.positions.into(),
+        rows: rows.into(),
+        row_point: weights.channel_point.into(),
     })
 }
 
@@ -284,7 +287,7 @@ pub fn entry_rows(
     product: &[Extension],
 ) -> Vec<Extension> {
     let (Some(chunk), Some(matrix)) = (chunk, circuit.matrix(&at.of)) else {
-        return at.rows.clone();
+        return at.rows.to_vec();
     };
     let groups = eq_table(chunk.split(product).0);
     let group = |row: usize| groups.get(matrix.group(row)).copied().unwrap_or(Extension::ZERO);

@@ -142,7 +142,8 @@ fn values_in_another_shape_weigh_each_cell_of_their_source() {
             value: *value,
             windows: Windows::each(positions),
             positions: &weights,
-            taps: Taps::Each(vec![(0, numbers(channels, 11))]),
+            taps: Taps::Each(vec![(0, numbers(channels, 11).into())]),
+            scale: numbers(1, 13)[0],
             padding: 0,
         };
         let [rows, columns] = source.map(|dim| dim as usize);
@@ -153,7 +154,8 @@ fn values_in_another_shape_weigh_each_cell_of_their_source() {
         };
         let found = functional.committed_part(&circuit, |_| Some((&cells, columns)));
         let weight = |element: usize| {
-            extension((3 + element / channels) as i64)
+            functional.scale
+                * extension((3 + element / channels) as i64)
                 * extension((11 + element % channels) as i64)
                 * cells.positions[element / columns]
                 * cells.channels[element % columns]

@@ -61,7 +61,7 @@ fn refuses(
     let heard = Heard::default();
     let rows = std::sync::Mutex::new(Vec::new());
     let mut liar = liar!(biases: |uses: &[haca_zk::uses::UsePoint], _: &mut [Extension]| {
-        rows.lock().unwrap().clone_from(&uses[0].row_point);
+        *rows.lock().unwrap() = uses[0].row_point.to_vec();
     });
     liar.heard = Some(Box::new(|name, transcript| heard.note(name, transcript)));
     liar.sends = Some(Box::new(|name, values: &mut [Extension]| {
