@@ -1,16 +1,40 @@
 //! The verifier of proofs, as the ledger asks for it.
 
+use std::sync::Arc;
+
 use haca_ledger::{CheckProof, ModelFacts};
-use haca_verify::ZkChecker;
+use haca_verify::ZkKey;
 use haca_wire::{Gas, Inference};
 
-/// [`ZkChecker`] behind the ledger's trait.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ZkEvidence(ZkChecker);
+use crate::key_memory::{KeyLimits, KeyMemory};
+
+/// The verifier of `haca-verify` behind the ledger's trait. Keeps the verifying keys that it was asked about last;
+/// every answer follows from the arguments all the same.
+#[derive(Debug, Default)]
+pub struct ZkEvidence {
+    keys: KeyMemory<ZkKey>,
+}
+
+impl ZkEvidence {
+    /// Keeps as many verifying keys as `limits` allow.
+    pub fn new(limits: KeyLimits) -> Self {
+        Self {
+            keys: KeyMemory::new(limits),
+        }
+    }
+
+    fn key(&self, verifying_key: &[u8]) -> Result<Arc<ZkKey>, &'static str> {
+        self.keys.get(verifying_key, |bytes| {
+            let key = ZkKey::decode(bytes)?;
+            let bytes = key.memory_bytes();
+            Ok((key, bytes))
+        })
+    }
+}
 
 impl CheckProof for ZkEvidence {
     fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
-        let facts = self.0.facts(verifying_key)?;
+        let facts = self.key(verifying_key)?.facts()?;
         Ok(ModelFacts {
             model: facts.model,
             units: facts.units,
@@ -21,11 +45,11 @@ impl CheckProof for ZkEvidence {
     }
 
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        self.0.registration_gas(verifying_key)
+        Some(self.key(verifying_key).ok()?.registration_gas())
     }
 
     fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str> {
-        self.0.registration(verifying_key, proof)
+        self.key(verifying_key)?.registration(proof)
     }
 
     fn settlement(
@@ -35,6 +59,6 @@ impl CheckProof for ZkEvidence {
         inferences: &[Inference],
         proof: &[u8],
     ) -> Result<(), &'static str> {
-        self.0.settlement(verifying_key, context, inferences, proof)
+        self.key(verifying_key)?.settlement(context, inferences, proof)
     }
 }

@@ -16,7 +16,7 @@
 //! # Limits
 //!
 //! [`genesis::MAX_BLOCK_BYTES`], [`genesis::MAX_GENESIS_BYTES`], [`engine::MempoolLimits`],
-//! [`store::DEFAULT_KEEP_VERSIONS`], `haca_wire::limit::TX_BYTES`.
+//! [`store::DEFAULT_KEEP_VERSIONS`], [`key_memory::KeyLimits`], `haca_wire::limit::TX_BYTES`.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ pub mod evidence;
 pub mod evidence_memory;
 pub mod genesis;
 pub mod home;
+pub mod key_memory;
 pub mod ledger_app;
 pub mod metrics;
 pub mod node;

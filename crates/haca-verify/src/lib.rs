@@ -55,4 +55,4 @@ pub use light_client::needs_block_between;
 pub use policy::{Checkpoint, Policy, SECURITY_FLOOR_BITS, SECURITY_NOTE_BITS, TRUSTING_PERIOD_S};
 pub use report::{Check, CheckState, Outcome, Report, Verified};
 pub use state_proof::StateProof;
-pub use zk::{ZkChecker, ZkFacts};
+pub use zk::{ZkChecker, ZkFacts, ZkKey};

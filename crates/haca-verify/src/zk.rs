@@ -22,22 +22,34 @@ pub struct ZkFacts {
     pub outputs: Vec<TensorSpec>,
 }
 
-/// Checks verifying keys and proofs. Holds nothing: every answer follows from the arguments alone. Errors are
-/// stable codes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ZkChecker;
+/// A decoded verifying key. Decoding takes up to a tenth of a second and verifying a small proof a thousandth, so
+/// whoever checks many proofs of a model keeps it. Errors are stable codes.
+#[derive(Debug)]
+pub struct ZkKey(VerifyingKey);
 
-impl ZkChecker {
-    /// Decodes a verifying key and checks that the union of all terms of its security, for one inference and for the
-    /// largest batch, reaches [`SECURITY_FLOOR_BITS`], and that its render is known.
-    pub fn facts(&self, verifying_key: &[u8]) -> Result<ZkFacts, &'static str> {
-        let key = decode(verifying_key)?;
+impl ZkKey {
+    /// Decodes a verifying key.
+    pub fn decode(verifying_key: &[u8]) -> Result<Self, &'static str> {
+        VerifyingKey::decode_all(verifying_key)
+            .map(Self)
+            .map_err(|error| error.code())
+    }
+
+    /// About the bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
+    /// Checks that the union of all terms of the key's security, for one inference and for the largest batch, reaches
+    /// [`SECURITY_FLOOR_BITS`], and that its render is known.
+    pub fn facts(&self) -> Result<ZkFacts, &'static str> {
+        let key = &self.0;
         let max_batch = key.max_batch();
         if key.manifest().render != RenderId::INFER_V1.0 {
             return Err("zk.render");
         }
         for batch in [1, max_batch] {
-            let (_, union_bits) = security_bits(&key, batch);
+            let (_, union_bits) = security_bits(key, batch);
             if union_bits < SECURITY_FLOOR_BITS {
                 return Err("zk.security");
             }
@@ -55,15 +67,48 @@ impl ZkChecker {
         })
     }
 
+    /// Gas of verifying the registration proof.
+    pub fn registration_gas(&self) -> Gas {
+        self.0.registration_gas()
+    }
+
+    /// Verifies that committed weights and biases lie in their declared ranges.
+    pub fn registration(&self, proof: &[u8]) -> Result<(), &'static str> {
+        haca_zk::verify_registration(&self.0, proof).map_err(|rejection| rejection.code())
+    }
+
+    /// Verifies that the model produced the outputs, in this context.
+    pub fn settlement(
+        &self,
+        context: &[u8; 32],
+        inferences: &[Inference],
+        proof: &[u8],
+    ) -> Result<(), &'static str> {
+        verify(&self.0, context, inferences, proof).map_err(|rejection| rejection.code())
+    }
+}
+
+/// Checks verifying keys and proofs. Holds nothing: every answer follows from the arguments alone, and each decodes
+/// the key. Errors are stable codes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ZkChecker;
+
+impl ZkChecker {
+    /// [`ZkKey::facts`].
+    pub fn facts(&self, verifying_key: &[u8]) -> Result<ZkFacts, &'static str> {
+        ZkKey::decode(verifying_key)?.facts()
+    }
+
     /// Gas of verifying the registration proof, from the key alone; `None` when the key is malformed.
     pub fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        decode(verifying_key).ok().map(|key| key.registration_gas())
+        ZkKey::decode(verifying_key)
+            .ok()
+            .map(|key| key.registration_gas())
     }
 
     /// Verifies that committed weights and biases lie in their declared ranges.
     pub fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str> {
-        let key = decode(verifying_key)?;
-        haca_zk::verify_registration(&key, proof).map_err(|rejection| rejection.code())
+        ZkKey::decode(verifying_key)?.registration(proof)
     }
 
     /// Verifies that the model produced the outputs, in this context.
@@ -74,7 +119,7 @@ impl ZkChecker {
         inferences: &[Inference],
         proof: &[u8],
     ) -> Result<(), &'static str> {
-        verify(&decode(verifying_key)?, context, inferences, proof).map_err(|rejection| rejection.code())
+        ZkKey::decode(verifying_key)?.settlement(context, inferences, proof)
     }
 }
 
@@ -82,10 +127,6 @@ impl ZkChecker {
 fn batches(max_batch: usize) -> impl Iterator<Item = usize> {
     core::iter::successors(Some(1usize), |batch| batch.checked_mul(2))
         .take_while(move |batch| *batch <= max_batch)
-}
-
-fn decode(verifying_key: &[u8]) -> Result<VerifyingKey, &'static str> {
-    VerifyingKey::decode_all(verifying_key).map_err(|error| error.code())
 }
 
 /// Verifies one proof.

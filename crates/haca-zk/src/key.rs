@@ -5,11 +5,12 @@ use haca_wire::codec::put_list;
 use haca_wire::{Decode, DecodeError, Encode, Gas, ModelId, Reader};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 
-use crate::circuit::Circuit;
+use crate::circuit::{Circuit, Mapping};
 use crate::field::{Base, CHARACTERISTIC, Extension, extension_bytes, from_coefficients};
 use crate::registration::RegistrationLayout;
 use crate::schedule::Schedule;
 use crate::security::{self, SecurityBudget};
+use crate::value::{Element, Origin};
 use crate::weight::{PIECES, WeightLayout};
 use crate::witness::{BATCH_VARIABLES, BatchParameters, WitnessLayout};
 use crate::{ProofRejection, gas};
@@ -151,6 +152,9 @@ fn prefix(manifest: &Manifest, parameters: &ProtocolParameters, root: &[u8; 32])
     bytes
 }
 
+/// Bytes of one node, parameter, value, accumulator, use, table or block of cells: more than each of them has.
+const RECORD_BYTES: usize = 256;
+
 impl VerifyingKey {
     /// Assembles a key and checks that everything in it fits.
     ///
@@ -281,6 +285,38 @@ impl VerifyingKey {
     pub fn proof_bytes_bound(&self, batch: usize) -> usize {
         let variables = crate::block::log2_ceil(batch.clamp(1, self.max_batch()));
         crate::proof::bytes_bound(self, variables)
+    }
+
+    /// About the bytes of memory that the key takes: what grows with tensors and tables exactly, the rest by its number.
+    pub fn memory_bytes(&self) -> usize {
+        let circuit = &self.circuit;
+        let arranged = circuit.values.iter().map(|value| match &value.origin {
+            Origin::Whole(_) => 0,
+            Origin::Arranged(elements) => elements.len().saturating_mul(size_of::<Element>()),
+        });
+        let points = self.points.iter().map(|point| size_of_val(point.as_slice()));
+        let mappings = circuit.mappings.iter().map(|mapping| match mapping {
+            Mapping::Function(_, table) => table.len(),
+            Mapping::Clamp(..) => 0,
+        });
+        // Multipliers stand in the graph and in the circuit.
+        let multipliers = circuit
+            .requantises
+            .iter()
+            .map(|r| 2 * size_of_val(r.multipliers.as_slice()));
+        let graph = &self.manifest.graph;
+        let records = graph.nodes().len()
+            + graph.params().len()
+            + circuit.values.len()
+            + circuit.accumulators.len()
+            + circuit.uses.len()
+            + self.weights.tables().len()
+            + self.witnesses.len() * (circuit.requantises.len() + circuit.stages.len() + 16);
+        arranged
+            .chain(points)
+            .chain(mappings)
+            .chain(multipliers)
+            .fold(records.saturating_mul(RECORD_BYTES), usize::saturating_add)
     }
 
     /// The work of verifying the registration proof, known from the key alone.

@@ -5,6 +5,7 @@ mod abci;
 mod cometbft;
 mod crash;
 mod engine;
+mod evidence;
 mod kv;
 mod ledger;
 mod mempool;
