@@ -95,7 +95,7 @@ const ENTRY: u64 = 700;
 /// One node or parameter of the graph, as it is decoded and laid out.
 const RECORD: u64 = 500;
 /// One element of a value that is arranged: decoding looks where it comes from.
-const ARRANGED: u64 = 20;
+const ARRANGED: u64 = 100;
 
 /// What decoding the key reads, looks up and computes.
 fn decoding(key: &VerifyingKey) -> u64 {

@@ -257,7 +257,7 @@ fn gas_counts_the_elements_that_decoding_arranges() {
         (key.registration_gas().0, key.verification_gas(1).0)
     };
     let (few, many) = (gas(1), gas(3));
-    let moved = 2 * 64 * 64 * 15;
+    let moved = 2 * 64 * 64 * 80;
     assert!(
         many.0 > few.0 + moved && many.1 > few.1 + moved,
         "{few:?} {many:?}"
