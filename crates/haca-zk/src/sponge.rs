@@ -172,6 +172,7 @@ const fn quarter(a: &mut u32, b: &mut u32, c: &mut u32, d: &mut u32, first: u32,
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 
