@@ -41,8 +41,8 @@ BATCHES = {"digits": (1, 32)}
 EZKL_MODELS = ("digits", "digits-cnn", "lenet", "mlp", "cnn32")
 FLAGS = {"AVX2": "avx2", "AVX-512": "avx512f", "AVX-512 VNNI": "avx512_vnni", "AMX": "amx_int8"}
 # Of what `haca bench zk` prints.
-KEPT = ("infer_ms", "prove_ms", "verify_ms", "proof_bytes", "peak_rss_bytes", "register_ms", "security_bits",
-        "security_bits_union")
+KEPT = ("infer_ms", "infer_runs", "prove_ms", "verify_ms", "proof_bytes", "peak_rss_bytes", "register_ms",
+        "security_bits", "security_bits_union")
 
 
 def say(text):

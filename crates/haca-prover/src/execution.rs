@@ -3,14 +3,17 @@
 mod arrangement;
 mod executor;
 mod image;
+mod preparation;
 mod product;
+mod values;
 
 use haca_graph::Graph;
 use haca_wire::{Inference, ModelId, Tensor};
 
 use crate::ProverError;
 
-pub use executor::{Executor, Value};
+pub use executor::Executor;
+pub use values::Values;
 
 /// One run of a model: its public tensors, and what a proof needs of the rest.
 #[derive(Clone, Debug)]
@@ -18,7 +21,7 @@ pub struct Execution {
     /// Input and output tensors.
     pub inference: Inference,
     /// All values, in the order of the graph's value ids.
-    pub(crate) values: Vec<Value>,
+    pub(crate) values: Values,
     /// Digest of the model's key, so that executions are not mixed up.
     pub(crate) model: ModelId,
 }
@@ -29,15 +32,28 @@ impl Execution {
         executor: &Executor,
         graph: &Graph,
         model: ModelId,
-        inputs: &[Tensor],
+        inputs: Vec<Tensor>,
     ) -> Result<Self, ProverError> {
-        let values = executor.run(graph, inputs)?;
-        let inference = Inference {
-            inputs: inputs.to_vec(),
-            outputs: outputs(graph, &values)?,
-        };
+        let values = executor.run(graph, &inputs)?;
+        Self::of(graph, model, inputs, values)
+    }
+
+    /// Runs the graph on each of several lists of inputs, together.
+    pub(crate) fn all(
+        executor: &Executor,
+        graph: &Graph,
+        model: ModelId,
+        runs: Vec<Vec<Tensor>>,
+    ) -> Result<Vec<Self>, ProverError> {
+        let values = executor.run_batch(graph, &runs)?;
+        let execution = |(inputs, values)| Self::of(graph, model, inputs, values);
+        runs.into_iter().zip(values).map(execution).collect()
+    }
+
+    fn of(graph: &Graph, model: ModelId, inputs: Vec<Tensor>, values: Values) -> Result<Self, ProverError> {
+        let outputs = outputs(graph, &values)?;
         Ok(Self {
-            inference,
+            inference: Inference { inputs, outputs },
             values,
             model,
         })
@@ -45,9 +61,9 @@ impl Execution {
 }
 
 /// The output tensors of a run.
-fn outputs(graph: &Graph, values: &[Value]) -> Result<Vec<Tensor>, ProverError> {
+fn outputs(graph: &Graph, values: &Values) -> Result<Vec<Tensor>, ProverError> {
     let tensor = |(id, spec): &(haca_graph::ValueId, haca_wire::TensorSpec)| {
-        let elements = values[id.0 as usize].integers();
+        let elements = values.integers(id.0 as usize);
         Tensor::new(spec.dtype, spec.shape.clone(), elements).ok_or(ProverError::Backend)
     };
     graph.outputs().iter().map(tensor).collect()

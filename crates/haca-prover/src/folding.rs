@@ -39,11 +39,7 @@ impl<'a> FoldedValues<'a> {
         let results = witness.map_or(Vec::new(), |w| fold(&w.columns[0].1, &eq));
         let stages = witness.and_then(|w| w.stages.as_ref());
         let stages = stages.map_or(Vec::new(), |stages| fold(&stages.results, &eq));
-        let elements = |index: usize| {
-            batch
-                .iter()
-                .map(move |execution| execution.values[index].narrow())
-        };
+        let elements = |index: usize| batch.iter().map(move |execution| execution.values.narrow(index));
         let input = |index: usize| {
             let first = elements(index).next().unwrap_or(&[]);
             let mut sums = vec![Extension::ZERO; first.len()];

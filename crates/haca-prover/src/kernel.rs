@@ -3,8 +3,12 @@
 mod fold;
 mod matrix;
 mod path;
+#[cfg(target_arch = "x86_64")]
+mod unrolled;
 mod vector;
 
+#[cfg(any(test, target_arch = "x86_64"))]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -14,7 +18,7 @@ mod avx_vnni;
 mod portable;
 
 pub use fold::{fold_columns, fold_rows};
-pub(crate) use matrix::{Blocks, Rows, multiply};
+pub(crate) use matrix::{Blocks, Rows, flipped, multiply};
 pub(crate) use path::Path;
 pub(crate) use vector::{
     Depthwise, Reduction, Scaling, activate, depthwise, product, requantise, weighted_sum, weighted_wide_sum,

@@ -54,10 +54,15 @@ mod trace;
 mod witness;
 
 pub use error::ProverError;
-pub use execution::{Execution, Executor, Value};
+pub use execution::{Execution, Executor, Values};
 pub use proving_key::{ProvingKey, Registration};
 pub use stages::{Stage, Stages};
 pub use supervision::{Cancellation, Progress, Supervision};
+
+/// The instructions of the integer kernels on this processor, in words.
+pub fn kernel_instructions() -> &'static str {
+    kernel::Path::best().name()
+}
 
 /// Kernels of the prover, for measurements.
 #[doc(hidden)]

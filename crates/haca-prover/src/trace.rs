@@ -35,12 +35,12 @@ impl Trace {
 
     /// The accumulators of a run.
     pub(crate) fn accumulator<'a>(&self, execution: &'a Execution, index: usize) -> &'a [i32] {
-        execution.values[self.accumulators[index]].wide()
+        execution.values.wide(self.accumulators[index])
     }
 
     /// The results of a requantisation.
     pub(crate) fn requantise<'a>(&self, execution: &'a Execution, index: usize) -> &'a [i8] {
-        execution.values[self.requantises[index]].narrow()
+        execution.values.narrow(self.requantises[index])
     }
 }
 
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
 
     fn source(&self, source: Source) -> &[i8] {
         match source {
-            Source::Input(index) => self.execution.values[index].narrow(),
+            Source::Input(index) => self.execution.values.narrow(index),
             Source::Requantise(index) => self.trace.requantise(self.execution, index),
             Source::Stage(index) => &self.stages[index],
         }

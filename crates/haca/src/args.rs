@@ -313,7 +313,9 @@ pub(crate) struct Doctor {
 pub(crate) enum Bench {
     /// Quantise, register, infer, prove and verify a model, and print medians
     ///
-    /// The prover uses all cores, or as many threads as RAYON_NUM_THREADS says; verification uses one.
+    /// Inference is timed in a loop of its own, half a second or longer, with the model in the caches: from the
+    /// batch's input tensors to its output tensors and what a proof needs of the run. The prover uses all cores, or
+    /// as many threads as RAYON_NUM_THREADS says; verification uses one.
     Zk(BenchZk),
 }
 
@@ -334,7 +336,7 @@ pub(crate) struct BenchZk {
     /// Inferences in one proof
     #[arg(long, default_value_t = 1)]
     pub(crate) batch: usize,
-    /// Repetitions
+    /// Proofs, and the least number of runs of the inference
     #[arg(long, default_value_t = 10)]
     pub(crate) runs: usize,
     /// Show bytes by stage, memory, processor time by thread, and page faults of the last proof as well

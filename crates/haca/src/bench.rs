@@ -1,5 +1,6 @@
 //! `haca bench zk`: one model through quantisation, registration, inference, proof and verification, in medians.
 
+mod inference;
 mod profile;
 
 use std::time::Instant;
@@ -28,7 +29,6 @@ pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
 /// Milliseconds of what was repeated.
 #[derive(Default)]
 struct Times {
-    infer: Vec<f64>,
     prove: Vec<f64>,
     verify: Vec<f64>,
     stages: Vec<Stages>,
@@ -80,7 +80,10 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
         .map(|sample| quantise_sample(key.manifest().graph.inputs(), sample))
         .collect::<Result<_, _>>()
         .map_err(onnx)?;
-    let mut step = screen.step("infer, prove, verify");
+    let step = screen.step("infer");
+    let inference = inference::measure(&registration.proving_key, &inputs, bench.runs)?;
+    step.done(&format!("{} runs", inference.runs));
+    let mut step = screen.step("prove, verify");
     let (times, proof) = repeat(bench, &registration, &inputs, &work, &mut step)?;
     let bytes = proof.len();
     step.done(&format!("{} runs", bench.runs));
@@ -97,7 +100,8 @@ fn zk(bench: &BenchZk, screen: &Screen) -> Result<u8, Failure> {
         "regime": budget.regime,
         "quantise_ms": quantise_ms,
         "register_ms": register_ms,
-        "infer_ms": median(times.infer.clone()),
+        "infer_ms": inference.ms,
+        "infer_runs": inference.runs,
         "prove_ms": median(times.prove.clone()),
         "verify_ms": median(times.verify.clone()),
         "proof_bytes": bytes,
@@ -197,13 +201,7 @@ fn repeat(
     let mut memory = Value::Null;
     for round in 0..=bench.runs {
         let before = Memory::now(bench.profile && round == 0);
-        let start = Instant::now();
-        let executions = inputs
-            .iter()
-            .map(|input| key.infer(input))
-            .collect::<Result<Vec<Execution>, _>>()
-            .map_err(prover)?;
-        let infer_ms = ms(start);
+        let executions = inference::run(key, inputs)?;
         let counted = (bench.profile && round > 0).then(|| counters.start());
         // Progress is drawn of the first proof only: the others are timed.
         let drawn = (round == 0).then_some(&mut *step);
@@ -219,7 +217,6 @@ fn repeat(
         let verify_ms = verify(registration, executions, &proof)?;
         last = proof;
         if round > 0 {
-            times.infer.push(infer_ms);
             times.prove.push(prove_ms);
             times.verify.push(verify_ms);
             times.stages.push(stages);

@@ -73,7 +73,7 @@ fn processor() -> Finding {
         .lines()
         .find(|line| line.starts_with("flags"))
         .unwrap_or_default();
-    let vector: Vec<_> = ["avx2", "avx512f", "avx512_vnni", "amx_int8"]
+    let vector: Vec<_> = ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8"]
         .into_iter()
         .filter(|flag| flags.split_whitespace().any(|have| have == *flag))
         .collect();
@@ -82,9 +82,10 @@ fn processor() -> Finding {
         id: "processor",
         state: if fast { State::Good } else { State::Warning },
         found: format!(
-            "{} ({})",
+            "{} ({}); integer kernels: {}",
             name.trim_start_matches([' ', '\t', ':']),
-            vector.join(", ")
+            vector.join(", "),
+            haca_prover::kernel_instructions()
         ),
         hint: "without AVX2 the prover uses its portable path, which is slower",
     }

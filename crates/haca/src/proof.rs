@@ -71,11 +71,11 @@ fn prove(
     let inputs = registration.verifying_key.manifest().graph.inputs();
     let specs = model::input_specs(inputs);
     let step = screen.step("infer");
-    let mut executions = Vec::new();
+    let mut rows = Vec::new();
     for index in row..row.saturating_add(count) {
-        let tensors = sample::read(input, index, &specs)?.tensors(inputs)?;
-        executions.push(registration.proving_key.infer(&tensors).map_err(prover)?);
+        rows.push(sample::read(input, index, &specs)?.tensors(inputs)?);
     }
+    let executions = registration.proving_key.infer_batch(rows).map_err(prover)?;
     step.done(&format!("{count} inferences"));
     let mut step = screen.step("prove");
     let context = blake3::derive_key(CONTEXT, b"");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use haca_onnx::quantise_sample;
-use haca_prover::{Execution, Registration};
+use haca_prover::Registration;
 use haca_verify::scorecard::{
     BYTES, Batch, Outputs, SAMPLES, Score, Scorecard, ScoredModel, TestSample, TestSetRoot, class_count,
     context, test_set_root,
@@ -127,11 +127,8 @@ fn prove(
     let total = index(samples.len());
     let (mut batches, count) = (Vec::new(), samples.len().div_ceil(size));
     for (number, samples) in samples.chunks(size).enumerate() {
-        let executions = samples
-            .iter()
-            .map(|sample| key.infer(&sample.inputs))
-            .collect::<Result<Vec<Execution>, _>>()
-            .map_err(prover)?;
+        let inputs = samples.iter().map(|sample| sample.inputs.clone());
+        let executions = key.infer_batch(inputs.collect()).map_err(prover)?;
         let start = number * size;
         let range = index(start)..index(start + samples.len());
         let context = context(root, total, &range);

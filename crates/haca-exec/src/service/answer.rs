@@ -109,7 +109,7 @@ impl Service {
         if self.journal.holds(place).map_err(internal)? {
             return taken();
         }
-        let entry = self.run(&admitted)?;
+        let entry = self.run(admitted)?;
         match self.journal.insert(&entry) {
             Ok(true) => reservation.keep(),
             Ok(false) => return taken(),
@@ -221,11 +221,11 @@ impl Service {
             .ok_or(Refusal::NotOffered)
     }
 
-    fn run(&self, admitted: &Admitted<'_>) -> Result<Entry, Refusal> {
+    fn run(&self, admitted: Admitted<'_>) -> Result<Entry, Refusal> {
         let model = admitted.model;
         let execution = model
             .key
-            .infer(&admitted.inputs)
+            .infer(admitted.inputs)
             .map_err(|error| internal(error.into()))?;
         let inference = execution.inference;
         let response = render::response(model.id, &model.outputs, &inference.outputs);

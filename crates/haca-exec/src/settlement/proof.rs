@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use haca_prover::{Cancellation, Execution, ProverError, Supervision};
+use haca_prover::{Cancellation, ProverError, Supervision};
 use haca_wire::{Evidence, EvidenceKind, proof_context};
 
 use crate::entry::{Entry, ProofFigures};
@@ -42,10 +42,8 @@ fn prove(
     stop: &Cancellation,
 ) -> Result<(Evidence, ProofFigures), ProverError> {
     let start = Instant::now();
-    let executions = entries
-        .iter()
-        .map(|entry| model.key.infer(&entry.inference.inputs))
-        .collect::<Result<Vec<Execution>, _>>()?;
+    let inputs = entries.iter().map(|entry| entry.inference.inputs.clone());
+    let executions = model.key.infer_batch(inputs.collect())?;
     let receipts: Vec<_> = entries.iter().map(|entry| service.receipt_of(entry)).collect();
     let context = proof_context(&service.chain.domain, &receipts);
     let mut supervision = Supervision {

@@ -53,30 +53,36 @@ impl Arrangement {
         Self::Map { indices, constant }
     }
 
-    /// The value.
-    pub(crate) fn apply(&self, operands: &[&[i8]]) -> Vec<i8> {
+    /// Writes the value of one run.
+    pub(crate) fn apply(&self, operands: &[&[i8]], out: &mut [i8]) {
         match self {
             Self::Runs(runs) => {
-                let mut value = Vec::with_capacity(runs.iter().map(|run| run.length).sum());
+                let mut out = out;
                 for Run { first, length } in runs {
+                    let (run, rest) = out.split_at_mut(*length);
                     match *first {
                         Cell::Element(operand, index) => {
                             let first = index as usize;
-                            value.extend_from_slice(&operands[usize::from(operand)][first..first + length]);
+                            run.copy_from_slice(&operands[usize::from(operand)][first..first + length]);
                         }
-                        Cell::Constant(constant) => value.resize(value.len() + length, constant),
+                        Cell::Constant(constant) => run.fill(constant),
                     }
+                    out = rest;
                 }
-                value
             }
-            Self::Map { indices, constant } => match (operands, constant) {
-                ([operand], None) => indices.iter().map(|index| operand[*index as usize]).collect(),
-                _ => {
-                    let mut all = operands.concat();
-                    all.extend(constant);
-                    indices.iter().map(|index| all[*index as usize]).collect()
-                }
-            },
+            Self::Map { indices, constant } => {
+                let joined;
+                let all = match (operands, constant) {
+                    ([operand], None) => operand,
+                    _ => {
+                        let operands = operands.iter().flat_map(|operand| operand.iter().copied());
+                        joined = operands.chain(*constant).collect::<Vec<i8>>();
+                        joined.as_slice()
+                    }
+                };
+                let cells = out.iter_mut().zip(indices);
+                cells.for_each(|(out, index)| *out = all[*index as usize]);
+            }
         }
     }
 }

@@ -91,36 +91,68 @@ impl Geometry {
 }
 
 impl Padding {
-    /// The padded image, with zeros behind it up to `reach` elements; the image itself where it is the same.
-    pub(crate) fn apply<'a>(&self, image: &'a [i8], reach: usize, scratch: &'a mut Vec<i8>) -> &'a [i8] {
-        if self.is_empty && image.len() >= reach {
-            return image;
+    /// The padded image, with zeros behind it up to `reach` elements, and the bits of `flip` flipped in all of them; the
+    /// image itself where it is the same.
+    pub(crate) fn apply<'a>(
+        &self,
+        image: &'a [i8],
+        reach: usize,
+        flip: u8,
+        scratch: &'a mut Vec<i8>,
+    ) -> &'a [i8] {
+        if self.is_empty {
+            return reaching(image, reach, flip, scratch);
         }
+        let flip = flip.cast_signed();
         scratch.clear();
-        scratch.resize(self.elements.max(reach), 0);
+        scratch.resize(self.elements.max(reach), flip);
         let rows = scratch
             .chunks_mut(self.padded_line.max(1))
             .skip(self.above)
             .take(self.height);
         for (row, elements) in rows.zip(image.chunks_exact(self.line.max(1))) {
-            row[self.front..self.front + self.line].copy_from_slice(elements);
+            let row = &mut row[self.front..self.front + self.line];
+            row.iter_mut()
+                .zip(elements)
+                .for_each(|(to, from)| *to = from ^ flip);
         }
         scratch
     }
 }
 
+/// Elements with zeros behind them where they are fewer than `reach`, and the bits of `flip` flipped in all of them.
+pub(crate) fn reaching<'a>(elements: &'a [i8], reach: usize, flip: u8, scratch: &'a mut Vec<i8>) -> &'a [i8] {
+    if flip == 0 && elements.len() >= reach {
+        return elements;
+    }
+    let flip = flip.cast_signed();
+    scratch.clear();
+    scratch.extend(elements.iter().map(|x| x ^ flip));
+    scratch.resize(elements.len().max(reach), flip);
+    scratch
+}
+
 /// The rows and columns under the windows of an image, padding left out.
 pub(crate) fn reduction(dims: [usize; 3], window: &Window) -> Reduction {
     let [height, width, channels] = dims;
-    let under = |axis: &WindowAxis, length: usize| {
+    let under = |axis: &WindowAxis, length: usize| -> Vec<Vec<usize>> {
         let length = length as u32;
         let of = |y| (0..axis.kernel).filter_map(move |tap| axis.element(y, tap, length));
         let windows = 0..axis.count(length).unwrap_or(0);
         windows.map(|y| of(y).map(|i| i as usize).collect()).collect()
     };
+    let columns = under(&window.width, width);
+    let taps = |columns: &Vec<usize>| -> Option<Vec<usize>> {
+        let (first, others) = columns.split_first()?;
+        Some(others.iter().map(|column| column - first).collect())
+    };
+    let first = columns.first().and_then(taps);
+    let alike = columns.iter().all(|columns| taps(columns) == first);
     Reduction {
         rows: under(&window.height, height),
-        columns: under(&window.width, width),
+        taps: first.filter(|_| alike),
+        columns,
+        height,
         width,
         channels,
     }

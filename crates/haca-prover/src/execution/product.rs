@@ -2,8 +2,8 @@
 
 use haca_graph::Window;
 
-use super::image::{Geometry, Padding};
-use crate::kernel::{Blocks, Depthwise, Path, Rows, depthwise, multiply};
+use super::image::{Geometry, Padding, reaching};
+use crate::kernel::{Blocks, Depthwise, Path, Rows, depthwise, flipped, multiply};
 
 /// A matrix of weights, and where the input rows that it is multiplied with lie.
 #[derive(Clone, Debug)]
@@ -79,16 +79,26 @@ impl Product {
         }
     }
 
-    /// The accumulators: for each row, one for each row of the weights.
-    pub(crate) fn run(&self, path: Path, input: &[i8]) -> Vec<i32> {
-        let mut scratch = Vec::new();
+    /// Writes the accumulators: for each row, one for each row of the weights, run by run.
+    pub(crate) fn run(&self, path: Path, input: &[i8], runs: usize, out: &mut [i32], scratch: &mut Vec<i8>) {
+        if let Self::Dense { blocks, rows } = self {
+            let of_all = (runs != 1).then(|| rows.repeated(runs, input.len() / runs.max(1)));
+            let rows = of_all.as_ref().unwrap_or(rows);
+            let input = reaching(input, rows.reach(), flipped(path, blocks, rows), scratch);
+            multiply(path, blocks, rows, input, out, blocks.rows(), 0);
+            return;
+        }
+        let (from, to) = (input.len() / runs.max(1), out.len() / runs.max(1));
+        let all = input
+            .chunks_exact(from.max(1))
+            .zip(out.chunks_exact_mut(to.max(1)));
+        all.for_each(|(input, out)| self.convolve(path, input, out, scratch));
+    }
+
+    /// A convolution of one run.
+    fn convolve(&self, path: Path, input: &[i8], out: &mut [i32], scratch: &mut Vec<i8>) {
         match self {
-            Self::Dense { blocks, rows } => {
-                let mut out = vec![0; rows.count() * blocks.rows()];
-                let input = reaching(input, rows.reach(), &mut scratch);
-                multiply(path, blocks, rows, input, &mut out, blocks.rows(), 0);
-                out
-            }
+            Self::Dense { .. } => {}
             Self::Windows {
                 groups,
                 rows,
@@ -97,31 +107,19 @@ impl Product {
                 filters,
             } => {
                 let last = groups.len().saturating_sub(1);
-                let image = padding.apply(input, rows.reach() + last * channels, &mut scratch);
+                // All groups have matrices of one shape.
+                let flip = groups.first().map_or(0, |blocks| flipped(path, blocks, rows));
+                let image = padding.apply(input, rows.reach() + last * channels, flip, scratch);
                 let stride = filters * groups.len();
-                let mut out = vec![0; rows.count() * stride];
                 for (group, blocks) in groups.iter().enumerate() {
                     let image = &image[group * channels..];
-                    multiply(path, blocks, rows, image, &mut out, stride, group * filters);
+                    multiply(path, blocks, rows, image, out, stride, group * filters);
                 }
-                out
             }
             Self::Depthwise { convolution, padding } => {
-                let image = padding.apply(input, 0, &mut scratch);
-                let mut out = vec![0; convolution.starts.len() * convolution.bias.len()];
-                depthwise(path, convolution, image, &mut out);
-                out
+                let image = padding.apply(input, 0, 0, scratch);
+                depthwise(path, convolution, image, out);
             }
         }
     }
-}
-
-/// The input, with zeros behind it where it is shorter than `reach`.
-fn reaching<'a>(input: &'a [i8], reach: usize, scratch: &'a mut Vec<i8>) -> &'a [i8] {
-    if input.len() >= reach {
-        return input;
-    }
-    scratch.extend_from_slice(input);
-    scratch.resize(reach, 0);
-    scratch
 }

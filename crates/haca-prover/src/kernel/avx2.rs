@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::fold::digits::{CHUNK, DIGITS, Planes, join};
 use super::matrix::Task;
 use super::portable;
+use super::unrolled::unrolled;
 
 /// Columns of one block of work.
 const BLOCK: usize = 256;
@@ -45,22 +46,22 @@ fn tile<const R: usize>(task: &Task<'_>, row: usize, block: usize, output: &mut 
     for piece in task.pieces {
         for (quad, cells) in quads.by_ref().take(task.per_piece).enumerate() {
             let mut xs = [_mm256_setzero_si256(); R];
-            for (x, start) in xs.iter_mut().zip(starts) {
+            unrolled!(r < R, {
                 // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
                 let elements: i32 = unsafe {
-                    let first = task.input.as_ptr().add(start + piece + 4 * quad);
+                    let first = task.input.as_ptr().add(starts[r] + piece + 4 * quad);
                     first.cast::<i32>().read_unaligned()
                 };
-                *x = _mm256_cvtepi8_epi16(_mm_set1_epi32(elements));
-            }
-            for part in 0..4 {
+                xs[r] = _mm256_cvtepi8_epi16(_mm_set1_epi32(elements));
+            });
+            unrolled!(part < 4, {
                 // SAFETY: a quad is four times 16 readable bytes, aligned.
                 let weights = unsafe { _mm_load_si128(cells.0.as_ptr().cast::<__m128i>().add(part)) };
                 let weights = _mm256_cvtepi8_epi16(weights);
-                for (sums, x) in sums.iter_mut().zip(xs) {
-                    sums[part] = _mm256_add_epi32(sums[part], _mm256_madd_epi16(x, weights));
-                }
-            }
+                unrolled!(r < R, {
+                    sums[r][part] = _mm256_add_epi32(sums[r][part], _mm256_madd_epi16(xs[r], weights));
+                });
+            });
         }
     }
     let bias = &blocks.bias[task.first + block];

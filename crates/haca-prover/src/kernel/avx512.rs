@@ -8,9 +8,7 @@ use std::arch::x86_64::*;
 pub(super) use fold::{fold_columns, fold_rows, words};
 
 use super::matrix::{LANES, Task};
-
-/// Turns a signed byte into that byte plus 128, unsigned. The shifted bias takes it back.
-const SHIFT: i32 = i32::from_ne_bytes([0x80; 4]);
+use super::unrolled::unrolled;
 
 /// One row is multiplied with up to eight blocks at a time; several rows with up to four, so that the sums stay in
 /// registers.
@@ -34,25 +32,23 @@ pub(super) fn multiply(task: &Task<'_>, output: &mut [i32]) {
     }
 }
 
-/// All rows times `B` blocks, as many rows at a time as there are registers for.
+/// All rows times `B` blocks, as many rows at a time as there are registers for: of sums, and of addresses of rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn rows<const B: usize>(task: &Task<'_>, block: usize, output: &mut [i32]) {
     let mut row = 0;
     while row < task.starts.len() {
         let left = task.starts.len() - row;
         let rows = match (B, left) {
-            (..=2, 12..) => 12,
             (..=3, 8..) => 8,
-            (_, 6..) => 6,
-            (_, 3..) => 3,
-            (_, 2) => 2,
+            (4.., 6..) => 6,
+            (_, 4..) => 4,
+            (_, 2..) => 2,
             _ => 1,
         };
         match rows {
-            12 => tile::<12, B>(task, row, block, output),
             8 => tile::<8, B>(task, row, block, output),
             6 => tile::<6, B>(task, row, block, output),
-            3 => tile::<3, B>(task, row, block, output),
+            4 => tile::<4, B>(task, row, block, output),
             2 => tile::<2, B>(task, row, block, output),
             _ => tile::<1, B>(task, row, block, output),
         }
@@ -60,56 +56,55 @@ fn rows<const B: usize>(task: &Task<'_>, block: usize, output: &mut [i32]) {
     }
 }
 
-/// The results of the `R` rows from `row` on and the `B` blocks from `block` on.
+/// The results of the `R` rows from `row` on and the `B` blocks from `block` on. The input is shifted.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn tile<const R: usize, const B: usize>(task: &Task<'_>, row: usize, block: usize, output: &mut [i32]) {
     let blocks = task.blocks;
+    let Some(starts) = task.starts[row..].first_chunk::<R>() else {
+        return;
+    };
     let mut sums = [[_mm512_setzero_si512(); B]; R];
-    for b in 0..B {
+    unrolled!(b < B, {
         let bias = &blocks.shifted_bias[task.first + block + b];
         // SAFETY: the bias is 64 readable bytes; unaligned loads are allowed.
         let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
-        for sums in &mut sums {
-            sums[b] = bias;
-        }
-    }
-    let starts: &[usize; R] = match task.starts[row..].first_chunk() {
-        Some(starts) => starts,
-        None => return,
-    };
-    let shift = _mm512_set1_epi32(SHIFT);
+        unrolled!(r < R, { sums[r][b] = bias });
+    });
     let per_block = blocks.per_block;
     let quads = &blocks.quads[(task.first + block) * per_block..(task.first + block + B) * per_block];
-    let mut at = 0;
+    let mut at = quads.as_ptr();
     for piece in task.pieces {
+        let mut elements = [task.input.as_ptr(); R];
+        // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
+        unrolled!(r < R, {
+            elements[r] = unsafe { elements[r].add(starts[r] + piece) }
+        });
         for quad in 0..task.per_piece {
             let mut weights = [_mm512_setzero_si512(); B];
-            for (b, weights) in weights.iter_mut().enumerate() {
-                // SAFETY: `at < per_block`, since the pieces fill the quads of a block, and `quads` are those of `B`
-                // blocks; a quad is 64 bytes, aligned.
-                *weights = unsafe { _mm512_load_si512(quads.as_ptr().add(b * per_block + at).cast()) };
-            }
-            for (sums, start) in sums.iter_mut().zip(starts) {
-                // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
-                let x: i32 = unsafe {
-                    let first = task.input.as_ptr().add(start + piece + 4 * quad);
-                    first.cast::<i32>().read_unaligned()
-                };
-                let x = _mm512_xor_si512(_mm512_set1_epi32(x), shift);
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = _mm512_dpbusd_epi32(*sum, x, weights);
-                }
-            }
-            at += 1;
+            // SAFETY: `at` is below the end of the first block, since the pieces fill the quads of a block, and `quads`
+            // are those of `B` blocks; a quad is 64 bytes, aligned.
+            unrolled!(b < B, {
+                weights[b] = unsafe { _mm512_load_si512(at.add(b * per_block).cast()) }
+            });
+            unrolled!(r < R, {
+                // SAFETY: as for `elements`: `quad < per_piece`.
+                let x: i32 = unsafe { elements[r].add(4 * quad).cast::<i32>().read_unaligned() };
+                let x = _mm512_set1_epi32(x);
+                unrolled!(b < B, {
+                    sums[r][b] = _mm512_dpbusd_epi32(sums[r][b], x, weights[b])
+                });
+            });
+            // SAFETY: at most one past the last quad of the first block.
+            at = unsafe { at.add(1) };
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        for (b, sum) in sums.iter().enumerate() {
+    unrolled!(r < R, {
+        unrolled!(b < B, {
             let first = task.at(row + r, block + b);
             let out = &mut output[first..first + task.lanes(block + b)];
             let mask = u16::MAX >> (LANES - out.len());
             // SAFETY: the mask has as many lanes as `out` has elements, 1 to 16.
-            unsafe { _mm512_mask_storeu_epi32(out.as_mut_ptr(), mask, *sum) };
-        }
-    }
+            unsafe { _mm512_mask_storeu_epi32(out.as_mut_ptr(), mask, sums[r][b]) };
+        });
+    });
 }

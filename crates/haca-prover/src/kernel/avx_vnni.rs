@@ -4,9 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::matrix::{LANES, Task};
-
-/// Turns a signed byte into that byte plus 128, unsigned. The shifted bias takes it back.
-const SHIFT: i32 = i32::from_ne_bytes([0x80; 4]);
+use super::unrolled::unrolled;
 
 #[target_feature(enable = "avx2,avxvnni")]
 pub(super) fn multiply(task: &Task<'_>, output: &mut [i32]) {
@@ -28,9 +26,12 @@ pub(super) fn multiply(task: &Task<'_>, output: &mut [i32]) {
     }
 }
 
-/// The results of the `R` rows from `row` on and one block.
+/// The results of the `R` rows from `row` on and one block. The input is shifted.
 #[target_feature(enable = "avx2,avxvnni")]
 fn tile<const R: usize>(task: &Task<'_>, row: usize, block: usize, output: &mut [i32]) {
+    let Some(starts) = task.starts[row..].first_chunk::<R>() else {
+        return;
+    };
     let blocks = task.blocks;
     let bias = &blocks.shifted_bias[task.first + block];
     // SAFETY: the bias is 64 readable bytes; unaligned loads are allowed.
@@ -39,31 +40,29 @@ fn tile<const R: usize>(task: &Task<'_>, row: usize, block: usize, output: &mut 
         [_mm256_loadu_si256(first), _mm256_loadu_si256(first.add(1))]
     };
     let mut sums = [bias; R];
-    let starts: &[usize; R] = match task.starts[row..].first_chunk() {
-        Some(starts) => starts,
-        None => return,
-    };
-    let shift = _mm256_set1_epi32(SHIFT);
     let first = (task.first + block) * blocks.per_block;
     let mut quads = blocks.quads[first..first + blocks.per_block].iter();
     for piece in task.pieces {
+        let mut elements = [task.input.as_ptr(); R];
+        // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
+        unrolled!(r < R, {
+            elements[r] = unsafe { elements[r].add(starts[r] + piece) }
+        });
         for (quad, cells) in quads.by_ref().take(task.per_piece).enumerate() {
             // SAFETY: a quad is 64 readable bytes, aligned.
             let weights: [__m256i; 2] = unsafe {
                 let first = cells.0.as_ptr().cast::<__m256i>();
                 [_mm256_load_si256(first), _mm256_load_si256(first.add(1))]
             };
-            for (sums, start) in sums.iter_mut().zip(starts) {
-                // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
-                let x: i32 = unsafe {
-                    let first = task.input.as_ptr().add(start + piece + 4 * quad);
-                    first.cast::<i32>().read_unaligned()
-                };
-                let x = _mm256_xor_si256(_mm256_set1_epi32(x), shift);
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = _mm256_dpbusd_avx_epi32(*sum, x, weights);
-                }
-            }
+            unrolled!(r < R, {
+                // SAFETY: as for `elements`: `quad < per_piece`.
+                let x: i32 = unsafe { elements[r].add(4 * quad).cast::<i32>().read_unaligned() };
+                let x = _mm256_set1_epi32(x);
+                sums[r] = [
+                    _mm256_dpbusd_avx_epi32(sums[r][0], x, weights[0]),
+                    _mm256_dpbusd_avx_epi32(sums[r][1], x, weights[1]),
+                ];
+            });
         }
     }
     for (r, sums) in sums.iter().enumerate() {

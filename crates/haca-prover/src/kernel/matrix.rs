@@ -5,17 +5,28 @@
     reason = "calls of vector kernels; each block says why it is sound"
 )]
 
+#[cfg(any(test, target_arch = "x86_64"))]
+mod examination;
+
 use rayon::prelude::*;
 
-use super::path::{Kind, Path};
+#[cfg(any(test, target_arch = "x86_64"))]
+use super::amx;
+use super::path::{Kind, Path, Tiles};
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{avx_vnni, avx2, avx512};
+
+#[cfg(any(test, target_arch = "x86_64"))]
+pub(super) use examination::is_exact;
 
 /// Output channels of one block.
 pub(super) const LANES: usize = 16;
 /// Products from which on threads share the work.
 const SHARED: usize = 1 << 22;
+/// Rows, and products, from which on tiles of the processor are worth their configuration and the packing of rows.
+#[cfg(target_arch = "x86_64")]
+const TILED: (usize, usize) = (16, 1 << 17);
 
 /// Four neighbouring columns of the sixteen rows of a block, row by row: what one instruction multiplies.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +36,7 @@ pub(super) struct Quad(pub(super) [i8; 4 * LANES]);
 /// A matrix in blocks of sixteen rows, the pieces of its rows padded with zeros to four columns.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks {
+    /// Those of the blocks, then zeros for the tile that begins with the last quad.
     pub(super) quads: Vec<Quad>,
     /// Quads of one block.
     pub(super) per_block: usize,
@@ -48,7 +60,7 @@ impl Blocks {
         let per_piece = piece.div_ceil(4);
         let per_block = per_piece * pieces;
         let count = bias.len().div_ceil(LANES);
-        let mut quads = vec![Quad([0; 4 * LANES]); per_block * count];
+        let mut quads = vec![Quad([0; 4 * LANES]); per_block * count + LANES - 1];
         let mut padded = vec![[0i32; LANES]; count];
         let mut shifted_bias = padded.clone();
         for (row, (cells, bias)) in matrix.chunks_exact(columns.max(1)).zip(bias).enumerate() {
@@ -102,6 +114,12 @@ impl Rows {
         }
     }
 
+    /// The same rows in each of several runs, `distance` elements apart.
+    pub(crate) fn repeated(&self, runs: usize, distance: usize) -> Self {
+        let starts = (0..runs).flat_map(|run| self.starts.iter().map(move |start| run * distance + start));
+        Self::new(starts.collect(), self.pieces.clone(), 4 * self.quads)
+    }
+
     /// How many rows.
     pub(crate) fn count(&self) -> usize {
         self.starts.len()
@@ -110,6 +128,34 @@ impl Rows {
     /// Elements that the input must have, counted from its offset.
     pub(crate) fn reach(&self) -> usize {
         self.reach
+    }
+}
+
+/// The tiles of a path, where they pay for as much work as this.
+fn tiles(path: Path, blocks: &Blocks, rows: &Rows) -> Option<Tiles> {
+    path.tiles().filter(|tiles| match tiles {
+        #[cfg(target_arch = "x86_64")]
+        Tiles::Amx { everywhere } => *everywhere || rows.count() >= TILED.0 && work(blocks, rows) >= TILED.1,
+        #[cfg(test)]
+        Tiles::Software | Tiles::Wrong => true,
+    })
+}
+
+/// Products of bytes.
+fn work(blocks: &Blocks, rows: &Rows) -> usize {
+    rows.count() * blocks.bias.len() * blocks.per_block * 4 * LANES
+}
+
+/// The bits of each input byte that [`multiply`] takes flipped: none, or the highest, which adds 128 and makes the byte
+/// unsigned, as the instructions of [`Kind::AvxVnni`] and [`Kind::Avx512`] want it. The shifted bias takes it back.
+pub(crate) fn flipped(path: Path, blocks: &Blocks, rows: &Rows) -> u8 {
+    match path.kind() {
+        _ if tiles(path, blocks, rows).is_some() => 0,
+        Kind::Portable => 0,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2 => 0,
+        #[cfg(target_arch = "x86_64")]
+        Kind::AvxVnni | Kind::Avx512 => 0x80,
     }
 }
 
@@ -135,17 +181,20 @@ pub(super) struct Task<'a> {
 
 impl Task<'_> {
     /// Rows of the matrix in block `block` of the task.
+    #[inline]
     pub(super) fn lanes(&self, block: usize) -> usize {
         (self.blocks.rows - (self.first + block) * LANES).min(LANES)
     }
 
     /// Index in the output of the first result of row `row` and block `block`.
+    #[inline]
     pub(super) fn at(&self, row: usize, block: usize) -> usize {
         self.offset + row * self.stride + block * LANES
     }
 }
 
-/// For each row `p`: `output[p * stride + offset + i] = bias_i + sum_j matrix_ij * row_pj`, in 32 bits, wrapping.
+/// For each row `p`: `output[p * stride + offset + i] = bias_i + sum_j matrix_ij * row_pj`, in 32 bits, wrapping. The
+/// bytes of `input` are those of the rows with the bits of [`flipped`] flipped.
 ///
 /// # Panics
 ///
@@ -172,16 +221,22 @@ pub(crate) fn multiply(
         stride,
         offset,
     };
-    let work = rows.count() * blocks.quads.len() * 4 * LANES;
+    let tiles = tiles(path, blocks, rows);
+    let run = |task: &Task<'_>, output: &mut [i32]| match tiles {
+        Some(tiles) => run_tiles(tiles, task, output),
+        None => run(path, task, output),
+    };
     let threads = rayon::current_num_threads();
-    if work < SHARED || threads < 2 {
-        run(path, &task, output);
+    if work(blocks, rows) < SHARED || threads < 2 {
+        run(&task, output);
     } else if rows.count() > 1 {
-        let share = rows.count().div_ceil(2 * threads).next_multiple_of(24);
+        // Whole steps of the kernels.
+        let grain = if tiles.is_some() { 32 } else { 24 };
+        let share = rows.count().div_ceil(2 * threads).next_multiple_of(grain);
         let parts = output
             .par_chunks_mut(share * stride)
             .zip(rows.starts.par_chunks(share));
-        parts.for_each(|(output, starts)| run(path, &Task { starts, ..task }, output));
+        parts.for_each(|(output, starts)| run(&Task { starts, ..task }, output));
     } else {
         let share = task.count.div_ceil(threads).next_multiple_of(8);
         let results = &mut output[offset..offset + blocks.rows];
@@ -193,7 +248,6 @@ pub(crate) fn multiply(
                 let count = share.min(task.count - first);
                 let stride = output.len();
                 run(
-                    path,
                     &Task {
                         first,
                         count,
@@ -204,6 +258,18 @@ pub(crate) fn multiply(
                     output,
                 );
             });
+    }
+}
+
+fn run_tiles(tiles: Tiles, task: &Task<'_>, output: &mut [i32]) {
+    match tiles {
+        // SAFETY: a path exists only for instructions that the processor has.
+        #[cfg(target_arch = "x86_64")]
+        Tiles::Amx { .. } => unsafe { amx::processor::multiply(task, output) },
+        #[cfg(test)]
+        Tiles::Software => amx::software::multiply(task, output),
+        #[cfg(test)]
+        Tiles::Wrong => amx::software::multiply_wrongly(task, output),
     }
 }
 
@@ -262,6 +328,8 @@ mod tests {
         let (stride, offset) = (bias.len() + 5, 2);
         for path in Path::all() {
             let mut out = vec![-9; starts.len() * stride];
+            let flip = flipped(path, &blocks, &rows).cast_signed();
+            let padded: Vec<i8> = padded.iter().map(|x| x ^ flip).collect();
             multiply(path, &blocks, &rows, &padded, &mut out, stride, offset);
             for (out, expected) in out.chunks_exact(stride).zip(expected.chunks_exact(bias.len())) {
                 assert_eq!(out[..offset], [-9; 2], "{path:?}");

@@ -70,6 +70,10 @@ pub(crate) struct Reduction {
     pub(crate) rows: Vec<Vec<usize>>,
     /// For each column of windows, the columns under its taps.
     pub(crate) columns: Vec<Vec<usize>>,
+    /// Where a window has the same columns, counted from its first, as each other: those after the first.
+    pub(crate) taps: Option<Vec<usize>>,
+    /// Rows of the value.
+    pub(crate) height: usize,
     /// Columns of the value.
     pub(crate) width: usize,
     /// Channels of the value.
@@ -77,6 +81,11 @@ pub(crate) struct Reduction {
 }
 
 impl Reduction {
+    /// The value in each of several runs.
+    pub(crate) fn runs<'a>(&self, values: &'a [i8]) -> impl Iterator<Item = &'a [i8]> + use<'a> {
+        values.chunks_exact((self.height * self.width * self.channels).max(1))
+    }
+
     /// Elements of the reduced value.
     pub(crate) fn elements(&self) -> usize {
         self.rows.len() * self.columns.len() * self.channels

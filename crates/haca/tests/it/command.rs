@@ -92,6 +92,7 @@ fn bench_prints_every_documented_key() {
         "quantise_ms",
         "register_ms",
         "infer_ms",
+        "infer_runs",
         "prove_ms",
         "verify_ms",
         "proof_bytes",

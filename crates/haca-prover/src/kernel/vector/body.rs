@@ -69,8 +69,11 @@ pub(super) fn weighted_wide_sum(value: &[i32], coefficient: i32, out: &mut [i32]
     }
 }
 
-/// Reduces windows along their height, then along their width: `begin` and `reduce` for the elements of one row
-/// of the value, `combine` for reduced elements.
+/// Elements that are copied at a time where there are fewer channels.
+const COPIED: usize = 16;
+
+/// Reduces windows along their height, then along their width: `convert` for the elements of the value, `combine` for
+/// reduced elements.
 #[inline(always)]
 fn windows<T: Copy>(
     windows: &Reduction,
@@ -80,30 +83,52 @@ fn windows<T: Copy>(
     combine: impl Fn(T, T) -> T + Copy,
     empty: T,
 ) {
-    let line = windows.width * windows.channels;
-    let mut reduced = vec![empty; line];
     let channels = windows.channels.max(1);
-    for (rows, out) in windows
-        .rows
-        .iter()
-        .zip(out.chunks_exact_mut(windows.columns.len() * channels))
-    {
+    let line = windows.width * channels;
+    let taps = windows.taps.as_deref().filter(|_| channels < COPIED);
+    // Elements that no window has stand behind the line, so that copies of more elements than a window has stay inside.
+    let (mut reduced, mut joined) = (vec![empty; line + COPIED], Vec::new());
+    let lines = out.chunks_exact_mut(windows.columns.len() * channels);
+    for (rows, out) in windows.rows.iter().zip(lines) {
         reduced.fill(empty);
         for row in rows {
             for (reduced, x) in reduced.iter_mut().zip(&input[row * line..(row + 1) * line]) {
                 *reduced = combine(*reduced, convert(*x));
             }
         }
-        for (columns, out) in windows.columns.iter().zip(out.chunks_exact_mut(channels)) {
-            out.fill(empty);
-            for column in columns {
-                for (out, x) in out
-                    .iter_mut()
-                    .zip(&reduced[column * channels..(column + 1) * channels])
-                {
-                    *out = combine(*out, *x);
+        let Some(taps) = taps else {
+            for (columns, out) in windows.columns.iter().zip(out.chunks_exact_mut(channels)) {
+                out.fill(empty);
+                for column in columns {
+                    let elements = &reduced[column * channels..(column + 1) * channels];
+                    out.iter_mut()
+                        .zip(elements)
+                        .for_each(|(out, x)| *out = combine(*out, *x));
                 }
             }
+            continue;
+        };
+        // A window at every column, also where none is, in whole registers.
+        joined.clone_from(&reduced);
+        for tap in taps {
+            let elements = joined.iter_mut().zip(&reduced[tap * channels..]);
+            elements.for_each(|(joined, x)| *joined = combine(*joined, *x));
+        }
+        pick(&windows.columns, channels, &joined, out);
+    }
+}
+
+/// Copies the `channels` elements, fewer than [`COPIED`], from the first column of each window on.
+#[inline(always)]
+fn pick<T: Copy>(columns: &[Vec<usize>], channels: usize, joined: &[T], out: &mut [T]) {
+    for (window, columns) in columns.iter().enumerate() {
+        let first = columns.first().map_or(0, |column| column * channels);
+        let out = &mut out[window * channels..];
+        let elements = joined[first..].first_chunk::<COPIED>();
+        // What is copied too much, later windows overwrite.
+        match (out.first_chunk_mut::<COPIED>(), elements) {
+            (Some(out), Some(elements)) => *out = *elements,
+            _ => out[..channels].copy_from_slice(&joined[first..first + channels]),
         }
     }
 }
