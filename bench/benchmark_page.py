@@ -398,11 +398,11 @@ $ python bench/time_ezkl.py --onnx models/lenet/lenet.onnx --input models/lenet/
 ```
 """
 
-WARM = ("Ours is timed by `haca bench zk` in such a loop too, as long and as often warmed up, without Python: from input "
-        "tensors to output tensors and the values that a proof needs, their allocation and release included. HACA runs "
-        "the integer graph, all inferences of a row together,")
-COLD = ("Ours is timed inside `haca bench zk`, between proofs, which leave the caches cold. HACA runs the integer graph, "
-        "one inference after another,")
+WARM = ("Ours is timed by `haca bench zk` in such a loop too, as long and as often warmed up, without Python: from "
+        "input tensors to output tensors and the values that a proof needs, their allocation and release included. HACA "
+        "runs the integer graph, all inferences of a row together,")
+COLD = ("Ours is timed inside `haca bench zk`, between proofs, which leave the caches cold. HACA runs the integer "
+        "graph, one inference after another,")
 INFERENCE = """
 ## Inference, against onnxruntime
 

@@ -46,8 +46,12 @@ impl Execution {
         runs: Vec<Vec<Tensor>>,
     ) -> Result<Vec<Self>, ProverError> {
         let values = executor.run_batch(graph, &runs)?;
-        let execution = |(inputs, values)| Self::of(graph, model, inputs, values);
-        runs.into_iter().zip(values).map(execution).collect()
+        // Fallible iterators have no length to reserve memory for.
+        let mut executions = Vec::with_capacity(runs.len());
+        for (inputs, values) in runs.into_iter().zip(values) {
+            executions.push(Self::of(graph, model, inputs, values)?);
+        }
+        Ok(executions)
     }
 
     fn of(graph: &Graph, model: ModelId, inputs: Vec<Tensor>, values: Values) -> Result<Self, ProverError> {
@@ -62,9 +66,10 @@ impl Execution {
 
 /// The output tensors of a run.
 fn outputs(graph: &Graph, values: &Values) -> Result<Vec<Tensor>, ProverError> {
-    let tensor = |(id, spec): &(haca_graph::ValueId, haca_wire::TensorSpec)| {
+    let mut tensors = Vec::with_capacity(graph.outputs().len());
+    for (id, spec) in graph.outputs() {
         let elements = values.integers(id.0 as usize);
-        Tensor::new(spec.dtype, spec.shape.clone(), elements).ok_or(ProverError::Backend)
-    };
-    graph.outputs().iter().map(tensor).collect()
+        tensors.push(Tensor::new(spec.dtype, spec.shape.clone(), elements).ok_or(ProverError::Backend)?);
+    }
+    Ok(tensors)
 }

@@ -116,8 +116,11 @@ impl Rows {
 
     /// The same rows in each of several runs, `distance` elements apart.
     pub(crate) fn repeated(&self, runs: usize, distance: usize) -> Self {
-        let starts = (0..runs).flat_map(|run| self.starts.iter().map(move |start| run * distance + start));
-        Self::new(starts.collect(), self.pieces.clone(), 4 * self.quads)
+        let mut starts = Vec::with_capacity(runs * self.starts.len());
+        for run in 0..runs {
+            starts.extend(self.starts.iter().map(|start| run * distance + start));
+        }
+        Self::new(starts, self.pieces.clone(), 4 * self.quads)
     }
 
     /// How many rows.

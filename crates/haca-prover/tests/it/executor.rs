@@ -12,19 +12,31 @@ use crate::model::Random;
 
 const ACCEPT: &str = include_str!("../../../../spec/vectors/graph/accept.json");
 
-/// Runs all kernels and the reference.
+/// Runs all kernels and the reference, alone and in a batch with other inputs.
 fn check(graph: &Graph, parameters: &Parameters, inputs: &[Tensor], what: &str) {
-    let expected = evaluate(graph, parameters, inputs).unwrap();
+    let reversed = |tensor: &Tensor| {
+        let values = tensor.values().iter().rev().copied().collect();
+        Tensor::new(tensor.dtype(), tensor.shape().clone(), values).unwrap()
+    };
+    let others: Vec<Tensor> = inputs.iter().map(reversed).collect();
+    let expected = evaluate(graph, parameters, inputs).unwrap().values;
+    let of_others = evaluate(graph, parameters, &others).unwrap().values;
     for (kernels, executor) in Executor::for_all_kernels(graph, parameters).iter().enumerate() {
-        let values = executor.run(graph, inputs).unwrap();
-        assert_eq!(values.count(), expected.values.len(), "{what}");
-        for (id, expected) in expected.values.iter().enumerate() {
-            let op = id.checked_sub(inputs.len()).map(|node| &graph.nodes()[node]);
-            assert!(
-                values.integers(id) == *expected,
-                "{what}, kernels {kernels}, value {id} of {op:?}"
-            );
+        let alone = executor.run(graph, inputs).unwrap();
+        let together = executor.run_batch(graph, &[&others, inputs, &others]).unwrap();
+        let runs = [(&expected, alone)].into_iter();
+        let batch = [&of_others, &expected, &of_others].into_iter().zip(together);
+        for (run, (expected, found)) in runs.chain(batch).enumerate() {
+            assert_eq!(found.count(), expected.len(), "{what}");
+            for (id, expected) in expected.iter().enumerate() {
+                let op = id.checked_sub(inputs.len()).map(|node| &graph.nodes()[node]);
+                assert!(
+                    found.integers(id) == *expected,
+                    "{what}, kernels {kernels}, run {run}, value {id} of {op:?}"
+                );
+            }
         }
+        assert_eq!(executor.run_batch::<&[Tensor]>(graph, &[]).unwrap().count(), 0);
     }
 }
 

@@ -302,6 +302,8 @@ fn the_prover_refuses_bad_batches_and_inputs() {
         proven.inferences[0].inputs[0].clone(),
     ];
     assert_eq!(key.infer(&two).unwrap_err().code(), "prover.input");
+    let second_is_bad = vec![two[..1].to_vec(), two.to_vec()];
+    assert_eq!(key.infer_batch(second_is_bad).unwrap_err().code(), "prover.input");
     assert_eq!(
         key.infer(&proven.inferences[0].outputs[..1]).unwrap_err().code(),
         "prover.input"

@@ -22,8 +22,8 @@ pub(in super::super) unsafe fn multiply(task: &Task<'_>, output: &mut [i32]) {
     super::multiply::<Processor>(task, output);
 }
 
-/// Whether processor and system have tiles of the wanted size and int8 products. Asks the system to let this process use
-/// them, which it also refuses where a signal stack is too small for tiles.
+/// Whether processor and system have tiles of the wanted size and int8 products. Asks the system to let this process
+/// use them, which it also refuses where a signal stack is too small for tiles.
 pub(in super::super) fn is_there() -> bool {
     processor_has() && system_saves() && system_grants()
 }
