@@ -75,15 +75,15 @@ fn tile<const R: usize, const B: usize>(task: &Task<'_>, row: usize, block: usiz
     let mut at = quads.as_ptr();
     for piece in task.pieces {
         let mut elements = [task.input.as_ptr(); R];
-        // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
         unrolled!(r < R, {
+            // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
             elements[r] = unsafe { elements[r].add(starts[r] + piece) }
         });
         for quad in 0..task.per_piece {
             let mut weights = [_mm512_setzero_si512(); B];
-            // SAFETY: `at` is below the end of the first block, since the pieces fill the quads of a block, and `quads`
-            // are those of `B` blocks; a quad is 64 bytes, aligned.
             unrolled!(b < B, {
+                // SAFETY: `at` is below the end of the first block, since the pieces fill the quads of a block, and
+                // `quads` are those of `B` blocks; a quad is 64 bytes, aligned.
                 weights[b] = unsafe { _mm512_load_si512(at.add(b * per_block).cast()) }
             });
             unrolled!(r < R, {

@@ -44,8 +44,8 @@ fn tile<const R: usize>(task: &Task<'_>, row: usize, block: usize, output: &mut 
     let mut quads = blocks.quads[first..first + blocks.per_block].iter();
     for piece in task.pieces {
         let mut elements = [task.input.as_ptr(); R];
-        // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
         unrolled!(r < R, {
+            // SAFETY: a task says that `start + piece + 4 * per_piece` is inside the input.
             elements[r] = unsafe { elements[r].add(starts[r] + piece) }
         });
         for (quad, cells) in quads.by_ref().take(task.per_piece).enumerate() {

@@ -24,7 +24,7 @@ fn proven(build: &Build, batch: usize) -> Proven {
     let run = |_| {
         registration
             .proving_key
-            .infer(&inputs(&model, &mut random))
+            .infer(inputs(&model, &mut random))
             .unwrap()
     };
     let executions: Vec<Execution> = (0..batch).map(run).collect();
