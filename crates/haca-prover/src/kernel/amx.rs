@@ -1,10 +1,10 @@
 //! Matrix products in the tile registers of Intel's AMX, for matrices times sixteen rows and more.
 //!
 //! Everything but four instructions is plain Rust over [`Tiles`]: how rows are packed, which tile holds what, and what
-//! of the results is kept. Tests run it on every machine with [`software`], which does to arrays what the manual says
+//! of the results is kept. Tests run it on every machine with `software`, which does to arrays what the manual says
 //! that the instructions do.
 //!
-//! No processor with AMX has run [`processor`] so far: its instructions are checked against their encodings, and
+//! No processor with AMX has run `processor` so far: its instructions are checked against their encodings, and
 //! their effect is unproven. What guards it: the path is taken only on a processor that says it has AMX-TILE and
 //! AMX-INT8 and the tiles that this module wants, under a system that saves tiles and grants their use, and after
 //! [`is_exact`](super::matrix::is_exact) has compared it bit by bit with plain sums in this process. Tests that

@@ -135,10 +135,14 @@ impl Rows {
 }
 
 /// The tiles of a path, where they pay for as much work as this.
+#[cfg_attr(
+    not(any(test, target_arch = "x86_64")),
+    expect(unused_variables, reason = "no tiles")
+)]
 fn tiles(path: Path, blocks: &Blocks, rows: &Rows) -> Option<Tiles> {
-    path.tiles().filter(|tiles| match tiles {
+    path.tiles().filter(|tiles| match *tiles {
         #[cfg(target_arch = "x86_64")]
-        Tiles::Amx { everywhere } => *everywhere || rows.count() >= TILED.0 && work(blocks, rows) >= TILED.1,
+        Tiles::Amx { everywhere } => everywhere || rows.count() >= TILED.0 && work(blocks, rows) >= TILED.1,
         #[cfg(test)]
         Tiles::Software | Tiles::Wrong => true,
     })
@@ -264,6 +268,10 @@ pub(crate) fn multiply(
     }
 }
 
+#[cfg_attr(
+    not(any(test, target_arch = "x86_64")),
+    expect(unused_variables, reason = "no tiles")
+)]
 fn run_tiles(tiles: Tiles, task: &Task<'_>, output: &mut [i32]) {
     match tiles {
         // SAFETY: a path exists only for instructions that the processor has.

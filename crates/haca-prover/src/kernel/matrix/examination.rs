@@ -11,9 +11,9 @@ const SHAPES: [(usize, usize, usize, usize); 8] = [
     (17, 33, 1, 65),
     (32, 32, 2, 64),
     (33, 15, 3, 7),
-    (47, 70, 5, 30),
-    (64, 49, 9, 16),
-    (10, 130, 1, 784),
+    (47, 37, 5, 30),
+    (64, 33, 9, 16),
+    (10, 40, 1, 784),
 ];
 
 /// Whether a path multiplies random and extreme matrices bit for bit as plain sums do, results that wrap among them.
