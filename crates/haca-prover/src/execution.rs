@@ -35,7 +35,12 @@ impl Execution {
         inputs: Vec<Tensor>,
     ) -> Result<Self, ProverError> {
         let values = executor.run(graph, &inputs)?;
-        Self::of(graph, model, inputs, values)
+        let outputs = outputs(graph, &values)?;
+        Ok(Self {
+            inference: Inference { inputs, outputs },
+            values,
+            model,
+        })
     }
 
     /// Runs the graph on each of several lists of inputs, together.
@@ -49,18 +54,14 @@ impl Execution {
         // Fallible iterators have no length to reserve memory for.
         let mut executions = Vec::with_capacity(runs.len());
         for (inputs, values) in runs.into_iter().zip(values) {
-            executions.push(Self::of(graph, model, inputs, values)?);
+            let outputs = outputs(graph, &values)?;
+            executions.push(Self {
+                inference: Inference { inputs, outputs },
+                values,
+                model,
+            });
         }
         Ok(executions)
-    }
-
-    fn of(graph: &Graph, model: ModelId, inputs: Vec<Tensor>, values: Values) -> Result<Self, ProverError> {
-        let outputs = outputs(graph, &values)?;
-        Ok(Self {
-            inference: Inference { inputs, outputs },
-            values,
-            model,
-        })
     }
 }
 
@@ -69,7 +70,10 @@ fn outputs(graph: &Graph, values: &Values) -> Result<Vec<Tensor>, ProverError> {
     let mut tensors = Vec::with_capacity(graph.outputs().len());
     for (id, spec) in graph.outputs() {
         let elements = values.integers(id.0 as usize);
-        tensors.push(Tensor::new(spec.dtype, spec.shape.clone(), elements).ok_or(ProverError::Backend)?);
+        let Some(tensor) = Tensor::new(spec.dtype, spec.shape.clone(), elements) else {
+            return Err(ProverError::Backend);
+        };
+        tensors.push(tensor);
     }
     Ok(tensors)
 }
