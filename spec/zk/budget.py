@@ -41,7 +41,8 @@ def witness_claims(w):
 def security(key, batch):
     shape, circuit, weights = Shape(key, batch), key.circuit, key.weights.whir
     w = shape.witness
-    lists = lists_of(weights, w.whir) if w else lists_of(weights)
+    joined = bool(w and w.joined)
+    lists = lists_of(w.whir) if joined else lists_of(weights, *([w.whir] if w else []))
 
     def bits(count):
         return FIELD - log(max(count, 1)) - lists
@@ -52,7 +53,8 @@ def security(key, batch):
         terms["lookup challenges"] = bits(3 * sum(1 << v for v in trees))
         terms["lookup sumchecks"] = bits(sum(map(tree, trees)))
         terms["identity"] = bits(w.variables)
-        terms["witness opening"] = union(w.whir, witness_claims(w))
+        if not joined:
+            terms["witness opening"] = union(w.whir, witness_claims(w))
     public = [circuit.public_shape(output) for output, _ in circuit.claimed]
     coordinates = sum(max((log(size) for size in sizes), default=0) for sizes in zip(*public))
     terms["public values"] = bits(batch + coordinates + len(circuit.uses))
@@ -64,7 +66,10 @@ def security(key, batch):
         terms["channels"] = bits(2 * shape.entry_space.variables + sent)
     rounds = w.gather.variables if w else 0
     terms["gather"] = bits(2 * rounds + 6 + len(circuit.claimed_values()))
-    terms["weight opening"] = union(weights, asked(key, shape))
+    if joined:
+        terms["joined opening"] = union(w.whir, asked(key, shape) + witness_claims(w))
+    else:
+        terms["weight opening"] = union(weights, asked(key, shape))
     terms["model binding"] = binding(weights)
     terms["hash collisions"] = 128.0
     return summed(terms)

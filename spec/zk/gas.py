@@ -8,11 +8,11 @@ def tree(v):
     return 350 * (v * (v - 1) // 2 + 3 * v)
 
 
-def opening(whir, claims, tables):
+def opening(whir, claims, tables, joined=False):
     v, total = whir.variables, 0
-    for phase in whir.phases:
-        width = 1 << phase.fold
-        total += phase.rows * (120 * (-(-24 * width // 64) + phase.depth) + 24 * (width + v))
+    for i, phase in enumerate(whir.phases):
+        width, depth = 1 << phase.fold, phase.depth * (2 if joined and i == 0 else 1)
+        total += phase.rows * (120 * (-(-24 * width // 64) + depth) + 24 * (width + v))
     return total + 700 * v + claims * (5000 + 24 * v + 80 * tables)
 
 
@@ -48,12 +48,22 @@ def functional(key, shape):
     return 12 * units
 
 
+def openings(key, shape):
+    """W1.1 and W1.2: the openings of weights and witness, or the joined one."""
+    w, weights, claims = shape.witness, key.weights, asked(key, shape)
+    if not w:
+        return opening(weights.whir, claims, len(weights.sizes))
+    tables = len(w.table_sizes)
+    witness_claims = w.columns + 2 * len(w.gather.sizes) + 1 + tables
+    if w.joined:
+        return opening(w.whir, claims + witness_claims, 1, joined=True)
+    return opening(weights.whir, claims, len(weights.sizes)) + opening(w.whir, witness_claims, 2 + tables)
+
+
 def witness(key, shape):
-    """W1.2."""
+    """W1.2 without its opening."""
     w, circuit = shape.witness, key.circuit
-    tables, blocks = len(w.table_sizes), len(w.gather.sizes)
     total = tree(w.lookups.variables) + tree(w.table_tree.variables)
-    total += opening(w.whir, w.columns + 2 * blocks + 1 + tables, 2 + tables)
     total += 350 * w.gather.variables
     for mapping in circuit.mappings:
         total += 720 + (36 << w.window_bits if mapping[0] == "table" else 0)
@@ -87,7 +97,7 @@ def inferences(key, count):
     batch = (count - 1).bit_length()
     shape, graph = Shape(key, batch), key.circuit.graph
     inputs, outputs = (sum(integer_graph.elements(s["shape"]) for s in graph[side]) for side in ("inputs", "outputs"))
-    total = 40000 + decoding(key.circuit) + opening(key.weights.whir, asked(key, shape), len(key.weights.sizes))
+    total = 40000 + decoding(key.circuit) + openings(key, shape)
     rounds = shape.block_space.variables if shape.matrix_uses else 0
     rounds += shape.entry_space.variables if shape.weighted else 0
     rounds += 2 * (shape.product_cells.variables + batch) if shape.products else 0

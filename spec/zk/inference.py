@@ -106,9 +106,9 @@ def products_of_values(run):
     sums.require_sum(value, expected, "products of values")
 
 
-def open_witness(run):
+def witness_claims(run):
     """P11, first half."""
-    w, proof, t = run.witness, run.proof, run.transcript
+    w, proof = run.witness, run.proof
     batches = [run.lookup_batch] + ([run.product_batch] if w.points == 2 else [])
     gathered = dict(zip(range(len(w.gather.sizes)), proof.gathered))
     claims = [Claim(0, run.z, proof.columns)]
@@ -121,10 +121,10 @@ def open_witness(run):
             claims.append(Claim(space, point, [gathered[block]], [0]))
     for i, (v, value) in enumerate(zip(w.table_sizes, proof.multiplicities)):
         claims.append(Claim(len(w.committed) + i, last(run.table_point, v), [value]))
-    verify_opening(t, "witness", proof.root, w.stack, w.whir, claims, proof.witness)
+    return claims
 
 
-def open_weights(run):
+def weight_claims(run):
     """P11, second half."""
     key, weights, claims = run.key, run.key.weights, []
     for table, v in enumerate(weights.sizes):
@@ -132,7 +132,29 @@ def open_weights(run):
         for asked, point, value in run.asked:
             if asked == table:
                 claims.append(Claim(table, [ZERO] * (v - len(point)) + point, [value]))
-    verify_opening(run.transcript, "weight", key.root, weights.stack, weights.whir, claims, run.proof.weights)
+    return claims
+
+
+def open_joined(run, joined):
+    """J3."""
+    claims = []
+    for part, of_part in ((joined.WEIGHTS, weight_claims(run)), (joined.WITNESS, witness_claims(run))):
+        for claim in of_part:
+            for column, value in zip(claim.columns, claim.values, strict=True):
+                claims.append(Claim(0, joined.point(part, claim.table, column, claim.point), [value]))
+    roots = [run.key.root, run.proof.root]
+    verify_opening(run.transcript, "joined", roots, joined.stack, joined.whir, claims, run.proof.joined)
+
+
+def open_commitments(run):
+    """P11."""
+    w, weights, t, proof = run.witness, run.key.weights, run.transcript, run.proof
+    if w and w.joined:
+        return open_joined(run, w.joined)
+    if w:
+        verify_opening(t, "witness", [proof.root], w.stack, w.whir, witness_claims(run), proof.witness)
+    claims = weight_claims(run)
+    return verify_opening(t, "weight", [run.key.root], weights.stack, weights.whir, claims, proof.weights)
 
 
 def verify_inference(key, statement, data):
@@ -157,6 +179,4 @@ def verify_inference(key, statement, data):
         products_of_values(run)
     matrices.verify_matrices(run, claim)
     verify_gather(run)
-    if run.witness:
-        open_witness(run)
-    open_weights(run)
+    open_commitments(run)

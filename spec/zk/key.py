@@ -19,7 +19,10 @@ def schedule(r):
 
 
 def batch_size(r):
-    return (r.u8(), r.u8(), r.u8(), r.u8(), schedule(r)) if r.flag() else None
+    if not r.flag():
+        return None
+    numbers = [r.u8() for _ in range(4)]
+    return (*numbers, r.u8() if r.flag() else None, schedule(r))
 
 
 def tile_count(circuit, pieces):
@@ -33,7 +36,7 @@ class VerifyingKey:
         self.model = derive_key("haca v1 zk model id", data)
 
     def read(self, r):
-        require(r.u8() == 2, "wire.bad_tag", "version")
+        require(r.u8() == 3, "wire.bad_tag", "version")
         require(r.take(4) == CATALOGUE, "wire.invalid", "catalogue")
         self.manifest = manifest.manifest(r)
         graph = self.manifest["graph"]
@@ -61,7 +64,8 @@ class VerifyingKey:
         self.classes = []
         for batch, parameters in enumerate(classes):
             require((parameters is not None) == self.circuit.has_witness, "zk.parameter", "witness")
-            self.classes.append(None if parameters is None else Witness(self.circuit, parameters, batch))
+            witness = None if parameters is None else Witness(self.circuit, self.weights, parameters, batch)
+            self.classes.append(witness)
 
     def out_of_domain(self, prefix):
         """R5."""

@@ -1,8 +1,8 @@
-"""R2 to R4 of zk.md: what is committed, and where it stands."""
+"""R2 to R4, J1 and J2 of zk.md: what is committed, and where it stands."""
 
 import dataclasses
 
-from zk.field import Cells, Placed, log
+from zk.field import ONE, ZERO, Cells, Placed, log
 from zk.manifest import integer_graph
 from zk.opening import Stack
 from zk.refusal import require
@@ -37,7 +37,7 @@ class Weights:
     """R2: tables of the weight commitment; `tile(param, i, j)` is the number of the tile of row span i, column span j."""
 
     def __init__(self, circuit, pieces, schedule):
-        graph, fold = circuit.graph, schedule.first_fold
+        graph, fold, self.schedule = circuit.graph, schedule.first_fold, schedule
         self.rows, self.columns, self.tiles, self.numbers = {}, {}, [], {}
         for param in circuit.matrices:
             n, k = circuit.matrix_size(param)
@@ -62,13 +62,40 @@ class Weights:
         return self.numbers[param, row, column]
 
 
-class Witness:
-    """R3, for batches padded to `2^batch` inferences."""
+class Joined:
+    """J1 and J2: the stacks of weights and witness as one polynomial; parts are 0 for the weights, 1 for the witness."""
 
-    def __init__(self, circuit, parameters, batch):
-        self.limb_bits, self.limbs, self.window_bits, self.high_bits, schedule = parameters
-        t, e, u, fold = self.limb_bits, self.window_bits, self.high_bits, schedule.first_fold
-        require(1 <= self.limbs <= 12 and 1 <= e <= 16 and batch <= 10, "zk.parameter", "R3.8")
+    WEIGHTS, WITNESS = 0, 1
+
+    def __init__(self, weights, stack, fold, schedule):
+        self.stacks, self.folds = (weights.stack, stack), (weights.schedule.first_fold, fold)
+        self.first_fold, self.column = 1 + max(self.folds), weights.stack.variables - weights.schedule.first_fold
+        require(fold <= stack.variables <= self.column + fold, "zk.parameter", "J1: witness")
+        require(schedule.first_fold == self.first_fold, "zk.parameter", "J1: first fold")
+        require(schedule.rates[:1] == weights.schedule.rates[:1], "zk.parameter", "J1: first rate")
+        self.whir = schedule.whir(self.column + self.first_fold)
+        self.stack = Stack([(self.whir.variables, 1)])
+
+    @property
+    def widths(self):
+        """The cells that a row of each part has."""
+        return [1 << fold for fold in self.folds]
+
+    def point(self, part, table, column, point):
+        stack, fold = self.stacks[part], self.folds[part]
+        at = stack.lift(table, column, point)
+        part_bit = [ONE if part == self.WITNESS else ZERO] + [ZERO] * (self.first_fold - 1 - fold)
+        return part_bit + at[:fold] + [ZERO] * (self.column - (stack.variables - fold)) + at[fold:]
+
+
+class Witness:
+    """R3, for batches padded to `2^batch` inferences; `joined` is None when the witness is opened by itself."""
+
+    def __init__(self, circuit, weights, parameters, batch):
+        self.limb_bits, self.limbs, self.window_bits, self.high_bits, joined_fold, schedule = parameters
+        t, e, u = self.limb_bits, self.window_bits, self.high_bits
+        fold = schedule.first_fold if joined_fold is None else joined_fold
+        require(1 <= self.limbs <= 12 and 1 <= e <= 16 and batch <= 10, "zk.parameter", "R3.9")
         self.shift, self.batch, self.stages, self.split = t * self.limbs, batch, bool(circuit.stages), u > 0
         self.cells = Cells((r.positions, r.channels) for r in circuit.requantisations)
         self.variables = max(self.cells.variables + batch, fold)
@@ -76,7 +103,8 @@ class Witness:
         self.stage_variables = max(self.stage_cells.variables + batch, fold)
         mapping = e + (2 if self.split else 0) + log(len(circuit.mappings))
         self.tables = {"range": t} | ({"side": u} if self.split else {}) | {"mapping": mapping}
-        require(all(fold <= v <= 16 for v in self.tables.values()) and 1 <= fold <= 9, "zk.parameter", "tables")
+        least = max(fold, 1)
+        require(all(least <= v <= 16 for v in self.tables.values()) and fold <= 9, "zk.parameter", "tables")
         self.tables |= {"larger": 9} if self.stages else {}
         self.table_sizes = list(self.tables.values())
         self.window(circuit)
@@ -93,7 +121,8 @@ class Witness:
         require(max(a, self.lookups.variables, m if self.stages else 0) <= 28, "zk.parameter", "trees")
         self.committed = [(a, self.columns)] + ([(m, 1)] if self.stages else [])
         self.stack = Stack(self.committed + [(v, 1) for v in self.table_sizes])
-        self.whir = schedule.whir(self.stack.variables)
+        self.joined = None if joined_fold is None else Joined(weights, self.stack, joined_fold, schedule)
+        self.whir = self.joined.whir if self.joined else schedule.whir(self.stack.variables)
         spaces = [a - batch] + ([m - batch] if self.stages else [])
         self.points = 2 if circuit.uses_of("product") else 1
         self.gather = Placed(spaces * self.points)

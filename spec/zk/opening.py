@@ -1,4 +1,4 @@
-"""Section O of zk.md: a run of WHIR as p3-whir 0.8.0 defines it, from what its verifier does."""
+"""Sections O and J of zk.md: a run of WHIR as p3-whir 0.8.0 defines it, from what its verifier does."""
 
 from blake3 import blake3
 
@@ -104,12 +104,14 @@ def leaf(row):
 
 
 def check_tree(root, depth, positions, rows, siblings):
-    """The rows at the positions and the siblings, from the leaves up and from left to right, make the root."""
+    """The rows at the positions and the siblings, from the leaves up and from left to right, make the root.
+
+    `siblings` stand in reverse; those that the tree needs are taken away.
+    """
     nodes = {}
     for position, row in zip(positions, rows, strict=True):
         digest = leaf(row)
         require(nodes.setdefault(position, digest) == digest, "zk.opening", "two rows at one position")
-    left = list(siblings)[::-1]
     for _ in range(depth):
         parents = {}
         for position in sorted(nodes):
@@ -117,12 +119,26 @@ def check_tree(root, depth, positions, rows, siblings):
                 continue
             other = nodes.get(position ^ 1)
             if other is None:
-                require(left, "zk.opening", "siblings")
-                other = left.pop()
+                require(siblings, "zk.opening", "siblings")
+                other = siblings.pop()
             pair = (other, nodes[position]) if position & 1 else (nodes[position], other)
             parents[position >> 1] = blake3(pair[0] + pair[1]).digest()
         nodes = parents
-    require(not left and nodes == {0: root}, "zk.opening", "Merkle tree")
+    require(nodes == {0: root}, "zk.opening", "Merkle tree")
+
+
+def check_trees(roots, depth, positions, rows, siblings):
+    """A row has a part under each of the roots; all siblings are needed."""
+    left = siblings[::-1]
+    for part, root in enumerate(roots):
+        check_tree(root, depth, positions, [row[part] for row in rows], left)
+    require(not left, "zk.opening", "siblings left over")
+
+
+def assembled(row, width):
+    """J3: the parts of a row in equal shares of the width, with zeros behind each."""
+    share = width // len(row)
+    return [x for part in row for x in part + [0] * (share - len(part))]
 
 
 def base_row(row, extension):
@@ -167,7 +183,7 @@ def selection(var):
     return weight
 
 
-def query(transcript, whir, index, root, opened, folding):
+def query(transcript, whir, index, roots, opened, folding):
     """The positions of a query phase and the values of the folded rows there."""
     phase = whir.phases[index]
     if phase.work == 0:
@@ -176,21 +192,23 @@ def query(transcript, whir, index, root, opened, folding):
     draws = phase.draws
     positions = [transcript.bits(phase.depth) for _ in range(draws)] if draws else list(range(1 << phase.depth))
     extension = index > 0
-    check_tree(root, phase.depth, positions, [base_row(r, extension) for r in opened.rows], opened.siblings)
+    rows = [[base_row(part, extension) for part in row] for row in opened.rows]
+    check_trees(roots, phase.depth, positions, rows, opened.siblings)
     weights = eq_vector(folding)
-    folded = [total(mul(w, x if extension else lift(x)) for w, x in zip(weights, row)) for row in opened.rows]
+    rows = [assembled(row, 1 << phase.fold) for row in opened.rows]
+    folded = [total(mul(w, x if extension else lift(x)) for w, x in zip(weights, row, strict=True)) for row in rows]
     return [pow(generator(phase.depth), p, P) for p in positions], folded
 
 
-def verify_opening(transcript, name, root, stack, whir, claims, proof):
-    """O2 and O3. `proof` is what `Reader.opening` reads."""
+def verify_opening(transcript, name, roots, stack, whir, claims, proof):
+    """O2 and O3; with the roots of weights and witness, J3. `proof` is what `Reader.opening` reads."""
     try:
-        run(transcript, name, root, stack, whir, claims, proof)
+        run(transcript, name, roots, stack, whir, claims, proof)
     except Refused as refusal:
         raise Refused("zk.opening", f"{name}: {refusal}") from None
 
 
-def run(transcript, name, root, stack, whir, claims, proof):
+def run(transcript, name, roots, stack, whir, claims, proof):
     transcript.step(name)
     virtual = []
     for answer in proof.samples:
@@ -223,15 +241,15 @@ def run(transcript, name, root, stack, whir, claims, proof):
         for answer in part.samples:
             answers.append((answer, equality(univariate(transcript.draw(), phase.variables))))
             transcript.absorb(answer)
-        positions, folded = query(transcript, whir, i, root, part.opened, folding)
+        positions, folded = query(transcript, whir, i, roots, part.opened, folding)
         selections = [(value, selection(p)) for p, value in zip(positions, folded)]
         claim = constraints.add(claim, phase.variables, transcript.draw(), 1, answers + selections)
         claim, folding = sumcheck(transcript, part.rounds, part.work, phase.folding_work, claim)
         point += folding
-        root = part.root
+        roots = [part.root]
 
     transcript.absorb(*proof.final)
-    positions, folded = query(transcript, whir, len(whir.phases) - 1, root, proof.opened, folding)
+    positions, folded = query(transcript, whir, len(whir.phases) - 1, roots, proof.opened, folding)
     for position, value in zip(positions, folded):
         at = total(mul(lift(pow(position, k, P)), c) for k, c in enumerate(proof.final))
         require(at == value, "zk.opening", "final polynomial")

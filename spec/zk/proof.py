@@ -61,6 +61,10 @@ def read_inference(key, shape):
             p.entries = [r.elements(count) for count in rows]
         if w:
             p.gather_rounds, p.gathered = r.pairs(w.gather.variables), r.elements(len(w.gather.sizes))
+        if w and w.joined:
+            p.joined = r.opening(w.whir, w.joined.widths)
+            return p
+        if w:
             p.witness = r.opening(w.whir)
         p.weights = r.opening(key.weights.whir)
         return p

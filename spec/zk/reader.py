@@ -1,4 +1,4 @@
-"""The codec of wire.md read from bytes, elements of Z1, and the openings of E4."""
+"""The codec of wire.md read from bytes, elements of Z1, and the openings of E4 and J4."""
 
 import types
 
@@ -69,29 +69,32 @@ class Reader:
 
     # ---- E4 -------------------------------------------------------------------------------------------------------
 
-    def opened(self, phase, extension):
+    def opened(self, phase, extension, widths=None):
+        """A query phase; a row is a list of the rows of each part, which have these widths."""
         work = self.base()
-        item = self.element if extension else self.base
-        rows = [[item() for _ in range(1 << phase.fold)] for _ in range(phase.rows)]
+        item, widths = self.element if extension else self.base, widths or [1 << phase.fold]
+        rows = [[[item() for _ in range(width)] for width in widths] for _ in range(phase.rows)]
         count = self.u32()
-        require(count <= phase.rows * phase.depth, "wire.too_long")
+        require(count <= phase.rows * phase.depth * len(widths), "wire.too_long")
         siblings = [self.take(32) for _ in range(count)]
         return types.SimpleNamespace(work=work, rows=rows, siblings=siblings)
 
     def fold(self, rounds, work):
         return self.pairs(rounds), [self.base() for _ in range(rounds if work else 0)]
 
-    def opening(self, whir):
+    def opening(self, whir, widths=None):
+        """E4; with the cells of a row that weights and witness have, J4."""
         folds = whir.schedule.folds
         out = types.SimpleNamespace(samples=self.elements(whir.samples), phases=[])
         out.rounds, out.work = self.fold(folds[0], whir.initial_work)
         for i, phase in enumerate(whir.phases[:-1]):
             part = types.SimpleNamespace(root=self.take(32), samples=self.elements(phase.samples))
-            part.opened = self.opened(phase, i > 0)
+            part.opened = self.opened(phase, i > 0, None if i else widths)
             part.rounds, part.work = self.fold(folds[i + 1], phase.folding_work)
             out.phases.append(part)
         out.final = self.elements(1 << whir.final_rounds)
-        out.opened = self.opened(whir.phases[-1], len(whir.phases) > 1)
+        extension = len(whir.phases) > 1
+        out.opened = self.opened(whir.phases[-1], extension, None if extension else widths)
         out.last, out.last_work = self.fold(whir.final_rounds, 0)
         return out
 

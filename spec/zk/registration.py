@@ -81,10 +81,10 @@ def verify_registration(key, data):
     check_biases(key, proof, inner[weights.bias_table])
     # G7
     claims = [Claim(0, inner[weights.bias_table], proof.limbs), Claim(1, range_point, [proof.multiplicity])]
-    verify_opening(t, "registration", proof.root, layout.stack, layout.whir, claims, proof.witness)
+    verify_opening(t, "registration", [proof.root], layout.stack, layout.whir, claims, proof.witness)
     # G8
     claims = []
     for table, v in enumerate(weights.sizes):
         claims.append(Claim(table, last(key.point, v), [key.answers[table]]))
         claims.append(Claim(table, inner[table], [proof.values[table]]))
-    verify_opening(t, "weight", key.root, weights.stack, weights.whir, claims, proof.weights)
+    verify_opening(t, "weight", [key.root], weights.stack, weights.whir, claims, proof.weights)

@@ -121,11 +121,28 @@ pub struct Channel {
     pub values: Vec<Extension>,
 }
 
+/// When weights and witness are opened as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Joining {
+    /// Never.
+    #[default]
+    Never,
+    /// Where that is cheaper.
+    Cheaper,
+    /// Wherever they can be.
+    Always,
+}
+
 /// What a test may alter, and where a proof is. Every method does nothing unless overridden.
 pub trait Tamper {
     /// Part `part` of `parts` of a stage begins.
     fn reaches(&mut self, stage: Stage, (part, parts): (usize, usize)) {
         let _ = (stage, part, parts);
+    }
+
+    /// When weights and witness are opened as one.
+    fn joining(&self) -> Joining {
+        Joining::Cheaper
     }
 
     /// Alters the tables of the weight commitment (the matrices, then the biases) before registration commits them.

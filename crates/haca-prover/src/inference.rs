@@ -15,7 +15,7 @@ use haca_zk::witness::WitnessLayout;
 use p3_field::PrimeCharacteristicRing;
 
 use crate::adversary::{Tamper, Witness, send};
-use crate::commitment::{Columns, Commitment};
+use crate::commitment::{Columns, WitnessCommitment};
 use crate::elementwise::Factors;
 use crate::folding::FoldedValues;
 use crate::gather::{self, Gathered};
@@ -67,7 +67,7 @@ pub(crate) fn prove(
         context,
         inferences: &statement,
     };
-    let root = commitment.as_ref().map(|commitment| commitment.root);
+    let root = commitment.as_ref().map(WitnessCommitment::root);
     let mut digest = statement.digest(verifying_key);
     tamper.digest(&mut digest);
     let mut transcript = Transcript::new(PURPOSE, &digest).commit(root.as_ref());
@@ -90,6 +90,11 @@ pub(crate) fn prove(
     // P11
     tamper.reaches(Stage::Openings, (0, 2));
     let mut witness_proof = None;
+    let (mut weight_points, counts) = claimed.weights;
+    tamper.weight_points(&mut weight_points);
+    let protocol = verifying_key.weights().protocol(&counts);
+    let of_weights = (&protocol, weight_points.as_slice());
+    let mut opening = None;
     if let (Some(lookup), Some(layout), Some(commitment), Some(gathered)) =
         (lookup, layout, commitment, claimed.gathered)
     {
@@ -102,15 +107,12 @@ pub(crate) fn prove(
             &points,
             &lookup.table_point,
         );
-        let root = commitment.root;
-        let committer = key.committer(batch_variables);
-        let opening = committer.open(
-            commitment,
-            &layout.protocol(),
-            &points,
-            &mut transcript,
-            "witness",
-        )?;
+        let root = commitment.root();
+        let protocol = layout.protocol();
+        let asked = [of_weights, (&protocol, points.as_slice())];
+        let committer = key.committer(batch_variables, layout);
+        let (alone, last) = committer.open(commitment, key.commitment(), asked, tamper, &mut transcript)?;
+        opening = Some(last);
         witness_proof = Some(WitnessProof {
             root,
             lookups: lookup.lookups,
@@ -121,14 +123,15 @@ pub(crate) fn prove(
             multiplicities: lookup.multiplicities,
             gather: gathered.rounds,
             gathered: gathered.values,
-            opening,
+            opening: alone,
         });
     }
-    tamper.reaches(Stage::Openings, (1, 2));
-    let (mut points, counts) = claimed.weights;
-    tamper.weight_points(&mut points);
-    let protocol = verifying_key.weights().protocol(&counts);
-    let opening = key.open_weights(&protocol, &points, &mut transcript)?;
+    let opening = match opening {
+        Some(opening) => opening,
+        None => key
+            .commitment()
+            .open(&protocol, &weight_points, &mut transcript)?,
+    };
     tamper.reaches(Stage::Encode, (0, 1));
     let proof = InferenceProof {
         witness: witness_proof,
@@ -136,6 +139,7 @@ pub(crate) fn prove(
         products: claimed.products,
         matrices: claimed.matrices,
         opening,
+        joined: layout.and_then(WitnessLayout::joined).map(|joined| joined.row),
     };
     let bytes = proof.encode();
     tamper.reaches(Stage::Release, (0, 1));
@@ -350,7 +354,7 @@ fn commit(
     batch_variables: usize,
     layout: &WitnessLayout,
     witness: &Witness,
-) -> Result<Commitment, ProverError> {
+) -> Result<WitnessCommitment, ProverError> {
     let mut cells = Vec::with_capacity(witness.columns.len() << layout.variables);
     for (_, column) in &witness.columns {
         cells.extend_from_slice(column);
@@ -365,5 +369,5 @@ fn commit(
     };
     tables.extend(witness.stages.as_ref().map(|stages| column(&stages.results)));
     tables.extend(witness.multiplicities.iter().map(column));
-    key.committer(batch_variables).commit(tables)
+    key.committer(batch_variables, layout).commit(tables)
 }

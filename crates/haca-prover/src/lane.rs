@@ -5,7 +5,8 @@ use p3_field::extension::PackedCubicTrinomialExtensionField;
 use p3_field::{Field, PackedFieldExtension, PackedValue, PrimeCharacteristicRing};
 use rayon::prelude::*;
 
-type PackedBase = <Base as Field>::Packing;
+/// As many elements of the base field as fit into one register.
+pub(crate) type PackedBase = <Base as Field>::Packing;
 /// As many extension elements as the base field packs into one register.
 pub(crate) type Packed = PackedCubicTrinomialExtensionField<Base, PackedBase>;
 /// Elements of one [`Packed`].

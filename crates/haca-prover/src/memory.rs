@@ -5,6 +5,7 @@
 //! and covered by [`with_allowance`]. Tests hold the sums against an allocator that counts.
 
 use haca_zk::circuit::Circuit;
+use haca_zk::joined::JoinedLayout;
 use haca_zk::registration::{LIMB_COLUMNS, RANGE_BITS};
 use haca_zk::schedule::Schedule;
 use haca_zk::uses::{channel_entries, product_chunks};
@@ -64,20 +65,46 @@ impl Commitment {
         let fold = schedule.first_fold();
         let codeword = BASE << (variables + rate(0));
         let height = (variables + rate(0)).saturating_sub(fold);
-        let mut rest = variables.saturating_sub(fold);
-        let mut opening = (3 * EXTENSION) << rest;
-        for (phase, fold) in schedule.folds.iter().enumerate().skip(1) {
-            let length = rest + rate(phase);
-            opening += (2 * EXTENSION) << length;
-            opening += tree(length.saturating_sub(usize::from(*fold)));
-            rest = rest.saturating_sub(usize::from(*fold));
-        }
         Self {
             kept: BASE * cells + (BASE << variables) + codeword + tree(height),
             making: codeword + (BASE << height),
-            opening,
+            opening: later_phases(variables.saturating_sub(fold), schedule),
         }
     }
+
+    /// Of a witness of `cells` cells that is opened with weights of `weight_variables`, whose cells are kept row by row from
+    /// the first proof on.
+    fn joined(
+        cells: u64,
+        variables: usize,
+        weight_variables: usize,
+        joined: &JoinedLayout,
+        schedule: &Schedule,
+    ) -> Self {
+        let rate = usize::from(schedule.log_inverse_rates.first().copied().unwrap_or(1));
+        let height = joined.column_variables + rate;
+        let [_, fold] = joined.row.parts;
+        let codeword = BASE << (height + fold);
+        let rows = (BASE << variables) + (BASE << weight_variables);
+        Self {
+            kept: BASE * cells + rows + codeword + ((2 * DIGEST) << height),
+            making: codeword + (BASE << height),
+            opening: later_phases(joined.column_variables, schedule),
+        }
+    }
+}
+
+/// What an opening takes behind its first phase, which leaves `rest` variables.
+fn later_phases(mut rest: usize, schedule: &Schedule) -> u64 {
+    let rate = |phase: usize| usize::from(schedule.log_inverse_rates.get(phase).copied().unwrap_or(1));
+    let mut opening = (3 * EXTENSION) << rest;
+    for (phase, fold) in schedule.folds.iter().enumerate().skip(1) {
+        let length = rest + rate(phase);
+        opening += (2 * EXTENSION) << length;
+        opening += (2 * DIGEST) << length.saturating_sub(usize::from(*fold));
+        rest = rest.saturating_sub(usize::from(*fold));
+    }
+    opening
 }
 
 /// Cells of all tables of the given variables.
@@ -96,11 +123,12 @@ pub(crate) fn of_proof(key: &VerifyingKey, inferences: usize) -> u64 {
     );
     // Small weights are opened from a copy of tables and polynomial.
     let copied = (2 * BASE) << key.weights().variables.min(crate::commitment::INTEGER_VARIABLES);
-    let opening = weights.opening + copied;
+    let is_joined = key.witness(batch).is_some_and(|layout| layout.joined().is_some());
+    let opening = if is_joined { 0 } else { weights.opening + copied };
     let runs = run(circuit).saturating_mul(inferences as u64);
     let sumchecks = sumchecks(key, batch);
     let (held, most) = match key.witness(batch) {
-        Some(layout) => witness(circuit, layout, sumchecks.max(opening)),
+        Some(layout) => witness(key, layout, sumchecks.max(opening)),
         None => (0, sumchecks.max(opening)),
     };
     with_allowance(runs + held + most)
@@ -108,18 +136,22 @@ pub(crate) fn of_proof(key: &VerifyingKey, inferences: usize) -> u64 {
 
 /// What is held of a witness to the end of a proof, and the most that is there beside it, where the stages behind the
 /// lookups take `later`.
-fn witness(circuit: &Circuit, layout: &WitnessLayout, later: u64) -> (u64, u64) {
+fn witness(key: &VerifyingKey, layout: &WitnessLayout, later: u64) -> (u64, u64) {
+    let circuit = key.circuit();
     let column = 1u64 << layout.variables;
     let stage = layout.stage_variables.map_or(0, |v| 1u64 << v);
     let rows = cells(layout.tables.iter().map(|(_, block)| block.variables));
     let columns = layout.columns().len() as u64;
     // The columns, what is looked up beside them, the stages, and the tables with their counts.
     let held = BASE * (column * (columns + 2) + 3 * stage + rows) + ROW * rows;
-    let commitment = Commitment::new(
-        column * columns + stage + rows,
-        layout.committed_variables,
-        &layout.parameters.schedule,
-    );
+    let (committed, schedule) = (column * columns + stage + rows, &layout.parameters.schedule);
+    let commitment = match layout.joined() {
+        None => Commitment::new(committed, layout.committed_variables, schedule),
+        Some(joined) => {
+            let weights = key.weights().variables;
+            Commitment::joined(committed, layout.committed_variables, weights, joined, schedule)
+        }
+    };
     // Cells as integers, and one run with the operands of its stages.
     let filling = 14 * column + BASE * rows + run(circuit);
     let tree = |variables: usize| LEAF << variables;

@@ -2,21 +2,28 @@
 //!
 //! Nothing here is trusted: the chosen numbers stand in the verifying key, and the verifier checks them.
 
+mod joined;
+
+pub use joined::JoinedChoice;
+
 use std::collections::BTreeMap;
 
 use haca_graph::Manifest;
-use haca_zk::block::log2_ceil;
+use haca_zk::block::{log2_ceil, place};
 use haca_zk::circuit::Circuit;
+use haca_zk::joined::RowShape;
 use haca_zk::registration::{LIMB_COLUMNS, RANGE_BITS};
-use haca_zk::schedule::Schedule;
-use haca_zk::weight::{PIECES, tiles};
+use haca_zk::schedule::{RATE, Schedule};
+use haca_zk::weight::{PIECES, WeightLayout, tiles};
 use haca_zk::witness::{
     BATCH_VARIABLES, BatchParameters, LIMBS, WitnessLayout, WitnessParameters, spaces, tables,
 };
 use haca_zk::{Layouts, ProtocolParameters};
 
 use crate::ProverError;
-use crate::schedules::{Aim, Candidate, Cost, Role, Search};
+use crate::adversary::Joining;
+use crate::schedules::{Aim, Candidate, Cost, Objective, Role, Search};
+use joined::Frame;
 
 /// Largest committed witness, as a power of two; larger batches are not offered.
 const WITNESS_VARIABLES: usize = 22;
@@ -35,18 +42,17 @@ const TILE_NS: f64 = 30_000.0;
 /// Bits of the largest table that the search tries.
 const SEARCH_BITS: u8 = 14;
 
-/// Chooses parameters for a model.
-pub(crate) fn choose(manifest: &Manifest, aim: Aim) -> Result<ProtocolParameters, ProverError> {
+/// Chooses parameters for a model; weights and witness are opened as one as `joining` says.
+pub(crate) fn choose(
+    manifest: &Manifest,
+    aim: Aim,
+    joining: Joining,
+) -> Result<ProtocolParameters, ProverError> {
     let circuit = Circuit::new(&manifest.graph)?;
     let mut schedules = Schedules::new(aim);
-    let weights = weight_choices(&circuit, &mut schedules).into_iter().next();
-    let weights = weights.ok_or(ProverError::NoParameters { what: "weight size" })?;
-    let fold = weights.schedule.first_fold();
-    let bias_variables = {
-        let sizes: Vec<usize> = circuit.biases.iter().map(|b| log2_ceil(b.columns)).collect();
-        haca_zk::block::place(&sizes).1.max(fold)
-    };
-    let limbs = log2_ceil((LIMB_COLUMNS << bias_variables) + (1 << RANGE_BITS));
+    let weights = choose_weights(&circuit, joining, &mut schedules)?;
+    let layout = WeightLayout::new(&circuit, weights.pieces, &weights.schedule)?;
+    let limbs = log2_ceil((LIMB_COLUMNS << layout.bias_variables) + (1 << RANGE_BITS));
     let registration = schedules
         .best(limbs, limbs, Role::Proof, 4)
         .ok_or(ProverError::NoParameters {
@@ -54,22 +60,27 @@ pub(crate) fn choose(manifest: &Manifest, aim: Aim) -> Result<ProtocolParameters
         })?;
     let mut batches = Vec::new();
     for batch_variables in 0..=BATCH_VARIABLES {
-        let witness = match circuit.has_witness() {
-            false => None,
-            true => match witness_choices(&circuit, batch_variables, &mut schedules)
-                .into_iter()
-                .next()
-            {
-                Some(choice) => Some(choice.parameters),
-                None if batch_variables == 0 => {
-                    return Err(ProverError::NoParameters {
-                        what: "requantisation",
-                    });
-                }
-                None => break,
-            },
-        };
-        batches.push(BatchParameters { witness });
+        if !circuit.has_witness() {
+            batches.push(BatchParameters { witness: None });
+            continue;
+        }
+        match choose_witness(
+            &circuit,
+            batch_variables,
+            (&weights, &layout),
+            joining,
+            &mut schedules,
+        ) {
+            Some(witness) => batches.push(BatchParameters {
+                witness: Some(witness),
+            }),
+            None if batch_variables == 0 => {
+                return Err(ProverError::NoParameters {
+                    what: "requantisation",
+                });
+            }
+            None => break,
+        }
     }
     let mut parameters = ProtocolParameters {
         pieces: weights.pieces,
@@ -81,11 +92,74 @@ pub(crate) fn choose(manifest: &Manifest, aim: Aim) -> Result<ProtocolParameters
     Ok(parameters)
 }
 
+/// The weights of a model: what is best for one inference, whether they are opened alone or with the witness.
+fn choose_weights(
+    circuit: &Circuit,
+    joining: Joining,
+    schedules: &mut Schedules,
+) -> Result<WeightChoice, ProverError> {
+    let cuts = cuts(circuit);
+    let alone = weight_choices(circuit, schedules).into_iter().next();
+    let alone = alone.ok_or(ProverError::NoParameters { what: "weight size" })?;
+    if !circuit.has_witness() || joining == Joining::Never {
+        return Ok(alone);
+    }
+    let objective = joined::objective(schedules.aim, circuit, 0, &cuts);
+    let frames = Frame::all(&cuts);
+    let witness = witness_choices(circuit, 0, schedules).into_iter().next();
+    let apart = witness.map(|witness| objective.of(&alone.cost.plus(witness.cost)));
+    for choice in joined::choices(circuit, 0, &frames, objective, schedules) {
+        if joining == Joining::Cheaper
+            && apart.is_some_and(|apart| apart <= objective.of(&choice.witness.cost))
+        {
+            break;
+        }
+        if let Some(weights) = schedules.framed(choice.frame)
+            && let Ok(layout) = WeightLayout::new(circuit, weights.pieces, &weights.schedule)
+            && joined::first_valid(circuit, 0, &layout, vec![choice]).is_some()
+        {
+            return Ok(weights);
+        }
+    }
+    Ok(alone)
+}
+
+/// The witness of `2^batch_variables` inferences, beside weights that are chosen.
+fn choose_witness(
+    circuit: &Circuit,
+    batch_variables: usize,
+    (weights, layout): (&WeightChoice, &WeightLayout),
+    joining: Joining,
+    schedules: &mut Schedules,
+) -> Option<WitnessParameters> {
+    let objective = joined::objective(schedules.aim, circuit, batch_variables, &cuts(circuit));
+    let alone = witness_choices(circuit, batch_variables, schedules)
+        .into_iter()
+        .find(|choice| WitnessLayout::new(circuit, layout, batch_variables, &choice.parameters).is_ok());
+    if joining == Joining::Never {
+        return alone.map(|alone| alone.parameters);
+    }
+    let frames = [Frame::of(weights)];
+    let joined = joined::choices(circuit, batch_variables, &frames, objective, schedules);
+    let joined = joined::first_valid(circuit, batch_variables, layout, joined);
+    match (alone, joined) {
+        (Some(alone), Some(joined)) => {
+            let apart = objective.of(&weights.cost.plus(alone.cost));
+            let is_cheaper = objective.of(&joined.witness.cost) < apart;
+            let is_joined = joining == Joining::Always || is_cheaper;
+            Some(if is_joined { joined.witness } else { alone }.parameters)
+        }
+        (alone, joined) => Some(joined.map(|joined| joined.witness).or(alone)?.parameters),
+    }
+}
+
 /// The best schedules of one model, each size searched for once.
 struct Schedules {
     aim: Aim,
     searches: BTreeMap<usize, Search>,
     found: BTreeMap<(usize, usize, bool, u8), Option<Candidate>>,
+    joined: Option<(Objective, Search)>,
+    found_joined: BTreeMap<(usize, usize, usize, u8), Option<Candidate>>,
 }
 
 impl Schedules {
@@ -94,7 +168,41 @@ impl Schedules {
             aim,
             searches: BTreeMap::new(),
             found: BTreeMap::new(),
+            joined: None,
+            found_joined: BTreeMap::new(),
         }
+    }
+
+    /// The best schedule of a joined opening.
+    fn joined(
+        &mut self,
+        objective: Objective,
+        row: RowShape,
+        column_variables: usize,
+        rate: u8,
+    ) -> Option<Candidate> {
+        if self.joined.as_ref().is_none_or(|(of, _)| *of != objective) {
+            self.joined = Some((objective, Search::new(objective)));
+            self.found_joined.clear();
+        }
+        let (_, search) = self.joined.as_mut()?;
+        let [weights, witness] = row.parts;
+        let search = || search.joined(row, column_variables, rate).into_iter().next();
+        let key = (column_variables, weights, witness, rate);
+        self.found_joined.entry(key).or_insert_with(search).clone()
+    }
+
+    /// Weights with the first fold and the first rate of a frame.
+    fn framed(&self, frame: Frame) -> Option<WeightChoice> {
+        let Frame { cut, rate } = frame;
+        let mut search = Search::new(self.aim.objective(cut.variables));
+        let found = search.schedules(
+            cut.variables,
+            Role::Registration,
+            (cut.fold, cut.fold),
+            (rate, rate),
+        );
+        found.into_iter().next().map(|best| cut.choice(best))
     }
 
     /// The best schedule of a commitment of `variables` with a first fold, among commitments of `least` variables or
@@ -104,7 +212,7 @@ impl Schedules {
         let searches = &mut self.searches;
         let search = || {
             let search = searches.entry(least).or_insert_with(|| Search::new(objective));
-            let found = search.schedules(variables, role, (fold, fold));
+            let found = search.schedules(variables, role, (fold, fold), (1, RATE));
             found.into_iter().next()
         };
         let key = (least, variables, role == Role::Proof, fold);
@@ -157,6 +265,17 @@ pub struct WeightChoice {
     pub cost: Cost,
 }
 
+impl WeightChoice {
+    fn cut(&self) -> Cut {
+        Cut {
+            variables: self.variables,
+            pieces: self.pieces,
+            fold: self.schedule.first_fold() as u8,
+            tiles: self.tiles,
+        }
+    }
+}
+
 /// All that the search for the parameters of one model looks at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exploration {
@@ -164,6 +283,8 @@ pub struct Exploration {
     pub weights: Vec<WeightChoice>,
     /// Ways to commit the witness, the best first; none when the model needs no witness.
     pub witness: Vec<WitnessChoice>,
+    /// Ways to open both as one, the best first.
+    pub joined: Vec<JoinedChoice>,
 }
 
 /// Looks at all parameters for proofs of `2^batch_variables` inferences of a model.
@@ -173,22 +294,29 @@ pub struct Exploration {
 pub fn explore(manifest: &Manifest, batch_variables: usize, aim: Aim) -> Result<Exploration, ProverError> {
     let circuit = Circuit::new(&manifest.graph)?;
     let mut schedules = Schedules::new(aim);
+    let weights = weight_choices(&circuit, &mut schedules);
+    let (mut witness, mut joined) = (vec![], vec![]);
+    if circuit.has_witness() {
+        let cuts = cuts(&circuit);
+        let objective = joined::objective(aim, &circuit, batch_variables, &cuts);
+        witness = witness_choices(&circuit, batch_variables, &mut schedules);
+        joined = joined::choices(
+            &circuit,
+            batch_variables,
+            &Frame::all(&cuts),
+            objective,
+            &mut schedules,
+        );
+    }
     Ok(Exploration {
-        weights: weight_choices(&circuit, &mut schedules),
-        witness: if circuit.has_witness() {
-            witness_choices(&circuit, batch_variables, &mut schedules)
-        } else {
-            vec![]
-        },
+        weights,
+        witness,
+        joined,
     })
 }
 
-/// The ways to commit the witness of `2^batch_variables` inferences, the best first.
-fn witness_choices(
-    circuit: &Circuit,
-    batch_variables: usize,
-    schedules: &mut Schedules,
-) -> Vec<WitnessChoice> {
+/// Every choice of limbs and window, without a schedule.
+fn candidates(circuit: &Circuit) -> Vec<WitnessParameters> {
     // Without a requantisation the columns hold padding only.
     let shift = circuit
         .requantises
@@ -200,26 +328,36 @@ fn witness_choices(
     for (window_bits, high_bits) in windows(circuit) {
         for limb_bits in 4..=SEARCH_BITS {
             let limbs = shift.div_ceil(usize::from(limb_bits)).max(1) as u8;
-            if limbs > LIMBS {
-                continue;
-            }
-            for fold in WITNESS_FOLDS {
-                let candidate = WitnessParameters {
+            if limbs <= LIMBS {
+                candidates.push(WitnessParameters {
                     limb_bits,
                     limbs,
                     window_bits,
                     high_bits,
-                    schedule: Schedule {
-                        folds: vec![fold],
-                        log_inverse_rates: vec![1],
-                        grinding_bits: 0,
-                    },
-                };
-                let cells = witness_cells(circuit, batch_variables, &candidate);
-                candidates.push((log2_ceil(cells), cells, candidate));
+                    joined: None,
+                    schedule: joined::no_schedule(),
+                });
             }
         }
     }
+    candidates
+}
+
+/// The ways to commit the witness of `2^batch_variables` inferences by itself, the best first.
+fn witness_choices(
+    circuit: &Circuit,
+    batch_variables: usize,
+    schedules: &mut Schedules,
+) -> Vec<WitnessChoice> {
+    let folded = |candidate: WitnessParameters| {
+        WITNESS_FOLDS.map(|fold| {
+            let cells = witness_cells(circuit, batch_variables, &candidate, fold.into());
+            let mut candidate = candidate.clone();
+            candidate.schedule.folds = vec![fold];
+            (log2_ceil(cells), cells, candidate)
+        })
+    };
+    let candidates: Vec<_> = candidates(circuit).into_iter().flat_map(folded).collect();
     let Some(least) = candidates.iter().map(|(variables, ..)| *variables).min() else {
         return vec![];
     };
@@ -269,8 +407,12 @@ fn windows(circuit: &Circuit) -> Vec<(u8, u8)> {
 }
 
 /// Cells of the columns and tables of a candidate, padded to its first fold.
-fn witness_cells(circuit: &Circuit, batch_variables: usize, candidate: &WitnessParameters) -> usize {
-    let fold = candidate.schedule.first_fold();
+fn witness_cells(
+    circuit: &Circuit,
+    batch_variables: usize,
+    candidate: &WitnessParameters,
+    fold: usize,
+) -> usize {
     let (columns, stages) = spaces(circuit, batch_variables, fold);
     let limbs = usize::from(candidate.limbs);
     let count = limbs + if candidate.is_split() { 3 } else { 1 };
@@ -300,32 +442,71 @@ fn witness_choice(
     let fold = candidate.schedule.first_fold() as u8;
     let best = schedules.best(least, variables, Role::Proof, fold)?;
     candidate.schedule = best.schedule;
-    let layout = WitnessLayout::new(circuit, batch_variables, &candidate).ok()?;
-    if layout.committed_variables != variables {
+    let columns = usize::from(candidate.limbs) + 1 + usize::from(candidate.is_split());
+    let (space, stages) = spaces(circuit, batch_variables, fold.into());
+    let mut sizes = vec![space.variables + batch_variables; columns];
+    sizes.extend((!circuit.stages.is_empty()).then_some(stages.variables + batch_variables));
+    let rows: Vec<usize> = tables(circuit, &candidate).iter().map(|table| table.1).collect();
+    if rows.iter().any(|variables| *variables < usize::from(fold)) {
         return None;
     }
-    let leaves = (1usize << layout.lookup_variables) + (1 << layout.table_variables);
-    let rounds = [layout.lookup_variables, layout.table_variables]
-        .map(|variables| (variables * (variables + 5) / 2) as f64)
-        .iter()
-        .sum::<f64>();
-    let trees = Cost {
-        prove_ns: LEAF_NS * leaves as f64,
-        bytes: 48.0 * rounds,
-        verify_ns: 350.0 * rounds,
-    };
+    let lookup_variables = place(&sizes).1;
+    let trees = tree_cost(lookup_variables, place(&rows).1);
     Some(WitnessChoice {
         parameters: candidate,
         variables,
-        lookup_variables: layout.lookup_variables,
+        lookup_variables,
         cost: best.cost.plus(trees),
         cells,
     })
 }
 
-/// The ways to cut matrices into pieces and to commit them, the best first. More pieces take less padding but more
-/// openings.
-fn weight_choices(circuit: &Circuit, schedules: &mut Schedules) -> Vec<WeightChoice> {
+/// What the trees of lookups and of tables cost.
+fn tree_cost(lookup_variables: usize, table_variables: usize) -> Cost {
+    let leaves = (1usize << lookup_variables) + (1 << table_variables);
+    let rounds = [lookup_variables, table_variables]
+        .map(|variables| (variables * (variables + 5) / 2) as f64)
+        .iter()
+        .sum::<f64>();
+    Cost {
+        prove_ns: LEAF_NS * leaves as f64,
+        bytes: 48.0 * rounds,
+        verify_ns: 350.0 * rounds,
+    }
+}
+
+/// What the openings of tiles cost.
+fn tile_cost(tiles: usize) -> Cost {
+    Cost {
+        prove_ns: TILE_NS * tiles as f64,
+        bytes: 24.0 * tiles as f64,
+        verify_ns: TILE_NS * tiles as f64,
+    }
+}
+
+/// A way to cut matrices into pieces, and the first fold of their commitment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    variables: usize,
+    pieces: u8,
+    fold: u8,
+    tiles: usize,
+}
+
+impl Cut {
+    fn choice(self, best: Candidate) -> WeightChoice {
+        WeightChoice {
+            pieces: self.pieces,
+            tiles: self.tiles,
+            variables: self.variables,
+            schedule: best.schedule,
+            cost: best.cost.plus(tile_cost(self.tiles)),
+        }
+    }
+}
+
+/// All ways to cut the matrices of a model. More pieces take less padding but more openings.
+fn cuts(circuit: &Circuit) -> Vec<Cut> {
     let biases: usize = circuit.biases.iter().map(|b| b.columns.next_power_of_two()).sum();
     let mut cuts = Vec::new();
     for (pieces, fold) in (1..=PIECES).flat_map(|pieces| WEIGHT_FOLDS.map(|fold| (pieces, fold))) {
@@ -333,24 +514,24 @@ fn weight_choices(circuit: &Circuit, schedules: &mut Schedules) -> Vec<WeightCho
         let cells = tiles.iter().map(|tile| 1usize << tile.variables);
         let cells = cells.fold(biases.next_power_of_two().max(1 << fold), usize::saturating_add);
         if log2_ceil(cells) <= WEIGHT_VARIABLES {
-            cuts.push((log2_ceil(cells), pieces, fold, tiles.len()));
+            cuts.push(Cut {
+                variables: log2_ceil(cells),
+                pieces,
+                fold,
+                tiles: tiles.len(),
+            });
         }
     }
-    let least = cuts.iter().map(|(variables, ..)| *variables).min().unwrap_or(0);
-    let choice = |(variables, pieces, fold, tiles)| {
-        let best = schedules.best(least, variables, Role::Registration, fold)?;
-        let of_tiles = Cost {
-            prove_ns: TILE_NS * tiles as f64,
-            bytes: 24.0 * tiles as f64,
-            verify_ns: TILE_NS * tiles as f64,
-        };
-        Some(WeightChoice {
-            pieces,
-            tiles,
-            variables,
-            schedule: best.schedule,
-            cost: best.cost.plus(of_tiles),
-        })
+    cuts
+}
+
+/// The ways to commit the weights by themselves, the best first.
+fn weight_choices(circuit: &Circuit, schedules: &mut Schedules) -> Vec<WeightChoice> {
+    let cuts = cuts(circuit);
+    let least = cuts.iter().map(|cut| cut.variables).min().unwrap_or(0);
+    let choice = |cut: Cut| {
+        let best = schedules.best(least, cut.variables, Role::Registration, cut.fold)?;
+        Some(cut.choice(best))
     };
     let mut choices: Vec<WeightChoice> = cuts.into_iter().filter_map(choice).collect();
     let objective = schedules.aim.objective(least);
@@ -425,7 +606,7 @@ mod tests {
     }
 
     fn key(manifest: &Manifest) -> VerifyingKey {
-        let parameters = choose(manifest, Aim::Balanced).unwrap();
+        let parameters = choose(manifest, Aim::Balanced, Joining::Cheaper).unwrap();
         let tables = Layouts::new(manifest, &parameters)
             .unwrap()
             .weights
@@ -486,7 +667,9 @@ mod tests {
     fn too_many_weights_are_refused() {
         let manifest = manifest(&[2048; 6], 20, 1);
         assert_eq!(
-            choose(&manifest, Aim::Balanced).unwrap_err().code(),
+            choose(&manifest, Aim::Balanced, Joining::Cheaper)
+                .unwrap_err()
+                .code(),
             "prover.no_parameters"
         );
     }

@@ -7,14 +7,13 @@ use haca_graph::{Manifest, ModelFile};
 use haca_wire::Tensor;
 use haca_zk::field::Extension;
 use haca_zk::multilinear::evaluate;
-use haca_zk::opening::OpeningProof;
-use haca_zk::transcript::{Committed, Transcript};
 use haca_zk::{Layouts, VerifyingKey, out_of_domain_points};
-use p3_sumcheck::OpeningProtocol;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::adversary::{Honest, Row, Tamper};
-use crate::commitment::{Committer, WeightCommitment};
+use crate::adversary::{Honest, Joining, Row, Tamper};
+use haca_zk::witness::WitnessLayout;
+
+use crate::commitment::{WeightCommitment, WitnessCommitter};
 use crate::execution::Executor;
 use crate::model::{Weights, columns};
 use crate::schedules::Aim;
@@ -32,7 +31,7 @@ pub struct ProvingKey {
     executor: Executor,
     trace: Trace,
     commitment: WeightCommitment,
-    batches: Vec<OnceLock<Committer>>,
+    batches: Vec<OnceLock<WitnessCommitter>>,
     tables: Vec<OnceLock<Arc<Vec<Vec<Row>>>>>,
     pool: Arc<ThreadPool>,
 }
@@ -108,7 +107,7 @@ impl ProvingKey {
     ///
     /// When no parameters of the proof system fit the graph.
     pub fn registration_memory_bytes(manifest: &Manifest) -> Result<u64, ProverError> {
-        let parameters = parameters::choose(manifest, Aim::Balanced)?;
+        let parameters = parameters::choose(manifest, Aim::Balanced, Joining::Cheaper)?;
         let layouts = Layouts::new(manifest, &parameters)?;
         Ok(memory::of_registration(&layouts, &parameters))
     }
@@ -138,7 +137,7 @@ impl ProvingKey {
     ) -> Result<(Self, Vec<Vec<haca_zk::field::Base>>), ProverError> {
         tamper.reaches(Stage::Weights, (0, 1));
         let manifest = model.manifest.clone();
-        let parameters = parameters::choose(&manifest, Aim::Balanced)?;
+        let parameters = parameters::choose(&manifest, Aim::Balanced, tamper.joining())?;
         let layouts = Layouts::new(&manifest, &parameters)?;
         let needed = memory::of_registration(&layouts, &parameters);
         memory::check("the registration", needed, memory_limit_bytes)?;
@@ -282,12 +281,14 @@ impl ProvingKey {
         &self.weights
     }
 
-    /// The committer of the witness of a padded batch size. Only asked for sizes that have one.
-    pub(crate) fn committer(&self, batch_variables: usize) -> &Committer {
-        self.batches[batch_variables].get_or_init(|| match self.verifying_key.witness(batch_variables) {
-            Some(layout) => Committer::new(layout.configuration()),
-            None => Committer::new(self.verifying_key.weights().configuration()),
-        })
+    /// The committer of the witness of a padded batch size.
+    pub(crate) fn committer(&self, batch_variables: usize, layout: &WitnessLayout) -> &WitnessCommitter {
+        self.batches[batch_variables].get_or_init(|| WitnessCommitter::new(layout))
+    }
+
+    /// The weight commitment.
+    pub(crate) const fn commitment(&self) -> &WeightCommitment {
+        &self.commitment
     }
 
     /// The table rows of a padded batch size.
@@ -299,15 +300,6 @@ impl ProvingKey {
             })
         });
         Arc::clone(rows)
-    }
-
-    pub(crate) fn open_weights(
-        &self,
-        protocol: &OpeningProtocol,
-        points: &[Vec<Extension>],
-        transcript: &mut Transcript<Committed>,
-    ) -> Result<OpeningProof, ProverError> {
-        self.commitment.open(protocol, points, transcript)
     }
 }
 

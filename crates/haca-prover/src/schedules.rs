@@ -10,11 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::RwLock;
 
 use haca_zk::GOAL_BITS;
+use haca_zk::joined::{Part, RowShape};
 use haca_zk::schedule::{CLEAR_VARIABLES, CODEWORD, FOLD, RATE, Schedule, TERM_BITS};
 use p3_whir::parameters::SecurityAssumption;
 
 /// Encoding and hashing one element of the base field while proving.
 const ENCODE_NS: f64 = 6.5;
+/// Hashing a leaf and a node of a tree of narrow rows while proving.
+const LEAF_NS: f64 = 45.0;
 /// Folding one element of the polynomial while proving.
 const FOLD_NS: f64 = 6.0;
 /// One attempt at a witness of work, of those that are made side by side.
@@ -146,6 +149,9 @@ pub struct Search {
     tails: Vec<(u8, Vec<[Option<Tail>; RATES]>)>,
 }
 
+/// What is best for each number of variables left and each rate.
+type Tails = [[Option<Tail>; RATES]];
+
 /// Rates, and one for none.
 const RATES: usize = RATE as usize + 1;
 
@@ -179,8 +185,32 @@ impl Search {
     }
 
     /// The best schedule for each amount of grinding that reaches the security level, the best first, for a commitment
-    /// of `variables`. The first fold is at least the first and at most the second of `folds`.
-    pub fn schedules(&mut self, variables: usize, role: Role, folds: (u8, u8)) -> Vec<Candidate> {
+    /// of `variables`. The first fold is at least the first and at most the second of `folds`, and so is the rate of the
+    /// first code of `rates`.
+    pub fn schedules(
+        &mut self,
+        variables: usize,
+        role: Role,
+        folds: (u8, u8),
+        rates: (u8, u8),
+    ) -> Vec<Candidate> {
+        let best = |phases: &Phases, tails: &Tails| phases.best(tails, variables, role, folds, rates);
+        self.each(variables, best)
+    }
+
+    /// The best schedule for each amount of grinding, the best first, for weights and witness that are opened as one:
+    /// `rows` of columns with `column_variables` each, in a code of inverse rate `2^rate`. The cost is of all that both
+    /// take but the encoding of the weights.
+    pub fn joined(&mut self, rows: RowShape, column_variables: usize, rate: u8) -> Vec<Candidate> {
+        let best = |phases: &Phases, tails: &Tails| phases.best_joined(tails, rows, column_variables, rate);
+        self.each(column_variables + 1, best)
+    }
+
+    fn each(
+        &mut self,
+        variables: usize,
+        best: impl Fn(&Phases, &Tails) -> Option<Candidate>,
+    ) -> Vec<Candidate> {
         let objective = self.objective;
         let mut found = Vec::new();
         for (grinding_bits, tails) in &mut self.tails {
@@ -189,7 +219,7 @@ impl Search {
                 grinding_bits: *grinding_bits,
             };
             phases.extend(tails, variables);
-            found.extend(phases.best(tails, variables, role, folds));
+            found.extend(best(&phases, tails));
         }
         found.sort_by(|a, b| objective.of(&a.cost).total_cmp(&objective.of(&b.cost)));
         found
@@ -206,13 +236,14 @@ impl Phases {
     /// The best schedule whose configuration can be derived.
     fn best(
         &self,
-        tails: &[[Option<Tail>; RATES]],
+        tails: &Tails,
         variables: usize,
         role: Role,
         (least, most): (u8, u8),
+        (least_rate, most_rate): (u8, u8),
     ) -> Option<Candidate> {
         let mut starts = Vec::new();
-        for rate in 1..=RATE {
+        for rate in least_rate..=most_rate.min(RATE) {
             let encoded = variables + usize::from(rate);
             if encoded > largest_codeword(variables) {
                 break;
@@ -224,11 +255,46 @@ impl Phases {
                     bytes: 2.0 * EXTENSION_BYTES * variables as f64,
                     verify_ns: ROUND_NS * variables as f64,
                 });
-                cost.prove_ns += ENCODE_NS * cells(encoded) * role.share();
+                cost.prove_ns += encoding_ns(encoded, role);
                 let schedule = self.schedule(tails, variables, rate, tail);
                 starts.push(Candidate { schedule, cost });
             }
         }
+        self.first_that_reaches_the_goal(starts, variables)
+    }
+
+    /// The best schedule of a joined opening whose configuration can be derived.
+    fn best_joined(
+        &self,
+        tails: &Tails,
+        rows: RowShape,
+        column_variables: usize,
+        rate: u8,
+    ) -> Option<Candidate> {
+        let variables = column_variables + rows.fold;
+        let depth = column_variables + usize::from(rate);
+        let width = rows.width(Part::Weights) + rows.width(Part::Witness);
+        let drawn = self.rows(rate).min(cells(depth));
+        let own = self.opened(drawn, BASE_BYTES * width as f64, depth, column_variables, 2.0);
+        let fold = u8::try_from(rows.fold).ok()?;
+        let parts = rows.parts.iter().map(|part| cells(column_variables + part));
+        let mut starts = Vec::new();
+        for tail in self.behind(tails, column_variables, rate, fold, own) {
+            let mut cost = tail.cost.plus(Cost {
+                prove_ns: FOLD_NS * parts.clone().sum::<f64>(),
+                bytes: 2.0 * EXTENSION_BYTES * variables as f64,
+                verify_ns: ROUND_NS * variables as f64,
+            });
+            // Rows are as many as those of the weights, however narrow.
+            let width = rows.width(Part::Witness) as f64;
+            cost.prove_ns += cells(depth) * (ENCODE_NS * width + LEAF_NS);
+            let schedule = self.schedule(tails, variables, rate, tail);
+            starts.push(Candidate { schedule, cost });
+        }
+        self.first_that_reaches_the_goal(starts, variables)
+    }
+
+    fn first_that_reaches_the_goal(&self, mut starts: Vec<Candidate>, variables: usize) -> Option<Candidate> {
         let of = |candidate: &Candidate| self.objective.of(&candidate.cost);
         starts.sort_by(|a, b| of(a).total_cmp(&of(b)));
         starts
@@ -237,7 +303,7 @@ impl Phases {
     }
 
     /// Follows the choices from the first phase on.
-    fn schedule(&self, tails: &[[Option<Tail>; RATES]], variables: usize, rate: u8, first: Tail) -> Schedule {
+    fn schedule(&self, tails: &Tails, variables: usize, rate: u8, first: Tail) -> Schedule {
         let (mut folds, mut log_inverse_rates) = (vec![first.fold], vec![rate]);
         let mut left = variables - usize::from(first.fold);
         let mut next_rate = first.next_rate;
@@ -276,35 +342,26 @@ impl Phases {
     }
 
     /// One phase that folds `fold` of `left` variables, and the best phases behind it.
-    fn phase(
-        &self,
-        tails: &[[Option<Tail>; RATES]],
-        left: usize,
-        rate: u8,
-        fold: u8,
-        cell_bytes: f64,
-    ) -> Option<Tail> {
+    fn phase(&self, tails: &Tails, left: usize, rate: u8, fold: u8, cell_bytes: f64) -> Option<Tail> {
         self.cheapest(self.phases(tails, left, rate, fold, cell_bytes).into_iter())
     }
 
     /// One phase that folds `fold` of `left` variables, and the best phases behind it for each rate of theirs.
-    fn phases(
-        &self,
-        tails: &[[Option<Tail>; RATES]],
-        left: usize,
-        rate: u8,
-        fold: u8,
-        cell_bytes: f64,
-    ) -> Vec<Tail> {
+    fn phases(&self, tails: &Tails, left: usize, rate: u8, fold: u8, cell_bytes: f64) -> Vec<Tail> {
         let Some(rest) = left.checked_sub(usize::from(fold)) else {
             return vec![];
         };
+        let own = self.queries(rest, rate, fold, cell_bytes);
+        self.behind(tails, rest, rate, fold, own)
+    }
+
+    /// A phase that costs `own` and leaves `rest` variables, and the best phases behind it for each rate of theirs.
+    fn behind(&self, tails: &Tails, rest: usize, rate: u8, fold: u8, own: Cost) -> Vec<Tail> {
         let positions = cells(rest + usize::from(rate));
         if rest <= CLEAR_VARIABLES && self.grinding_bits > 0 && positions <= self.rows(rate) {
             // No position is drawn behind the work of a last phase that opens all: no key may ask for it.
             return vec![];
         }
-        let own = self.queries(rest, rate, fold, cell_bytes);
         if rest <= CLEAR_VARIABLES {
             let clear = Cost {
                 prove_ns: 0.0,
@@ -356,8 +413,13 @@ impl Phases {
         let depth = rest + usize::from(rate);
         let rows = self.rows(rate).min(cells(depth));
         let row_bytes = cell_bytes * cells(usize::from(fold));
-        let siblings = siblings(rows, depth);
-        let compressions = rows * ((row_bytes / 64.0).ceil() + 1.0) + siblings;
+        self.opened(rows, row_bytes, depth, rest, 1.0)
+    }
+
+    /// What rows of so many bytes cost, out of one tree or two of a depth.
+    fn opened(&self, rows: f64, row_bytes: f64, depth: usize, rest: usize, trees: f64) -> Cost {
+        let siblings = siblings(rows, depth) * trees;
+        let compressions = rows * ((row_bytes / 64.0).ceil() + trees) + siblings;
         Cost {
             prove_ns: PHASE_NS + rows * ROW_NS + GRIND_NS * cells(usize::from(self.grinding_bits)),
             bytes: rows * row_bytes + siblings * NODE_BYTES + 2.0 * NODE_BYTES,
@@ -367,8 +429,13 @@ impl Phases {
     }
 }
 
+/// What encoding `2^encoded` cells costs each proof.
+pub(crate) fn encoding_ns(encoded: usize, role: Role) -> f64 {
+    ENCODE_NS * cells(encoded) * role.share()
+}
+
 /// Variables of the largest codeword that is offered for a polynomial.
-fn largest_codeword(variables: usize) -> usize {
+pub(crate) fn largest_codeword(variables: usize) -> usize {
     let largest = (variables + MOST_RATE).clamp(SMALL_VARIABLES, MEMORY_VARIABLES);
     largest.max(variables + 2).min(CODEWORD)
 }
@@ -440,7 +507,7 @@ mod tests {
     fn no_schedule_of_two_phases_is_cheaper() {
         for (variables, role) in [(12, Role::Proof), (15, Role::Registration)] {
             let objective = Aim::Balanced.objective(variables);
-            let found = Search::new(objective).schedules(variables, role, (4, 6));
+            let found = Search::new(objective).schedules(variables, role, (4, 6), (1, RATE));
             let least = found.first().map_or(f64::INFINITY, |c| objective.of(&c.cost));
             for (first, second) in (4..=6).flat_map(|a| (1..=FOLD).map(move |b| (a, b))) {
                 for (r0, r1) in (1..=RATE).flat_map(|a| (1..=RATE.min(a + first)).map(move |b| (a, b))) {

@@ -5,13 +5,14 @@ use haca_wire::Gas;
 
 use crate::VerifyingKey;
 use crate::circuit::{Circuit, Form, Mapping};
+use crate::joined::RowShape;
 use crate::proof::Counts;
 use crate::registration::RANGE_BITS;
 use crate::schedule::{Config, query_phases};
 use crate::security::opened_points;
 use crate::value::{Origin, Source};
 use crate::windows::Windows;
-use crate::witness::WitnessLayout;
+use crate::witness::{Opening, WitnessLayout};
 
 /// Decoding, the transcript's start and fixed costs.
 const BASE: u64 = 40_000;
@@ -34,10 +35,14 @@ fn tree(variables: usize) -> u64 {
 }
 
 /// An opening of `claims` points of `tables` tables.
-fn opening(config: &Config, claims: usize, tables: usize) -> u64 {
+fn opening(config: &Config, row: Option<RowShape>, claims: usize, tables: usize) -> u64 {
     let mut work = 0u64;
-    for phase in query_phases(config) {
-        let (rows, width, depth) = (phase.rows as u64, phase.width as u64, phase.depth as u64);
+    for (index, phase) in query_phases(config).into_iter().enumerate() {
+        let (rows, width, mut depth) = (phase.rows as u64, phase.width as u64, phase.depth as u64);
+        if index == 0 && row.is_some() {
+            // Two trees.
+            depth *= 2;
+        }
         let blocks = (width * 24).div_ceil(64);
         work +=
             rows * (COMPRESSION * (blocks + depth) + MULTIPLY * 2 * (width + config.num_variables() as u64));
@@ -53,13 +58,16 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
     let graph = &key.manifest().graph;
     let counts = Counts::new(key, batch_variables);
     let mut work = BASE.saturating_add(decoding(key));
+    let mut witness_claims = 0;
     if let Some(layout) = key.witness(batch_variables) {
         work = work.saturating_add(tree(layout.lookup_variables) + tree(layout.table_variables));
         // The columns, the stages, and the multiplicities of each table.
         let gathered = 2 * layout.gather.len() + 1;
-        let claims = layout.columns().len() + gathered + layout.tables.len();
+        witness_claims = layout.columns().len() + gathered + layout.tables.len();
         let tables = 2 + layout.tables.len();
-        work = work.saturating_add(opening(&layout.config, claims, tables));
+        if let Opening::Alone(config) = &layout.opening {
+            work = work.saturating_add(opening(config, None, witness_claims, tables));
+        }
         work = work.saturating_add(layout.gather_variables as u64 * ROUND);
         work = work.saturating_add(mappings(key, layout));
         // The weights of all cells, at the lookup point and at the point of the gather sumcheck.
@@ -84,8 +92,12 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
     work = work.saturating_add((outputs << batch_variables) * DECIMAL);
     work = work.saturating_add(functionals(circuit).saturating_mul(MULTIPLY));
     let tables = key.answers().len();
-    let claims = opened_points(key).iter().sum();
-    Gas(work.saturating_add(opening(&key.weights().config, claims, tables)))
+    let claims: usize = opened_points(key).iter().sum();
+    let last = match key.witness(batch_variables).and_then(WitnessLayout::joined) {
+        Some(joined) => opening(&joined.config, Some(joined.row), claims + witness_claims, 1),
+        None => opening(&key.weights().config, None, claims, tables),
+    };
+    Gas(work.saturating_add(last))
 }
 
 /// One argument of a function, in each node that applies it: what decoding a key computes of the table.
@@ -197,6 +209,6 @@ pub(crate) fn registration(key: &VerifyingKey) -> Gas {
         + decoding(key)
         + tree(layout.lookup_variables)
         + tree(RANGE_BITS)
-        + opening(&layout.config, 11, 2);
-    Gas(work + opening(&key.weights().config, 2 * tables, tables))
+        + opening(&layout.config, None, 11, 2);
+    Gas(work + opening(&key.weights().config, None, 2 * tables, tables))
 }

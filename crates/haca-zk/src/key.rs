@@ -16,7 +16,7 @@ use crate::witness::{BATCH_VARIABLES, BatchParameters, WitnessLayout};
 use crate::{ProofRejection, gas};
 
 /// Version of the protocol: the first byte of a verifying key.
-pub const PROTOCOL_VERSION: u8 = 2;
+pub const PROTOCOL_VERSION: u8 = 3;
 /// The tables that proofs of this version look values up in, by the ids of `spec/zk.md`: range, side, larger, mapping.
 pub const TABLE_CATALOGUE: [u8; 4] = [0, 1, 2, 3];
 
@@ -96,7 +96,9 @@ impl Layouts {
         for (batch_variables, batch) in parameters.batches.iter().enumerate() {
             witnesses.push(match (&batch.witness, circuit.has_witness()) {
                 (None, false) => None,
-                (Some(witness), true) => Some(WitnessLayout::new(&circuit, batch_variables, witness)?),
+                (Some(witness), true) => {
+                    Some(WitnessLayout::new(&circuit, &weights, batch_variables, witness)?)
+                }
                 _ => return Err(ProofRejection::Parameter { what: "witness" }),
             });
         }

@@ -30,6 +30,7 @@ pub mod field;
 pub mod fraction;
 pub mod functional;
 pub mod gather;
+pub mod joined;
 pub mod merkle;
 pub mod multilinear;
 pub mod opening;

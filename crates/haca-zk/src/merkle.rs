@@ -5,14 +5,17 @@
 
 use p3_blake3::Blake3;
 use p3_commit::{BatchOpening, BatchOpeningRef, Mmcs};
+use p3_field::PrimeCharacteristicRing;
 use p3_matrix::{Dimensions, Matrix};
 use p3_merkle_tree::{MerkleTreeMmcs, PrunedMerklePaths};
 use p3_symmetric::{CompressionFunctionFromHasher, CryptographicHasher, SerializingHasher};
 
 use crate::field::{BASE_BYTES, Base, Cap, base_bytes};
+use crate::joined::{Part, RowShape};
+use crate::sponge::Sponge;
 
 /// Hash of a leaf.
-type LeafHash = SerializingHasher<Blake3>;
+type LeafHash = SerializingHasher<Sponge>;
 /// Hash of two nodes.
 type NodeHash = CompressionFunctionFromHasher<Blake3, 2, 32>;
 type Inner = MerkleTreeMmcs<Base, u8, LeafHash, NodeHash, 2, 32>;
@@ -21,7 +24,11 @@ type Digest = [u8; 32];
 
 /// Binary Merkle trees over the rows of a matrix.
 #[derive(Clone, Debug)]
-pub struct Trees(Inner);
+pub struct Trees {
+    inner: Inner,
+    /// The columns of a row, where a commitment is two trees.
+    row: Option<RowShape>,
+}
 
 /// An opening that does not belong to the root, or not to the shape of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +36,21 @@ pub struct Mismatch;
 
 impl Default for Trees {
     fn default() -> Self {
-        Self(Inner::new(LeafHash::new(Blake3), NodeHash::new(Blake3), 0))
+        Self {
+            inner: Inner::new(LeafHash::new(Sponge), NodeHash::new(Blake3), 0),
+            row: None,
+        }
+    }
+}
+
+impl Trees {
+    /// Trees where a commitment of two roots stands for both side by side: a row is a row of the one, then a row of the
+    /// other, each behind its start.
+    pub fn joined(row: RowShape) -> Self {
+        Self {
+            row: Some(row),
+            ..Self::default()
+        }
     }
 }
 
@@ -41,7 +62,7 @@ impl Mmcs<Base> for Trees {
     type Error = Mismatch;
 
     fn commit<M: Matrix<Base>>(&self, inputs: Vec<M>) -> (Self::Commitment, Self::ProverData<M>) {
-        self.0.commit(inputs)
+        self.inner.commit(inputs)
     }
 
     fn open_batch<M: Matrix<Base>>(
@@ -49,12 +70,12 @@ impl Mmcs<Base> for Trees {
         index: usize,
         data: &Self::ProverData<M>,
     ) -> BatchOpening<Base, Self> {
-        let (values, proof) = self.0.open_batch(index, data).unpack();
+        let (values, proof) = self.inner.open_batch(index, data).unpack();
         BatchOpening::new(values, proof)
     }
 
     fn get_matrices<'a, M: Matrix<Base>>(&self, data: &'a Self::ProverData<M>) -> Vec<&'a M> {
-        self.0.get_matrices(data)
+        self.inner.get_matrices(data)
     }
 
     fn verify_batch(
@@ -65,7 +86,7 @@ impl Mmcs<Base> for Trees {
         opening: BatchOpeningRef<'_, Base, Self>,
     ) -> Result<(), Mismatch> {
         let opening = BatchOpeningRef::new(opening.opened_values, opening.opening_proof);
-        self.0
+        self.inner
             .verify_batch(commitment, dimensions, index, opening)
             .map_err(|_| Mismatch)
     }
@@ -75,7 +96,7 @@ impl Mmcs<Base> for Trees {
         indices: &[usize],
         data: &Self::ProverData<M>,
     ) -> (Vec<Vec<Vec<Base>>>, Self::MultiProof) {
-        self.0.open_multi_batch(indices, data)
+        self.inner.open_multi_batch(indices, data)
     }
 
     fn verify_multi_batch<R: AsRef<[Base]> + PartialEq>(
@@ -86,7 +107,7 @@ impl Mmcs<Base> for Trees {
         values: &[Vec<R>],
         proof: &Self::MultiProof,
     ) -> Result<(), Mismatch> {
-        let ([root], [shape]) = (commitment.roots(), dimensions) else {
+        let [shape] = dimensions else {
             return Err(Mismatch);
         };
         let rows: Option<Vec<&[Base]>> = values
@@ -97,19 +118,45 @@ impl Mmcs<Base> for Trees {
             })
             .collect();
         let rows = rows.filter(|rows| rows.len() == indices.len()).ok_or(Mismatch)?;
-        verify(root, shape.height, indices, &rows, &proof.sibling_hashes).ok_or(Mismatch)
+        let mut siblings = proof.sibling_hashes.iter();
+        let is_opened = match (commitment.roots(), self.row) {
+            ([root], _) => verify(root, shape.height, indices, &rows, &mut siblings),
+            ([weights, witness], Some(row)) => split(row, &rows).and_then(|[first, second]| {
+                verify(weights, shape.height, indices, &first, &mut siblings)?;
+                verify(witness, shape.height, indices, &second, &mut siblings)
+            }),
+            _ => None,
+        };
+        is_opened.filter(|()| siblings.next().is_none()).ok_or(Mismatch)
     }
 }
 
+/// The rows of both trees, out of rows whose other columns are zero.
+fn split<'a>(shape: RowShape, rows: &[&'a [Base]]) -> Option<[Vec<&'a [Base]>; 2]> {
+    let mut parts = [Vec::new(), Vec::new()];
+    for row in rows {
+        let halves = row.split_at_checked(shape.start(Part::Witness))?;
+        let widths = [shape.width(Part::Weights), shape.width(Part::Witness)];
+        for ((part, half), width) in parts.iter_mut().zip([halves.0, halves.1]).zip(widths) {
+            let (cells, rest) = half.split_at_checked(width)?;
+            if rest.iter().any(|cell| *cell != Base::ZERO) {
+                return None;
+            }
+            part.push(cells);
+        }
+    }
+    Some(parts)
+}
+
 /// Checks that a tree of `height` leaves under `root` has the rows at the indices. Several openings of one leaf must be
-/// the same row. There are exactly as many siblings as the indices need: level by level from the leaves, from the lowest
+/// the same row. It takes exactly as many siblings as the indices need: level by level from the leaves, from the lowest
 /// index to the highest.
 fn verify(
     root: &Digest,
     height: usize,
     indices: &[usize],
     rows: &[&[Base]],
-    siblings: &[Digest],
+    siblings: &mut core::slice::Iter<'_, Digest>,
 ) -> Option<()> {
     if !height.is_power_of_two() || indices.is_empty() {
         return None;
@@ -129,7 +176,6 @@ fn verify(
     }
     let mut nodes: Vec<usize> = opened.iter().map(|(index, _)| *index).collect();
     let mut digests = hash(&bytes, nodes.len());
-    let mut siblings = siblings.iter();
     for _ in 0..height.ilog2() {
         let mut children = Vec::with_capacity(2 * 32 * nodes.len());
         let mut parents: Vec<usize> = Vec::with_capacity(nodes.len());
@@ -149,7 +195,7 @@ fn verify(
         digests = hash(&children, parents.len());
         nodes = parents;
     }
-    (siblings.next().is_none() && digests == [*root]).then_some(())
+    (digests == [*root]).then_some(())
 }
 
 /// The digests of `count` messages of equal length that stand behind one another.
@@ -157,7 +203,7 @@ fn hash(messages: &[u8], count: usize) -> Vec<Digest> {
     let mut digests = vec![[0; 32]; count];
     // The backend asserts that the messages are equally long.
     if count > 0 && messages.len().is_multiple_of(count) {
-        Blake3.hash_many(messages, &mut digests);
+        Sponge.hash_many(messages, &mut digests);
     }
     digests
 }
@@ -165,7 +211,6 @@ fn hash(messages: &[u8], count: usize) -> Vec<Digest> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
-    use p3_field::PrimeCharacteristicRing;
     use p3_matrix::dense::RowMajorMatrix;
     use proptest::prelude::*;
 
@@ -217,7 +262,7 @@ mod tests {
                 7 => cap = crate::field::cap([7; 32]),
                 _ => {}
             }
-            let (trees, inner) = (Trees::default(), Trees::default().0);
+            let (trees, inner) = (Trees::default(), Trees::default().inner);
             let found = trees.verify_multi_batch(&cap, &dimensions, &indices, &rows, &proof);
             let expected = inner.verify_multi_batch(&cap, &dimensions, &indices, &rows, &proof);
             prop_assert_eq!(found.is_ok(), expected.is_ok());
@@ -225,6 +270,81 @@ mod tests {
                 prop_assert!(found.is_ok());
             }
         }
+    }
+
+    /// Two trees side by side: the rows of both with zeros behind each, and the siblings of both.
+    fn opened_side_by_side(shape: RowShape, indices: &[usize]) -> Opened {
+        let (cap, _, rows, proof) = opened(4, shape.width(Part::Weights), indices);
+        let (other, _, others, other_proof) = opened(4, shape.width(Part::Witness), indices);
+        let row = |(row, other): (Vec<Vec<Base>>, Vec<Vec<Base>>)| {
+            let mut row = row.concat();
+            row.resize(shape.start(Part::Witness), Base::ZERO);
+            row.extend(other.concat());
+            row.resize(1 << shape.fold, Base::ZERO);
+            vec![row]
+        };
+        let rows = rows.into_iter().zip(others).map(row).collect();
+        let mut sibling_hashes = proof.sibling_hashes;
+        sibling_hashes.extend(other_proof.sibling_hashes);
+        let dimensions = vec![Dimensions {
+            width: 1 << shape.fold,
+            height: 16,
+        }];
+        let roots = [cap.roots(), other.roots()].concat();
+        (
+            Cap::from(roots),
+            dimensions,
+            rows,
+            PrunedMerklePaths { sibling_hashes },
+        )
+    }
+
+    #[test]
+    fn rows_of_two_trees_stand_side_by_side() {
+        let shape = RowShape {
+            fold: 4,
+            parts: [2, 1],
+        };
+        let indices = [3, 9, 10];
+        let (cap, dimensions, rows, proof) = opened_side_by_side(shape, &indices);
+        let check = |cap: &Cap, rows: &[Vec<Vec<Base>>], proof: &PrunedMerklePaths<u8, 32>| {
+            Trees::joined(shape).verify_multi_batch(cap, &dimensions, &indices, rows, proof)
+        };
+        assert_eq!(check(&cap, &rows, &proof), Ok(()));
+        // Each cell counts, those that no tree has as well.
+        for cell in 0..16 {
+            let mut altered = rows.clone();
+            altered[1][0][cell] += Base::ONE;
+            assert_eq!(check(&cap, &altered, &proof), Err(Mismatch), "{cell}");
+        }
+        let [weights, witness]: [Digest; 2] = cap.roots().try_into().unwrap();
+        for roots in [
+            vec![witness, weights],
+            vec![weights],
+            vec![weights; 2],
+            [weights, witness].repeat(2),
+        ] {
+            assert_eq!(check(&Cap::from(roots), &rows, &proof), Err(Mismatch));
+        }
+        for change in 0..4 {
+            let mut altered = proof.clone();
+            let siblings = &mut altered.sibling_hashes;
+            match change {
+                0 => siblings.push([0; 32]),
+                1 => drop(siblings.pop()),
+                2 => siblings.rotate_left(1),
+                _ => siblings.insert(0, [0; 32]),
+            }
+            assert_eq!(check(&cap, &rows, &altered), Err(Mismatch), "{change}");
+        }
+        // Rows of another shape, and two roots where one tree is opened.
+        for parts in [[1, 2], [2, 2], [3, 1], [2, 0]] {
+            let trees = Trees::joined(RowShape { fold: 4, parts });
+            let found = trees.verify_multi_batch(&cap, &dimensions, &indices, &rows, &proof);
+            assert_eq!(found, Err(Mismatch), "{parts:?}");
+        }
+        let found = Trees::default().verify_multi_batch(&cap, &dimensions, &indices, &rows, &proof);
+        assert_eq!(found, Err(Mismatch));
     }
 
     #[test]

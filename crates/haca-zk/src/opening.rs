@@ -4,6 +4,7 @@
 //! drawn positions. It is bounded here and compared with the exact number by the Merkle check.
 
 use haca_wire::{Decode, DecodeError, Encode, Reader};
+use p3_field::PrimeCharacteristicRing;
 use p3_merkle_tree::PrunedMerklePaths;
 use p3_multilinear_util::point::Point;
 use p3_multilinear_util::poly::Poly;
@@ -14,8 +15,9 @@ use p3_whir::{PcsProof, QueryOpenings, SharedProofOpening, WhirProof, WhirRoundP
 
 use crate::ProofRejection;
 use crate::field::{
-    Base, CHARACTERISTIC, Challenger, Dft, Extension, Mmcs, base_bytes, cap, extension_bytes, mmcs,
+    Base, CHARACTERISTIC, Cap, Challenger, Dft, Extension, Mmcs, base_bytes, cap, extension_bytes, mmcs,
 };
+use crate::joined::{Part, RowShape};
 use crate::key::read_extension;
 use crate::schedule::{Config, QueryPhase, query_phases};
 use crate::transcript::{Committed, Transcript};
@@ -26,22 +28,42 @@ type Siblings = PrunedMerklePaths<u8, 32>;
 type Openings = QueryOpenings<Base, Extension, Siblings>;
 type Pcs = WhirProver<Extension, Base, Dft, Mmcs, Challenger, PrefixProver<Base, Extension>>;
 
-/// Checks that the commitment under `root` opens to `evaluations` at `points`, in the order of `protocol`.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one part of the statement of an opening"
-)]
+/// What stands under one or two roots, and how it is opened.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened<'a> {
+    pub(crate) config: &'a Config,
+    /// The columns of a row, where two commitments are opened as one.
+    pub(crate) row: Option<RowShape>,
+    /// The root, or those of the weights and of the witness.
+    pub(crate) roots: &'a [[u8; 32]],
+    /// What the transcript and refusals call it.
+    pub(crate) name: &'static str,
+}
+
+impl<'a> Opened<'a> {
+    /// One commitment by itself.
+    pub(crate) const fn alone(config: &'a Config, root: &'a [u8; 32], name: &'static str) -> Self {
+        Self {
+            config,
+            row: None,
+            roots: core::slice::from_ref(root),
+            name,
+        }
+    }
+}
+
+/// Checks that what is opened has `evaluations` at `points`, in the order of `protocol`.
 pub(crate) fn verify(
-    config: &Config,
-    root: &[u8; 32],
+    opened: Opened<'_>,
     protocol: &OpeningProtocol,
     points: &[Vec<Extension>],
     evaluations: &[Extension],
     proof: OpeningProof,
     transcript: &mut Transcript<Committed>,
-    commitment: &'static str,
 ) -> Result<(), ProofRejection> {
-    let failed = ProofRejection::Opening { commitment };
+    let failed = ProofRejection::Opening {
+        commitment: opened.name,
+    };
     let mut rest = evaluations.iter().copied();
     let mut batches = Vec::new();
     for (_, request) in protocol.iter_openings() {
@@ -56,19 +78,21 @@ pub(crate) fn verify(
         return Err(failed);
     }
     let points: Vec<Point<Extension>> = points.iter().map(|point| Point::new(point.clone())).collect();
-    let pcs = Pcs::new(config.clone(), Dft::default(), mmcs());
-    transcript.step(commitment);
+    let trees = opened.row.map_or_else(mmcs, Mmcs::joined);
+    let pcs = Pcs::new(opened.config.clone(), Dft::default(), trees);
+    transcript.step(opened.name);
     let proof = PcsProof {
         whir: proof,
         evals: batches,
     };
-    pcs.verify_at(&cap(*root), &proof, protocol, &points, transcript.challenger())
+    let roots = Cap::from(opened.roots.to_vec());
+    pcs.verify_at(&roots, &proof, protocol, &points, transcript.challenger())
         .map(|_| ())
         .map_err(|_| failed)
 }
 
-/// Appends the canonical encoding of an opening proof.
-pub fn encode_into(proof: &OpeningProof, out: &mut Vec<u8>) {
+/// Appends the canonical encoding of an opening proof; `row` as for [`decode`].
+pub fn encode_into(proof: &OpeningProof, row: Option<RowShape>, out: &mut Vec<u8>) {
     put_extensions(out, &proof.initial_ood_answers);
     put_sumcheck(out, &proof.initial_sumcheck);
     for round in &proof.rounds {
@@ -76,12 +100,12 @@ pub fn encode_into(proof: &OpeningProof, out: &mut Vec<u8>) {
         out.extend_from_slice(root.unwrap_or(&[0; 32]));
         put_extensions(out, &round.ood_answers);
         out.extend_from_slice(&base_bytes(round.pow_witness));
-        put_openings(out, &round.openings);
+        put_openings(out, &round.openings, row);
         put_sumcheck(out, &round.sumcheck);
     }
     put_extensions(out, proof.final_poly.as_ref().map_or(&[], |poly| poly.as_slice()));
     out.extend_from_slice(&base_bytes(proof.final_pow_witness));
-    put_openings(out, &proof.final_openings);
+    put_openings(out, &proof.final_openings, row);
     if let Some(sumcheck) = &proof.final_sumcheck {
         put_sumcheck(out, sumcheck);
     }
@@ -103,11 +127,15 @@ fn put_sumcheck(out: &mut Vec<u8>, sumcheck: &SumcheckData<Base, Extension>) {
     }
 }
 
-fn put_openings(out: &mut Vec<u8>, openings: &Openings) {
+fn put_openings(out: &mut Vec<u8>, openings: &Openings, row: Option<RowShape>) {
     let siblings = match openings {
         QueryOpenings::Base(opening) => {
-            let cells = opening.rows.iter().flatten();
-            cells.for_each(|cell| out.extend_from_slice(&base_bytes(*cell)));
+            for cells in &opening.rows {
+                for (start, width) in columns(row, cells.len()) {
+                    let cells = cells.iter().skip(start).take(width);
+                    cells.for_each(|cell| out.extend_from_slice(&base_bytes(*cell)));
+                }
+            }
             &opening.proof.sibling_hashes
         }
         QueryOpenings::Extension(opening) => {
@@ -153,8 +181,23 @@ fn read_base(reader: &mut Reader<'_>) -> Result<Base, DecodeError> {
     Ok(Base::new(value))
 }
 
-/// Reads an opening proof of the shape that `config` fixes.
-pub(crate) fn decode(config: &Config, reader: &mut Reader<'_>) -> Result<OpeningProof, DecodeError> {
+/// The columns of a row of `width` that are not zero for want of a column: start and number.
+fn columns(row: Option<RowShape>, width: usize) -> Vec<(usize, usize)> {
+    match row {
+        None => vec![(0, width)],
+        Some(row) => [Part::Weights, Part::Witness]
+            .map(|part| (row.start(part), row.width(part)))
+            .to_vec(),
+    }
+}
+
+/// Reads an opening proof of the shape that `config` fixes. `row` are the columns of the first phase, where two commitments
+/// are opened as one.
+pub(crate) fn decode(
+    config: &Config,
+    row: Option<RowShape>,
+    reader: &mut Reader<'_>,
+) -> Result<OpeningProof, DecodeError> {
     let folds = config.folding_schedule();
     let fold = |phase: usize| folds.get(phase).copied().unwrap_or(0);
     let phases = query_phases(config);
@@ -166,7 +209,7 @@ pub(crate) fn decode(config: &Config, reader: &mut Reader<'_>) -> Result<Opening
             commitment: Some(cap(reader.array()?)),
             ood_answers: read_extensions(reader, round.ood_samples)?,
             pow_witness: read_base(reader)?,
-            openings: read_openings(reader, phase, index == 0)?,
+            openings: read_openings(reader, phase, (index == 0).then(|| columns(row, phase.width)))?,
             sumcheck: read_sumcheck(reader, fold(index + 1), round.folding_pow_bits)?,
         });
     }
@@ -174,7 +217,11 @@ pub(crate) fn decode(config: &Config, reader: &mut Reader<'_>) -> Result<Opening
     let final_poly = Some(Poly::new(read_extensions(reader, 1 << clear)?));
     let final_pow_witness = read_base(reader)?;
     let last = phases.last().ok_or(DecodeError::Invalid { what: "schedule" })?;
-    let final_openings = read_openings(reader, last, phases.len() == 1)?;
+    let final_openings = read_openings(
+        reader,
+        last,
+        (phases.len() == 1).then(|| columns(row, last.width)),
+    )?;
     let final_sumcheck = match clear {
         0 => None,
         _ => Some(read_sumcheck(reader, clear, config.final_folding_pow_bits())?),
@@ -209,48 +256,70 @@ fn read_sumcheck(
 fn read_openings(
     reader: &mut Reader<'_>,
     phase: &QueryPhase,
-    is_base: bool,
+    base_columns: Option<Vec<(usize, usize)>>,
 ) -> Result<Openings, DecodeError> {
-    let cells = phase.rows.saturating_mul(phase.width);
-    if is_base {
-        need(reader, cells, crate::field::BASE_BYTES)?;
-        let row = |reader: &mut Reader<'_>| (0..phase.width).map(|_| read_base(reader)).collect();
-        let rows = (0..phase.rows).map(|_| row(reader)).collect::<Result<_, _>>()?;
+    if let Some(columns) = base_columns {
+        let width: usize = columns.iter().map(|(_, width)| width).sum();
+        need(reader, phase.rows.saturating_mul(width), crate::field::BASE_BYTES)?;
+        let rows = (0..phase.rows).map(|_| read_row(reader, phase.width, &columns));
+        let rows = rows.collect::<Result<_, _>>()?;
         Ok(QueryOpenings::Base(SharedProofOpening {
             rows,
-            proof: read_siblings(reader, phase)?,
+            proof: read_siblings(reader, phase, columns.len())?,
         }))
     } else {
-        need(reader, cells, crate::field::EXTENSION_BYTES)?;
+        need(
+            reader,
+            phase.rows.saturating_mul(phase.width),
+            crate::field::EXTENSION_BYTES,
+        )?;
         let rows = (0..phase.rows)
             .map(|_| read_extensions(reader, phase.width))
             .collect::<Result<_, _>>()?;
         Ok(QueryOpenings::Extension(SharedProofOpening {
             rows,
-            proof: read_siblings(reader, phase)?,
+            proof: read_siblings(reader, phase, 1)?,
         }))
     }
 }
 
-fn read_siblings(reader: &mut Reader<'_>, phase: &QueryPhase) -> Result<Siblings, DecodeError> {
-    let count = reader.length("Merkle siblings", phase.rows.saturating_mul(phase.depth), 32)?;
+/// Reads the cells of the columns of a row; the others are zero.
+fn read_row(
+    reader: &mut Reader<'_>,
+    width: usize,
+    columns: &[(usize, usize)],
+) -> Result<Vec<Base>, DecodeError> {
+    let mut row = vec![Base::ZERO; width];
+    for (start, width) in columns {
+        for cell in row.iter_mut().skip(*start).take(*width) {
+            *cell = read_base(reader)?;
+        }
+    }
+    Ok(row)
+}
+
+fn read_siblings(reader: &mut Reader<'_>, phase: &QueryPhase, trees: usize) -> Result<Siblings, DecodeError> {
+    let most = phase.rows.saturating_mul(phase.depth).saturating_mul(trees);
+    let count = reader.length("Merkle siblings", most, 32)?;
     let sibling_hashes = (0..count).map(|_| reader.array()).collect::<Result<_, _>>()?;
     Ok(PrunedMerklePaths { sibling_hashes })
 }
 
-/// The largest number of bytes of an opening under `config`.
-pub(crate) fn bytes_bound(config: &Config) -> usize {
+/// The largest number of bytes of an opening under `config`; `row` as for [`decode`].
+pub(crate) fn bytes_bound(config: &Config, row: Option<RowShape>) -> usize {
     let extension = crate::field::EXTENSION_BYTES;
     let clear = 1usize << config.final_sumcheck_rounds();
     let rounds: usize = config.folding_schedule().iter().sum::<usize>() + config.final_sumcheck_rounds();
     let mut bytes = (4 + clear + 2 * rounds) * extension + rounds * 8;
     for (index, phase) in query_phases(config).iter().enumerate() {
-        let cell = if index == 0 {
-            crate::field::BASE_BYTES
+        let (row_bytes, trees) = if index == 0 {
+            let columns = columns(row, phase.width);
+            let width: usize = columns.iter().map(|(_, width)| width).sum();
+            (width * crate::field::BASE_BYTES, columns.len())
         } else {
-            extension
+            (phase.width * extension, 1)
         };
-        bytes += phase.rows * (phase.width * cell + 32 * phase.depth) + 32 + 8 + 4 + 4 * extension;
+        bytes += phase.rows * (row_bytes + 32 * phase.depth * trees) + 32 + 8 + 4 + 4 * extension;
     }
     bytes
 }

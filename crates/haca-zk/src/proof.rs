@@ -5,12 +5,13 @@ use p3_field::PrimeCharacteristicRing;
 
 use crate::field::Extension;
 use crate::fraction::{FractionProof, Layer};
+use crate::joined::RowShape;
 use crate::opening::{self, OpeningProof, put_extensions, read_extensions, read_rounds};
 use crate::product::ProductSpace;
 use crate::registration::{LIMB_COLUMNS, RANGE_BITS};
 use crate::sumcheck::{CubicRounds, Rounds};
 use crate::uses::{Chunk, Folded, channel_entries, product_chunks, tiling};
-use crate::witness::WitnessLayout;
+use crate::witness::{Opening, WitnessLayout};
 use crate::{ProofRejection, VerifyingKey};
 
 /// The part of a proof about the witness: lookups, and the gather sumcheck.
@@ -34,8 +35,8 @@ pub struct WitnessProof {
     pub gather: Rounds,
     /// The committed values at its point: for each batch point the results, then the stages when there are any.
     pub gathered: Vec<Extension>,
-    /// The opening of the witness commitment.
-    pub opening: OpeningProof,
+    /// The opening of the witness commitment; none when the weights are opened with it.
+    pub opening: Option<OpeningProof>,
 }
 
 /// The sumcheck over products of values.
@@ -84,8 +85,10 @@ pub struct InferenceProof {
     pub products: Option<ProductProof>,
     /// The matrix products.
     pub matrices: MatrixProof,
-    /// The opening of the weight commitment.
+    /// The opening of the weight commitment, or of weights and witness as one.
     pub opening: OpeningProof,
+    /// The columns of a row of that opening, when it is of both.
+    pub joined: Option<RowShape>,
 }
 
 /// How many values of each kind a proof has: what its encoding follows from.
@@ -193,9 +196,11 @@ impl InferenceProof {
         if let Some(witness) = &self.witness {
             put_rounds(&mut out, &witness.gather);
             put_extensions(&mut out, &witness.gathered);
-            opening::encode_into(&witness.opening, &mut out);
+            if let Some(opening) = &witness.opening {
+                opening::encode_into(opening, None, &mut out);
+            }
         }
-        opening::encode_into(&self.opening, &mut out);
+        opening::encode_into(&self.opening, self.joined, &mut out);
         out
     }
 
@@ -225,7 +230,10 @@ impl InferenceProof {
             (Some(head), Some(layout)) => Some(head.finish(layout, reader)?),
             _ => None,
         };
-        let opening = opening::decode(&key.weights().config, reader)?;
+        let joined = layout.and_then(WitnessLayout::joined);
+        let config = joined.map_or(&key.weights().config, |joined| &joined.config);
+        let joined = joined.map(|joined| joined.row);
+        let opening = opening::decode(config, joined, reader)?;
         reader.finish()?;
         Ok(Self {
             witness,
@@ -233,6 +241,7 @@ impl InferenceProof {
             products,
             matrices,
             opening,
+            joined,
         })
     }
 }
@@ -333,7 +342,10 @@ impl WitnessHead {
             multiplicities: self.multiplicities,
             gather: read_rounds(reader, layout.gather_variables)?,
             gathered: read_extensions(reader, layout.gather.len())?,
-            opening: opening::decode(&layout.config, reader)?,
+            opening: match &layout.opening {
+                Opening::Alone(config) => Some(opening::decode(config, None, reader)?),
+                Opening::Joined(_) => None,
+            },
         })
     }
 }
@@ -347,8 +359,8 @@ impl RegistrationProof {
         put_extensions(&mut out, &self.cells);
         put_extensions(&mut out, &self.limbs);
         put_extensions(&mut out, &[self.multiplicity]);
-        opening::encode_into(&self.opening, &mut out);
-        opening::encode_into(&self.weights, &mut out);
+        opening::encode_into(&self.opening, None, &mut out);
+        opening::encode_into(&self.weights, None, &mut out);
         out
     }
 
@@ -363,8 +375,8 @@ impl RegistrationProof {
             cells: read_extensions(reader, key.answers().len())?,
             limbs: read_extensions(reader, LIMB_COLUMNS)?,
             multiplicity: crate::key::read_extension(reader)?,
-            opening: opening::decode(&layout.config, reader)?,
-            weights: opening::decode(&key.weights().config, reader)?,
+            opening: opening::decode(&layout.config, None, reader)?,
+            weights: opening::decode(&key.weights().config, None, reader)?,
         };
         reader.finish()?;
         Ok(proof)
@@ -377,13 +389,20 @@ pub(crate) fn bytes_bound(key: &VerifyingKey, batch_variables: usize) -> usize {
     let (rounds, openings) = counts.channels.unwrap_or_default();
     let mut elements = counts.matrices + 2 * (counts.product_rounds + rounds) + counts.weights + openings;
     elements += 2 + counts.products.map_or(0, |rounds| 3 * rounds + 3);
-    let mut bytes = opening::bytes_bound(&key.weights().config);
+    let joined = key.witness(batch_variables).and_then(WitnessLayout::joined);
+    let mut bytes = match joined {
+        Some(joined) => opening::bytes_bound(&joined.config, Some(joined.row)),
+        None => opening::bytes_bound(&key.weights().config, None),
+    };
     if let Some(layout) = key.witness(batch_variables) {
         let tree = |variables: usize| 2 + variables * variables + 4 * variables;
         elements += tree(layout.lookup_variables) + tree(layout.table_variables);
         elements += layout.columns().len() + layout.tables.len() + 4;
         elements += 2 * layout.gather_variables + layout.gather.len();
-        bytes += 32 + opening::bytes_bound(&layout.config);
+        bytes += 32;
+        if let Opening::Alone(config) = &layout.opening {
+            bytes += opening::bytes_bound(config, None);
+        }
     }
     elements * crate::field::EXTENSION_BYTES + bytes
 }

@@ -8,6 +8,7 @@ use crate::block::{Block, log2_ceil, place};
 use crate::field::{Base, Challenger, Extension, base, power_of_two};
 use crate::fraction::{self, check_balance};
 use crate::multilinear::{below, identity};
+use crate::opening::Opened;
 use crate::proof::RegistrationProof;
 use crate::schedule::{Config, Schedule, VARIABLES};
 use crate::transcript::Transcript;
@@ -120,14 +121,12 @@ pub fn verify(key: &VerifyingKey, proof: &[u8]) -> Result<(), ProofRejection> {
     let points = [limb_point, table.point];
     let evaluations: Vec<Extension> = proof.limbs.iter().copied().chain([proof.multiplicity]).collect();
     opening::verify(
-        &layout.config,
-        &proof.root,
+        Opened::alone(&layout.config, &proof.root, "registration"),
         &layout.protocol(),
         &points,
         &evaluations,
         proof.opening,
         &mut transcript,
-        "registration",
     )?;
     // G8
     let (mut points, mut evaluations) = (Vec::new(), Vec::new());
@@ -138,14 +137,12 @@ pub fn verify(key: &VerifyingKey, proof: &[u8]) -> Result<(), ProofRejection> {
     }
     let protocol = weights.protocol(&vec![2; key.answers().len()]);
     opening::verify(
-        &weights.config,
-        key.root(),
+        Opened::alone(&weights.config, key.root(), "weight"),
         &protocol,
         &points,
         &evaluations,
         proof.weights,
         &mut transcript,
-        "weight",
     )
 }
 

@@ -10,6 +10,7 @@ use crate::proof::Counts;
 use crate::registration::RANGE_BITS;
 use crate::schedule::Config;
 use crate::uses::{output_variables, product_chunks, tiling};
+use crate::witness::Opening;
 use crate::{ProofRejection, VerifyingKey};
 
 /// Proofs under a key below this many bits are refused.
@@ -104,7 +105,12 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> SecurityB
     let layout = key.witness(batch_variables);
     let weights = key.weights();
     let counts = Counts::new(key, batch_variables);
-    let lists = list_bits(&weights.config) + layout.map_or(0.0, |layout| list_bits(&layout.config));
+    let lists = match layout.map(|layout| &layout.opening) {
+        None => list_bits(&weights.config),
+        Some(Opening::Alone(config)) => list_bits(&weights.config) + list_bits(config),
+        // Words of both codewords side by side: pairs stand in one list.
+        Some(Opening::Joined(joined)) => list_bits(&joined.config),
+    };
     let mut terms = Vec::new();
     if let Some(layout) = layout {
         let leaves = (1usize << layout.lookup_variables) + (1 << layout.table_variables);
@@ -113,8 +119,9 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> SecurityB
         terms.push(("lookup challenges", algebraic(3 * leaves, lists)));
         terms.push(("lookup sumchecks", algebraic(trees, lists)));
         terms.push(("requantisation identity", algebraic(layout.variables, lists)));
-        let protocol = layout.protocol();
-        terms.push(("witness opening", opening_bits(&layout.config, &protocol)));
+        if let Opening::Alone(config) = &layout.opening {
+            terms.push(("witness opening", opening_bits(config, &layout.protocol())));
+        }
     }
     let (positions, channels) = output_variables(circuit);
     let public = batch_variables + positions + channels + circuit.uses.len();
@@ -133,10 +140,19 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> SecurityB
     let claims = CLAIM_KINDS + circuit.public_values().len();
     let rounds = layout.map_or(0, |layout| layout.gather_variables);
     terms.push(("gather sumcheck", algebraic(2 * rounds + claims, lists)));
-    terms.push((
-        "weight opening",
-        opening_bits(&weights.config, &weights.protocol(&opened_points(key))),
-    ));
+    terms.push(match layout.and_then(|layout| Some((layout, layout.joined()?))) {
+        Some((layout, joined)) => {
+            let claims = opened_points(key).iter().sum::<usize>() + layout.opened();
+            (
+                "joined opening",
+                opening_bits(&joined.config, &joined.protocol(claims)),
+            )
+        }
+        None => (
+            "weight opening",
+            opening_bits(&weights.config, &weights.protocol(&opened_points(key))),
+        ),
+    });
     terms.push(("model binding", binding_bits(key)));
     terms.push(("hash collisions", HASH_BITS));
     SecurityBudget::new(terms)

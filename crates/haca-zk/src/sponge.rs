@@ -1,13 +1,13 @@
-//! The hash function of the transcript: BLAKE3, with short messages hashed side by side.
+//! The hash function of transcript and leaves: BLAKE3, with short messages hashed side by side.
 //!
-//! A search for a witness of work hashes a digest and a candidate, 40 bytes, over and over. Messages of at most one block
-//! are one compression each, and eight of them fill the registers of a processor with AVX2. The code says nothing of
+//! A search for a witness of work hashes a digest and a candidate, 40 bytes, over and over, and a tree of short rows has
+//! many short leaves. Messages of at most one block are one compression each, and eight of them fill the registers of a processor with AVX2. The code says nothing of
 //! registers: it is written so that compilers see eight equal operations where BLAKE3 has one.
 
 use p3_blake3::Blake3;
 use p3_symmetric::CryptographicHasher;
 
-/// BLAKE3 (<https://github.com/BLAKE3-team/BLAKE3-specs>), as the transcript calls it.
+/// BLAKE3 (<https://github.com/BLAKE3-team/BLAKE3-specs>), as transcript and trees call it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sponge;
 
@@ -43,7 +43,8 @@ impl CryptographicHasher<u8, [u8; DIGEST_BYTES]> for Sponge {
 
     fn hash_many(&self, input: &[u8], out: &mut [[u8; DIGEST_BYTES]]) {
         let length = input.len().checked_div(out.len()).unwrap_or(0);
-        if length == 0 || length > BLOCK_BYTES {
+        // Whole blocks go side by side in the library, too.
+        if length == 0 || length >= BLOCK_BYTES {
             return Blake3.hash_many(input, out);
         }
         for (messages, digests) in input.chunks(length * LANES).zip(out.chunks_mut(LANES)) {

@@ -101,20 +101,14 @@ pub fn verify(key: &VerifyingKey, statement: &Statement<'_>, proof: &[u8]) -> Re
     let stages = lookup.as_ref().map_or(&[][..], |lookup| &lookup.stages);
     let gathered = gathering.verify(&proof, stages, &mut transcript)?;
     // P11
-    if let (Some(witness), Some(layout), Some(lookup), Some(gathered)) =
+    let mut witness = None;
+    if let (Some(proof), Some(layout), Some(lookup), Some(gathered)) =
         (proof.witness, layout, &lookup, &gathered)
     {
-        opened::witness(
-            witness,
-            layout,
-            lookup,
-            gathered,
-            &outputs,
-            &factors,
-            &mut transcript,
-        )?;
+        let claims = opened::witness(&proof, layout, lookup, gathered, &outputs, &factors);
+        witness = Some((claims, proof.root, proof.opening));
     }
-    let opened = opened::Weights {
+    let weights = opened::Weights {
         key,
         uses: &uses,
         chunks: &chunks,
@@ -123,7 +117,8 @@ pub fn verify(key: &VerifyingKey, statement: &Statement<'_>, proof: &[u8]) -> Re
         channels: &channels,
         proof: &proof.matrices,
     };
-    opened.verify(proof.opening, &mut transcript)
+    let weights = weights.claims();
+    opened::verify(key, layout, witness, weights, proof.opening, &mut transcript)
 }
 
 /// Step P6, the public part: the verifier evaluates public accumulators itself.

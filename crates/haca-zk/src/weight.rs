@@ -122,6 +122,10 @@ pub struct WeightLayout {
     pub bias_variables: usize,
     /// Variables of the whole commitment.
     pub variables: usize,
+    /// Variables folded in the first phase of its opening.
+    pub fold: usize,
+    /// Base-two logarithm of the inverse rate of its code.
+    pub log_inverse_rate: u8,
     pub(crate) config: Config,
 }
 
@@ -158,6 +162,8 @@ impl WeightLayout {
             biases: circuit.biases.iter().copied().zip(blocks).collect(),
             bias_variables,
             variables,
+            fold,
+            log_inverse_rate: schedule.log_inverse_rates.first().copied().unwrap_or(0),
             config,
         })
     }

@@ -8,8 +8,10 @@ use crate::block::{Block, log2_ceil, place};
 use crate::cell::{CellBlock, CellSpace};
 use crate::circuit::{Circuit, Mapping, Requantise};
 use crate::field::{Base, Challenger, Extension};
+use crate::joined::JoinedLayout;
 use crate::schedule::{Config, Schedule, VARIABLES};
 use crate::value::Source;
+use crate::weight::WeightLayout;
 
 /// Both sides of the requantisation identity stay below `2^IDENTITY_BITS` in magnitude, so that equality modulo the
 /// characteristic is equality of integers.
@@ -35,7 +37,10 @@ pub struct WitnessParameters {
     pub window_bits: u8,
     /// Bits of the high part of a quotient; 0 when there is none, and no side either.
     pub high_bits: u8,
-    /// How the witness is opened.
+    /// How many variables of the witness the first phase folds when weights and witness are opened as one; none when
+    /// each is opened by itself.
+    pub joined: Option<u8>,
+    /// How the witness is opened, by itself or with the weights.
     pub schedule: Schedule,
 }
 
@@ -44,12 +49,18 @@ impl WitnessParameters {
     pub const fn is_split(&self) -> bool {
         self.high_bits > 0
     }
+
+    /// Variables of the witness that the first phase folds; a table smaller than that cannot be committed.
+    pub fn fold(&self) -> usize {
+        self.joined.map_or(self.schedule.first_fold(), usize::from)
+    }
 }
 haca_wire::codec_struct!(WitnessParameters {
     limb_bits,
     limbs,
     window_bits,
     high_bits,
+    joined,
     schedule
 });
 
@@ -117,18 +128,28 @@ pub struct WitnessLayout {
     pub batch_points: usize,
     /// Variables of the whole commitment.
     pub committed_variables: usize,
-    pub(crate) config: Config,
+    pub(crate) opening: Opening,
+}
+
+/// How the witness is opened.
+#[derive(Clone, Debug)]
+pub(crate) enum Opening {
+    /// By itself.
+    Alone(Config),
+    /// With the weights.
+    Joined(JoinedLayout),
 }
 
 impl WitnessLayout {
     /// Step R3 of `spec/zk.md`: lays out the witness of `2^batch_variables` inferences and checks every bound.
     pub fn new(
         circuit: &Circuit,
+        weights: &WeightLayout,
         batch_variables: usize,
         parameters: &WitnessParameters,
     ) -> Result<Self, ProofRejection> {
         let bad = |what| ProofRejection::Parameter { what };
-        let fold = parameters.schedule.first_fold();
+        let fold = parameters.fold();
         let range = fold.max(1)..=usize::from(TABLE_BITS);
         check_numbers(parameters, &range)?;
         if batch_variables > BATCH_VARIABLES {
@@ -159,7 +180,11 @@ impl WitnessLayout {
             + stage_variables.map_or(0, |variables| 1 << variables)
             + sizes.iter().map(|v| 1usize << v).sum::<usize>();
         let committed_variables = log2_ceil(committed);
-        let config = parameters.schedule.config(committed_variables)?;
+        let shapes = shapes((variables, columns), stage_variables, &sizes);
+        let opening = match parameters.joined {
+            None => Opening::Alone(parameters.schedule.config(committed_variables)?),
+            Some(_) => Opening::Joined(JoinedLayout::new(weights, &shapes, fold, &parameters.schedule)?),
+        };
         let batch_points = 1 + usize::from(circuit.uses.iter().any(|u| circuit.product(u).is_some()));
         let mut columns = vec![cells.variables];
         columns.extend(stage_variables.map(|_| stages.variables));
@@ -182,13 +207,24 @@ impl WitnessLayout {
             gather_variables,
             batch_points,
             committed_variables,
-            config,
+            opening,
         })
     }
 
-    /// The configuration of the witness commitment.
+    /// The configuration of the opening that shows the witness.
     pub const fn configuration(&self) -> &p3_whir::WhirConfig<Extension, Base, Challenger> {
-        &self.config
+        match &self.opening {
+            Opening::Alone(config) => config,
+            Opening::Joined(joined) => joined.configuration(),
+        }
+    }
+
+    /// The opening of weights and witness as one, when that is how this witness is opened.
+    pub const fn joined(&self) -> Option<&JoinedLayout> {
+        match &self.opening {
+            Opening::Alone(_) => None,
+            Opening::Joined(joined) => Some(joined),
+        }
     }
 
     /// The common shift of all requantisations.
@@ -225,6 +261,12 @@ impl WitnessLayout {
         1 + usize::from(self.stage_variables.is_some())
     }
 
+    /// How many values of the witness are opened.
+    pub fn opened(&self) -> usize {
+        let protocol = self.protocol();
+        protocol.iter_openings().map(|(_, batch)| batch.len()).sum()
+    }
+
     /// Step P11, the witness: all columns at the lookup point, then the results at each batch point of the gather
     /// sumcheck; the same for the stages; then the multiplicities of each table.
     pub fn protocol(&self) -> OpeningProtocol {
@@ -243,6 +285,14 @@ impl WitnessLayout {
         );
         OpeningProtocol::new(specs)
     }
+}
+
+/// The shapes of the committed tables: the columns, the column of the stages, the multiplicities of each table.
+fn shapes(columns: (usize, usize), stages: Option<usize>, tables: &[usize]) -> Vec<TableShape> {
+    let mut shapes = vec![TableShape::new(columns.0, columns.1)];
+    let single = stages.iter().chain(tables);
+    shapes.extend(single.map(|variables| TableShape::new(*variables, 1)));
+    shapes
 }
 
 /// The columns over the cells of requantisations, in the order of the commitment.

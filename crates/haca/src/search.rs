@@ -1,6 +1,6 @@
 //! `haca zk search`: the parameters that the prover looks at for a model, and what they are estimated to cost.
 
-use haca_prover::parameters::{Exploration, explore};
+use haca_prover::parameters::{Exploration, WitnessChoice, explore};
 use haca_prover::schedules::{Aim, Cost};
 use haca_zk::schedule::Schedule;
 use serde_json::{Value, json};
@@ -79,6 +79,26 @@ fn say(found: &Exploration, search: &ZkSearch, screen: &Screen) {
             schedule(&parameters.schedule)
         ));
     }
+    screen.say(screen.ink(
+        Ink::Bold,
+        format!("both as one ({}, the best first)", shown(found.joined.len())),
+    ));
+    screen.say(format!(
+        "  {:>6} {:>6} {:>6} {:>6}  {HEAD}  schedule",
+        "pieces", "limbs", "window", "high"
+    ));
+    for choice in found.joined.iter().take(search.top) {
+        let parameters = &choice.witness.parameters;
+        screen.say(format!(
+            "  {:>6} {:>6} {:>6} {:>6}  {}  {}",
+            choice.pieces,
+            format!("{}x{}", parameters.limbs, parameters.limb_bits),
+            parameters.window_bits,
+            parameters.high_bits,
+            columns(&choice.witness.cost),
+            schedule(&parameters.schedule)
+        ));
+    }
     screen.note("estimates of the search; `haca bench zk` measures. Models are registered with the balanced objective.");
 }
 
@@ -120,7 +140,7 @@ fn object(found: &Exploration, top: usize) -> Value {
         row["tiles"] = choice.tiles.into();
         row
     });
-    let witness = found.witness.iter().take(top).map(|choice| {
+    let of_witness = |choice: &WitnessChoice| {
         let parameters = &choice.parameters;
         let mut row = common(&choice.cost, &parameters.schedule, choice.variables);
         row["limbs"] = parameters.limbs.into();
@@ -129,10 +149,19 @@ fn object(found: &Exploration, top: usize) -> Value {
         row["high_bits"] = parameters.high_bits.into();
         row["lookup_variables"] = choice.lookup_variables.into();
         row
+    };
+    let witness = found.witness.iter().take(top).map(of_witness);
+    let joined = found.joined.iter().take(top).map(|choice| {
+        let mut row = of_witness(&choice.witness);
+        row["pieces"] = choice.pieces.into();
+        row["weight_variables"] = choice.weight_variables.into();
+        row["witness_fold"] = choice.witness.parameters.joined.into();
+        row
     });
     json!({
-        "tried": { "weights": found.weights.len(), "witness": found.witness.len() },
+        "tried": { "weights": found.weights.len(), "witness": found.witness.len(), "joined": found.joined.len() },
         "weights": weights.collect::<Vec<_>>(),
         "witness": witness.collect::<Vec<_>>(),
+        "joined": joined.collect::<Vec<_>>(),
     })
 }

@@ -5,6 +5,7 @@ mod challenge;
 mod gather;
 mod image;
 mod impostor;
+mod joined;
 mod lookup;
 mod maximum;
 mod opening;
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use haca_graph::ModelFile;
-use haca_prover::adversary::{Channel, RegistrationWitness, Tamper, Trees, Witness};
+use haca_prover::adversary::{Channel, Joining, RegistrationWitness, Tamper, Trees, Witness};
 use haca_prover::{Execution, ProvingKey, Registration};
 use haca_zk::block::log2_ceil;
 use haca_zk::circuit::Circuit;
@@ -56,6 +57,7 @@ pub(crate) const WITNESS_OPENING: ProofRejection = ProofRejection::Opening {
     commitment: "witness",
 };
 pub(crate) const WEIGHT_OPENING: ProofRejection = ProofRejection::Opening { commitment: "weight" };
+pub(crate) const JOINED_OPENING: ProofRejection = ProofRejection::Opening { commitment: "joined" };
 
 type Lie<'a, T> = Option<Box<dyn FnMut(&mut T) + Send + 'a>>;
 type LieKnowing<'a, K, T> = Option<Box<dyn FnMut(K, &mut T) + Send + 'a>>;
@@ -85,6 +87,9 @@ pub(crate) struct Liar<'a> {
     pub(crate) factors: Factors<'a>,
     pub(crate) sends: LieKnowing<'a, &'static str, [Extension]>,
     pub(crate) heard: Listener<'a>,
+    /// When weights and witness are opened as one. Most liars open each by itself: the names of the openings tell which of
+    /// them noticed.
+    pub(crate) joining: Joining,
     statement: Option<Vec<Inference>>,
 }
 
@@ -137,6 +142,10 @@ fn call<T: ?Sized>(lie: &mut Lie<'_, T>, of: &mut T) {
 }
 
 impl Tamper for Liar<'_> {
+    fn joining(&self) -> Joining {
+        self.joining
+    }
+
     fn weights(&mut self, tables: &mut [Vec<Base>]) {
         call(&mut self.weights, tables);
     }

@@ -1,16 +1,18 @@
 //! Step P11: both commitments open to the values that the proof has sent.
 
 use p3_field::PrimeCharacteristicRing;
+use p3_sumcheck::OpeningProtocol;
 
 use super::lookup::LookupClaim;
 use super::product_batch;
 use crate::field::Extension;
 use crate::gather::GatherPoint;
-use crate::opening::OpeningProof;
+use crate::joined::{JoinedLayout, Part};
+use crate::opening::{Opened, OpeningProof};
 use crate::proof::{MatrixProof, WitnessProof};
 use crate::transcript::{Committed, Transcript};
 use crate::uses::{Asked, ChannelEntry, Chunk, Folded, OutputPoint, UsePoint, bias_opening, chunk_openings};
-use crate::witness::WitnessLayout;
+use crate::witness::{Opening, WitnessLayout};
 use crate::{ProofRejection, VerifyingKey, opening};
 
 /// Where the committed columns are opened in the gather sumcheck: for each batch point, the cells of each column at the
@@ -58,16 +60,22 @@ pub fn witness_points(
     points
 }
 
-/// Step P11, the witness.
+/// Values of a commitment: where its protocol opens it, and what was sent for each opening.
+pub(super) struct Claims {
+    protocol: OpeningProtocol,
+    points: Vec<Vec<Extension>>,
+    evaluations: Vec<Extension>,
+}
+
+/// What is asked of the witness commitment.
 pub(super) fn witness(
-    witness: WitnessProof,
+    witness: &WitnessProof,
     layout: &WitnessLayout,
     lookup: &LookupClaim,
     at: &GatherPoint,
     outputs: &OutputPoint,
     factors: &[Extension],
-    transcript: &mut Transcript<Committed>,
-) -> Result<(), ProofRejection> {
+) -> Claims {
     let gathered = gathered_points(layout, at, &outputs.batch, &product_batch(outputs, factors));
     let points = witness_points(
         layout,
@@ -78,23 +86,85 @@ pub(super) fn witness(
     );
     let columns = layout.gathered();
     let of_column = |column: usize| witness.gathered.iter().skip(column).step_by(columns).copied();
-    let mut evaluations = witness.columns;
+    let mut evaluations = witness.columns.clone();
     evaluations.extend(of_column(0));
     if let Some([stage, _, _]) = witness.stages {
         evaluations.push(stage);
         evaluations.extend(of_column(1));
     }
-    evaluations.extend(witness.multiplicities);
-    opening::verify(
-        &layout.config,
-        &witness.root,
-        &layout.protocol(),
-        &points,
-        &evaluations,
-        witness.opening,
-        transcript,
-        "witness",
-    )
+    evaluations.extend(&witness.multiplicities);
+    Claims {
+        protocol: layout.protocol(),
+        points,
+        evaluations,
+    }
+}
+
+/// Step P11: both commitments, each by itself or both as one.
+pub(super) fn verify(
+    key: &VerifyingKey,
+    layout: Option<&WitnessLayout>,
+    witness: Option<(Claims, [u8; 32], Option<OpeningProof>)>,
+    weights: Claims,
+    opening: OpeningProof,
+    transcript: &mut Transcript<Committed>,
+) -> Result<(), ProofRejection> {
+    if let (Some(layout), Some((claims, root, alone))) = (layout, witness) {
+        match (&layout.opening, alone) {
+            (Opening::Alone(config), Some(opening)) => {
+                let opened = Opened::alone(config, &root, "witness");
+                opening::verify(
+                    opened,
+                    &claims.protocol,
+                    &claims.points,
+                    &claims.evaluations,
+                    opening,
+                    transcript,
+                )?;
+            }
+            (Opening::Joined(joined), None) => {
+                return verify_joined(key, joined, &root, [weights, claims], opening, transcript);
+            }
+            _ => {
+                return Err(ProofRejection::Opening {
+                    commitment: "witness",
+                });
+            }
+        }
+    }
+    let opened = Opened::alone(&key.weights().config, key.root(), "weight");
+    let Claims {
+        protocol,
+        points,
+        evaluations,
+    } = weights;
+    opening::verify(opened, &protocol, &points, &evaluations, opening, transcript)
+}
+
+/// Steps J2 and J3: the claims of both about one polynomial.
+fn verify_joined(
+    key: &VerifyingKey,
+    joined: &JoinedLayout,
+    root: &[u8; 32],
+    claims: [Claims; 2],
+    opening: OpeningProof,
+    transcript: &mut Transcript<Committed>,
+) -> Result<(), ProofRejection> {
+    let failed = ProofRejection::Opening { commitment: "joined" };
+    let (mut points, mut evaluations) = (Vec::new(), Vec::new());
+    for (part, claims) in [Part::Weights, Part::Witness].into_iter().zip(claims) {
+        let points_of_part = joined.points(part, &claims.protocol, &claims.points);
+        points.extend(points_of_part.ok_or(failed)?);
+        evaluations.extend(claims.evaluations);
+    }
+    let opened = Opened {
+        config: &joined.config,
+        row: Some(joined.row),
+        roots: &[*key.root(), *root],
+        name: "joined",
+    };
+    let protocol = joined.protocol(points.len());
+    opening::verify(opened, &protocol, &points, &evaluations, opening, transcript)
 }
 
 /// What is asked of the weight commitment.
@@ -110,11 +180,7 @@ pub(super) struct Weights<'a> {
 
 impl Weights<'_> {
     /// Step P11, the weights: for each table the out-of-domain point of the key, then the points that are asked for.
-    pub(super) fn verify(
-        &self,
-        proof: OpeningProof,
-        transcript: &mut Transcript<Committed>,
-    ) -> Result<(), ProofRejection> {
+    pub(super) fn claims(&self) -> Claims {
         let layout = self.key.weights();
         let asked = weight_openings(
             self.key,
@@ -143,18 +209,11 @@ impl Weights<'_> {
             at.extend(points);
             opened.extend(values);
         }
-        let protocol = layout.protocol(&counts);
-        let root = self.key.root();
-        opening::verify(
-            &layout.config,
-            root,
-            &protocol,
-            &at,
-            &opened,
-            proof,
-            transcript,
-            "weight",
-        )
+        Claims {
+            protocol: layout.protocol(&counts),
+            points: at,
+            evaluations: opened,
+        }
     }
 
     /// The values sent for what [`weight_openings`] lists, in its order.

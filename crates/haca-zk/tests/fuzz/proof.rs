@@ -163,9 +163,11 @@ pub fn edit_inference(random: &mut Random, proof: &mut InferenceProof, donor: &I
         2 => proof.products = donor.products.clone(),
         3 => proof.witness = donor.witness.clone(),
         4 => {
-            let opening = proof.opening.clone();
             if let Some(witness) = &mut proof.witness {
-                proof.opening = std::mem::replace(&mut witness.opening, opening);
+                match &mut witness.opening {
+                    Some(opening) => std::mem::swap(&mut proof.opening, opening),
+                    None => witness.opening = Some(proof.opening.clone()),
+                }
             }
         }
         5 => {
@@ -224,7 +226,9 @@ fn inference_parts(proof: &mut InferenceProof) -> Vec<Part<'_>> {
         parts.push(Part::Values(&mut witness.multiplicities));
         parts.push(Part::Pairs(&mut witness.gather));
         parts.push(Part::Values(&mut witness.gathered));
-        push_opening(&mut parts, &mut witness.opening);
+        if let Some(opening) = &mut witness.opening {
+            push_opening(&mut parts, opening);
+        }
     }
     parts.extend(
         proof

@@ -8,6 +8,7 @@ use haca_zk::multilinear::{below, corner, eq_index, eq_table, evaluate, identity
 use haca_zk::table::{
     LookupChallenges, larger_table, mapping_selector, mapping_table, result_of, side_of, side_table,
 };
+use haca_zk::weight::WeightLayout;
 use haca_zk::witness::{LARGER_BITS, WitnessLayout, WitnessParameters};
 use p3_field::PrimeCharacteristicRing;
 use proptest::prelude::*;
@@ -114,7 +115,9 @@ fn layout(clamps: &[(i8, i8)]) -> (Circuit, WitnessLayout) {
 fn whole(clamps: &[(i8, i8)]) -> (Circuit, WitnessLayout) {
     let manifest = manifest(clamps);
     let circuit = Circuit::new(&manifest.graph).unwrap();
-    let witness = parameters(&manifest).batches[0].witness.clone().unwrap();
+    let parameters = parameters(&manifest);
+    let weights = WeightLayout::new(&circuit, parameters.pieces, &parameters.weights).unwrap();
+    let witness = parameters.batches[0].witness.clone().unwrap();
     let mut schedules = schedules_by_size();
     let layout = schedules.find_map(|schedule| {
         let candidate = |window_bits| WitnessParameters {
@@ -123,7 +126,7 @@ fn whole(clamps: &[(i8, i8)]) -> (Circuit, WitnessLayout) {
             schedule: schedule.clone(),
             ..witness.clone()
         };
-        (8..=16).find_map(|bits| WitnessLayout::new(&circuit, 0, &candidate(bits)).ok())
+        (8..=16).find_map(|bits| WitnessLayout::new(&circuit, &weights, 0, &candidate(bits)).ok())
     });
     (circuit, layout.unwrap())
 }

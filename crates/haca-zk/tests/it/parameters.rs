@@ -99,15 +99,16 @@ pub(crate) fn parameters(manifest: &Manifest) -> ProtocolParameters {
             limbs: 2,
             window_bits,
             high_bits,
+            joined: None,
             schedule: fitting(variables),
         })
     });
-    let fits = |w: &WitnessParameters| haca_zk::witness::WitnessLayout::new(&circuit, 0, w).is_ok();
-    let witness = witnesses.find(fits);
     let weights = (5..=14).map(fitting);
     let mut weights = weights.filter(|w| haca_zk::weight::WeightLayout::new(&circuit, 1, w).is_ok());
     let weights = weights.next().unwrap();
     let layout = haca_zk::weight::WeightLayout::new(&circuit, 1, &weights).unwrap();
+    let fits = |w: &WitnessParameters| haca_zk::witness::WitnessLayout::new(&circuit, &layout, 0, w).is_ok();
+    let witness = witnesses.find(fits);
     let mut registrations = (5..=14).map(fitting);
     let registration = registrations
         .find(|r| haca_zk::registration::RegistrationLayout::new(&layout, r).is_ok())
@@ -203,9 +204,11 @@ fn a_window_or_shift_that_leaves_inputs_without_proof_is_refused() {
 fn refusal(change: impl Fn(&mut WitnessParameters), batch_variables: usize) -> &'static str {
     let manifest = manifest(&[(-128, 127)]);
     let circuit = Circuit::new(&manifest.graph).unwrap();
-    let mut witness = parameters(&manifest).batches[0].witness.clone().unwrap();
+    let parameters = parameters(&manifest);
+    let weights = WeightLayout::new(&circuit, parameters.pieces, &parameters.weights).unwrap();
+    let mut witness = parameters.batches[0].witness.clone().unwrap();
     change(&mut witness);
-    match WitnessLayout::new(&circuit, batch_variables, &witness) {
+    match WitnessLayout::new(&circuit, &weights, batch_variables, &witness) {
         Err(ProofRejection::Parameter { what }) => what,
         other => panic!("{other:?}"),
     }
@@ -379,9 +382,10 @@ prop_compose! {
         limbs in 0u8..14,
         window_bits in 0u8..18,
         high_bits in 0u8..18,
+        joined in prop::option::of(0u8..12),
         schedule in any_schedule(),
     ) -> WitnessParameters {
-        WitnessParameters { limb_bits, limbs, window_bits, high_bits, schedule }
+        WitnessParameters { limb_bits, limbs, window_bits, high_bits, joined, schedule }
     }
 }
 

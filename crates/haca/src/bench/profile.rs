@@ -126,15 +126,19 @@ pub(super) fn bytes(key: &VerifyingKey, batch: usize, proof: &[u8]) -> Option<Va
     let variables = batch.next_power_of_two().trailing_zeros() as usize;
     let proof = InferenceProof::decode_for(key, variables, proof).ok()?;
     let whole = proof.encode().len();
-    let size = |opening: &haca_zk::opening::OpeningProof| {
+    let size = |opening: &haca_zk::opening::OpeningProof, joined| {
         let mut out = Vec::new();
-        opening::encode_into(opening, &mut out);
+        opening::encode_into(opening, joined, &mut out);
         out.len()
     };
-    let weights = size(&proof.opening);
+    let last = size(&proof.opening, proof.joined);
+    let (weights, joined) = match proof.joined {
+        None => (last, 0),
+        Some(_) => (0, last),
+    };
     let (mut witness, mut lookups) = (0, 0);
     if let Some(part) = &proof.witness {
-        witness = size(&part.opening);
+        witness = part.opening.as_ref().map_or(0, |opening| size(opening, None));
         let tree = |tree: &haca_zk::fraction::FractionProof| {
             let layers = tree
                 .layers
@@ -148,9 +152,10 @@ pub(super) fn bytes(key: &VerifyingKey, batch: usize, proof: &[u8]) -> Option<Va
     Some(json!({
         "commit": commit,
         "lookups": lookups,
-        "sumchecks": whole - weights - witness - lookups - commit,
+        "sumchecks": whole - last - witness - lookups - commit,
         "witness_opening": witness,
         "weight_opening": weights,
+        "joined_opening": joined,
     }))
 }
 
@@ -162,7 +167,10 @@ pub(super) const STAGES: [(&str, &[&str]); 9] = [
     ("lookups", &["lookups"]),
     ("folds", &[]),
     ("sumchecks", &["sumchecks"]),
-    ("openings", &["witness_opening", "weight_opening"]),
+    (
+        "openings",
+        &["witness_opening", "weight_opening", "joined_opening"],
+    ),
     ("encode", &[]),
     ("release", &[]),
 ];

@@ -1,0 +1,138 @@
+//! Weights and witness opened as one: what either commitment holds is what is proven.
+
+use haca_prover::adversary::{Joining, Witness};
+use haca_zk::field::{Base, Extension};
+use haca_zk::proof::InferenceProof;
+use haca_zk::witness::WitnessParameters;
+use haca_zk::{Layouts, ProofRejection, verify};
+use p3_field::PrimeCharacteristicRing;
+
+use crate::liar::{JOINED_OPENING, Liar, Stage, liar, statement};
+use crate::model::{Build, mlp};
+
+/// Three inferences of a model that is opened as one.
+fn stage() -> Stage {
+    let stage = joined(&mut Liar::default());
+    assert!(stage.layout().joined().is_some());
+    stage
+}
+
+fn joined(liar: &mut Liar<'_>) -> Stage {
+    liar.joining = Joining::Always;
+    // Columns of the weights are long enough for the witness.
+    let build = Build {
+        per_channel: true,
+        requantised_output: true,
+        ..Build::new(21, &[90, 40, 30, 3])
+    };
+    Stage::of(&mlp(&build), 3, liar)
+}
+
+#[test]
+fn who_alters_nothing_is_accepted() {
+    assert_eq!(stage().outcome(Liar::default()), Ok(()));
+}
+
+#[test]
+fn columns_that_are_not_the_committed_ones() {
+    let stage = stage();
+    let mut names = Vec::new();
+    let look = |witness: &mut Witness| names = witness.column_names();
+    stage.outcome(liar!(witness: look)).unwrap();
+    for name in names {
+        let lie = |witness: &mut Witness| {
+            let cell = stage.public_cell();
+            Witness::nudge(witness.column(&name).unwrap(), cell, 1);
+        };
+        stage.refuses(liar!(committed: lie), JOINED_OPENING);
+    }
+    for table in 0..stage.layout().tables.len() {
+        let lie = |witness: &mut Witness| Witness::nudge(&mut witness.multiplicities[table], 1, 1);
+        stage.refuses(liar!(committed: lie), JOINED_OPENING);
+    }
+}
+
+#[test]
+fn weights_and_biases_that_are_not_the_committed_ones() {
+    let tables = stage().weights().tables().len();
+    for table in 0..tables {
+        // The tables are altered behind the back of the executor, and the answers follow them.
+        let lie = |tables: &mut [Vec<Base>]| tables[table][0] += Base::ONE;
+        let stage = joined(&mut liar!(weights: lie));
+        stage.refuses(Liar::default(), JOINED_OPENING);
+        let lie = |answers: &mut [Extension]| answers[table] += Extension::ONE;
+        let stage = joined(&mut liar!(answers: lie));
+        stage.refuses(Liar::default(), JOINED_OPENING);
+    }
+}
+
+#[test]
+fn openings_at_other_points() {
+    let stage = stage();
+    let asked = stage.weights().tables().len() * 2;
+    for at in 0..asked {
+        let lie = |points: &mut [Vec<Extension>]| {
+            if let Some(first) = points[at].first_mut() {
+                *first += Extension::ONE;
+            }
+        };
+        stage.refuses(liar!(weight_points: lie), JOINED_OPENING);
+    }
+}
+
+/// A proof with the opening of another proof, or with an opening for each commitment, under a key that joins them.
+#[test]
+fn openings_of_another_proof() {
+    let stage = stage();
+    let key = &stage.registration.verifying_key;
+    let (inferences, proof) = stage.prove(&mut Liar::default());
+    let variables = stage.layout().batch_variables;
+    let decoded = InferenceProof::decode_for(key, variables, &proof).unwrap();
+    let other = {
+        let lie = |digest: &mut [u8; 32]| digest[0] ^= 1;
+        let (_, proof) = stage.prove(&mut liar!(digest: lie));
+        InferenceProof::decode_for(key, variables, &proof).unwrap()
+    };
+    let mut swapped = decoded.clone();
+    swapped.opening = other.opening;
+    let found = verify(key, &statement(&inferences), &swapped.encode());
+    assert_eq!(found, Err(JOINED_OPENING));
+    let mut both = decoded;
+    if let Some(witness) = &mut both.witness {
+        witness.opening = Some(both.opening.clone());
+    }
+    let found = verify(key, &statement(&inferences), &both.encode());
+    assert!(matches!(found, Err(ProofRejection::Encoding(_))), "{found:?}");
+}
+
+#[test]
+fn joined_openings_fit_the_weights() {
+    let stage = stage();
+    let key = &stage.registration.verifying_key;
+    let class = stage.layout().batch_variables;
+    let found = |change: fn(&mut WitnessParameters)| {
+        let mut parameters = key.parameters().clone();
+        change(parameters.batches[class].witness.as_mut().unwrap());
+        Layouts::new(key.manifest(), &parameters)
+    };
+    let layouts = found(|_| {}).unwrap();
+    let joined = layouts.witnesses[class].as_ref().unwrap().joined().unwrap();
+    let variables = joined.column_variables + joined.row.fold;
+    assert_eq!(joined.configuration().num_variables(), variables);
+    let of_column = layouts.weights.variables - layouts.weights.fold;
+    assert_eq!(joined.column_variables, of_column);
+    // A witness that is longer than a column of the weights, another code than theirs, rows of another width.
+    let changes: [fn(&mut WitnessParameters); 5] = [
+        |w| w.joined = w.joined.map(|fold| fold - 1),
+        |w| w.schedule.log_inverse_rates[0] += 1,
+        |w| w.schedule.log_inverse_rates[0] -= 1,
+        |w| w.schedule.folds[0] += 1,
+        |w| w.schedule.folds[0] -= 1,
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let expected = ProofRejection::Parameter {
+            what: "joined opening",
+        };
+        assert_eq!(found(change).err(), Some(expected), "{index}");
+    }
+}
