@@ -19,7 +19,10 @@ use haca_prover::adversary::{Joining, Tamper};
 use haca_prover::{Execution, ProvingKey, Registration};
 use haca_wire::codec::put_list;
 use haca_wire::{DType, Decode as _, Encode as _, Inference, Name, Scale, Shape, Tensor, TensorSpec};
+use haca_zk::proof::InferenceProof;
+use haca_zk::witness::{WitnessLayout, WitnessParameters};
 use haca_zk::{Statement, VerifyingKey, verify, verify_registration};
+use p3_whir::QueryOpenings;
 use serde_json::{Value as Json, json};
 
 type Failure = Box<dyn Error>;
@@ -109,6 +112,9 @@ fn graphs() -> Result<Vec<(String, Graph, usize)>, Failure> {
     for sums in SUMS {
         graphs.push(named(sums)?);
     }
+    // Columns of the weights longer than the witness needs, so that openings have several phases.
+    graphs.push(("joined-phases".to_owned(), dense(&[120, 100, 10], false)?, 1));
+    graphs.push(("joined-padding".to_owned(), dense(&[300, 200, 4], true)?, 1));
     Ok(graphs)
 }
 
@@ -293,7 +299,9 @@ impl Random {
 }
 
 /// The models whose weights and witness are opened as one wherever they can be, cheaper or not.
-const JOINED: [&str; 8] = [
+const JOINED: [&str; 10] = [
+    "joined-phases",
+    "joined-padding",
     "wide-dense",
     "wide-per-channel",
     "wide-dense-layers",
@@ -428,6 +436,7 @@ impl Proven {
         changes.extend(self.statements()?);
         changes.extend(self.key_flips(number));
         changes.extend(self.proof_flips(number)?);
+        changes.extend(self.joined()?);
         let mut out = Vec::new();
         for change in changes {
             if let Some((code, _)) = self.refusal(&change)? {
@@ -470,6 +479,77 @@ impl Proven {
             ));
         }
         out
+    }
+
+    /// Joined openings: parameters that do not fit the weights, and siblings that are not those of both trees.
+    fn joined(&self) -> Result<Vec<Change>, Failure> {
+        let class = usize::try_from(self.inferences.len().next_power_of_two().ilog2())?;
+        let key = self.key();
+        if key.witness(class).and_then(WitnessLayout::joined).is_none() {
+            return Ok(vec![]);
+        }
+        let changes: [(&str, fn(&mut WitnessParameters)); 7] = [
+            ("fold-less", |w| {
+                w.joined = w.joined.map(|fold| fold.wrapping_sub(1))
+            }),
+            ("fold-more", |w| w.joined = w.joined.map(|fold| fold + 1)),
+            ("fold-none", |w| w.joined = None),
+            ("rate-more", |w| {
+                w.schedule
+                    .log_inverse_rates
+                    .iter_mut()
+                    .take(1)
+                    .for_each(|rate| *rate += 1)
+            }),
+            ("rate-less", |w| {
+                w.schedule
+                    .log_inverse_rates
+                    .iter_mut()
+                    .take(1)
+                    .for_each(|rate| *rate -= 1)
+            }),
+            ("row-more", |w| {
+                w.schedule.folds.iter_mut().take(1).for_each(|fold| *fold += 1)
+            }),
+            ("row-less", |w| {
+                w.schedule.folds.iter_mut().take(1).for_each(|fold| *fold -= 1)
+            }),
+        ];
+        let (encoded, start) = (key.encode(), PREFIX + key.manifest().encode().len());
+        let end = start + key.parameters().encode().len();
+        let mut out = Vec::new();
+        for (name, change) in changes {
+            let mut parameters = key.parameters().clone();
+            let batch = parameters.batches.get_mut(class).ok_or("a batch size")?;
+            change(batch.witness.as_mut().ok_or("a witness")?);
+            let (before, behind) = (encoded.iter().take(start), encoded.iter().skip(end));
+            let bytes = before.copied().chain(parameters.encode()).chain(behind.copied());
+            out.push(Change::replaced(
+                &format!("joined-{name}"),
+                "key",
+                bytes.collect(),
+            ));
+        }
+        let changes: [(&str, fn(&mut Vec<[u8; 32]>)); 3] = [
+            ("siblings-reversed", |siblings| siblings.reverse()),
+            ("sibling-more", |siblings| siblings.push([0; 32])),
+            ("sibling-less", |siblings| drop(siblings.pop())),
+        ];
+        for (name, change) in changes {
+            let mut proof = InferenceProof::decode_for(key, class, &self.proof)?;
+            let opening = &mut proof.opening;
+            let first = opening.rounds.first_mut().map(|round| &mut round.openings);
+            match first.unwrap_or(&mut opening.final_openings) {
+                QueryOpenings::Base(opening) => change(&mut opening.proof.sibling_hashes),
+                QueryOpenings::Extension(_) => return Err("rows of the base field".into()),
+            }
+            out.push(Change::replaced(
+                &format!("joined-{name}"),
+                "proof",
+                proof.encode(),
+            ));
+        }
+        Ok(out)
     }
 
     /// Other contexts, tensors, and numbers of inferences.
