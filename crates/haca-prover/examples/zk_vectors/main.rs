@@ -396,6 +396,9 @@ fn encoded(inferences: &[Inference]) -> Vec<u8> {
 
 // ---- refused ------------------------------------------------------------------------------------------------------------
 
+/// A change of one part of a vector, and what it is called.
+type Named<T> = (&'static str, fn(&mut T));
+
 /// One change of what an accepted vector holds.
 struct Change {
     name: String,
@@ -488,7 +491,7 @@ impl Proven {
         if key.witness(class).and_then(WitnessLayout::joined).is_none() {
             return Ok(vec![]);
         }
-        let changes: [(&str, fn(&mut WitnessParameters)); 7] = [
+        let changes: [Named<WitnessParameters>; 7] = [
             ("fold-less", |w| {
                 w.joined = w.joined.map(|fold| fold.wrapping_sub(1))
             }),
@@ -530,10 +533,12 @@ impl Proven {
                 bytes.collect(),
             ));
         }
-        let changes: [(&str, fn(&mut Vec<[u8; 32]>)); 3] = [
+        let changes: [Named<Vec<[u8; 32]>>; 3] = [
             ("siblings-reversed", |siblings| siblings.reverse()),
             ("sibling-more", |siblings| siblings.push([0; 32])),
-            ("sibling-less", |siblings| drop(siblings.pop())),
+            ("sibling-less", |siblings| {
+                siblings.truncate(siblings.len().saturating_sub(1))
+            }),
         ];
         for (name, change) in changes {
             let mut proof = InferenceProof::decode_for(key, class, &self.proof)?;
