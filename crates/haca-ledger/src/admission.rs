@@ -3,7 +3,7 @@
 
 use haca_wire::state::{ChainRecord, Clock, Params, key};
 use haca_wire::{
-    Address, Amount, AssetId, Decode, Domain, Gas, Height, SignedTransaction, Tick, TypedData, limit,
+    Address, Amount, AssetId, Decode, Domain, Gas, Height, Message, SignedTransaction, Tick, TypedData, limit,
 };
 
 use crate::check::CheckProof;
@@ -118,6 +118,13 @@ impl<'a> Gate<'a> {
     /// The whole price. Decodes a verifying key, which takes long, so only for who has signed and has the least price.
     pub(crate) fn price(&self, offered: Offered) -> Result<Priced, Stop> {
         let Offered { tx, least } = offered;
+        if let Message::RegisterModel { verifying_key, .. } = &tx.transaction.message
+            && self.checker.registration_gas(verifying_key).is_none()
+        {
+            // A key that decodes at length and in vain pays for nothing: no block may hold it.
+            let reason = self.checker.facts(verifying_key).err().unwrap_or("no_gas");
+            return Err(Refusal::VerifyingKey { reason }.into());
+        }
         let evidence = evidence_gas(self.state, &tx.transaction.message, self.checker)?;
         let gas = Gas(least.gas.0.saturating_add(evidence.0));
         self.check_gas(gas)?;

@@ -108,8 +108,8 @@ fn signatures_of(message: &Message) -> u64 {
 
 /// Gas of the proofs, which is added to [`least_gas`]: of a registration by its verifying key, of a settlement by the
 /// models in the committed `state`. Known before anything is verified, and the same for everybody; but decoding a key
-/// takes long, so nobody is asked for it who might not pay. A proof that can't be priced (unknown model, malformed key,
-/// batch out of range) costs nothing here and is refused before it is looked at.
+/// takes long, so nobody is asked for it who might not pay. A proof that can't be priced (unknown model, batch out of range)
+/// costs nothing here and is refused before it is looked at; a key that can't be priced is not admitted at all.
 pub(crate) fn evidence_gas(
     state: &dyn StateReader,
     message: &Message,

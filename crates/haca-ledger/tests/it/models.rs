@@ -1,7 +1,9 @@
 //! RegisterModel.
 
-use haca_ledger::{Effect, Refusal, query};
-use haca_wire::{Encode, EvidenceKind, Message};
+use haca_ledger::{
+    CheckMode, Effect, ProposalRefusal, Refusal, check_proposal, check_tx, query, select_proposal,
+};
+use haca_wire::{Amount, Encode, EvidenceKind, Gas, Message};
 
 use crate::script::{Key, UNPRICED};
 use crate::world::{World, alice, bob, node};
@@ -62,23 +64,37 @@ fn a_wrong_registration_proof_burns_its_gas() {
     assert_eq!(query::model(&world.state, Key::new(1).model).unwrap(), None);
 }
 
+/// Decoding takes long, and a key without a price pays for none of it: no mempool, no selection and no block takes it.
 #[test]
-fn a_key_that_cannot_be_priced_is_never_verified() {
+fn a_key_that_cannot_be_priced_is_admitted_nowhere() {
     let mut world = World::new();
-    let refusal = world.refused(
-        &bob(),
-        Message::RegisterModel {
-            verifying_key: vec![1, 2, 3],
-            proof: Vec::new(),
-        },
-    );
-    assert_eq!(refusal, Refusal::VerifyingKey { reason: "script.key" });
-    let mut key = Key::new(1);
-    key.gas = UNPRICED;
-    assert_eq!(
-        world.refused(&bob(), register(&key)),
-        Refusal::VerifyingKey { reason: "no_gas" }
-    );
+    let mut unpriced = Key::new(1);
+    unpriced.gas = UNPRICED;
+    let malformed = Message::RegisterModel {
+        verifying_key: vec![1, 2, 3],
+        proof: Vec::new(),
+    };
+    for (message, reason) in [(malformed, "script.key"), (register(&unpriced), "no_gas")] {
+        let refusal = Refusal::VerifyingKey { reason };
+        let tx = world.tx(&bob(), message);
+        let nobody_waits = |_| Amount(0);
+        let admission = check_tx(&world.state, &tx, CheckMode::New, &nobody_waits, &world.script).unwrap();
+        assert_eq!(admission, Err(refusal.clone()));
+        let txs = [tx];
+        let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
+        assert!(chosen.is_empty());
+        let proposal = check_proposal(&world.state, &txs, &world.script).unwrap();
+        let refused = ProposalRefusal::Transaction {
+            index: 0,
+            refusal: refusal.clone(),
+        };
+        assert_eq!(proposal, Err(refused));
+        let outcome = world.block(&txs).txs.remove(0);
+        assert_eq!(
+            (outcome.refusal, outcome.gas_used, outcome.burned),
+            (Some(refusal), Gas(0), Amount(0))
+        );
+    }
     assert_eq!(world.script.count(), 0);
 }
 
@@ -86,7 +102,7 @@ fn a_key_that_cannot_be_priced_is_never_verified() {
 fn registration_gas_is_part_of_the_price() {
     let mut world = World::new();
     let mut dear = Key::new(2);
-    dear.gas = haca_wire::Gas(5_000);
+    dear.gas = Gas(5_000);
     let cheap = world.run(&bob(), register(&Key::new(1))).gas_used.0;
     let dear = world.run(&bob(), register(&dear)).gas_used.0;
     assert_eq!(dear - cheap, 4_900);
