@@ -7,6 +7,7 @@ use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 
 use crate::circuit::{Circuit, Mapping};
 use crate::field::{Base, CHARACTERISTIC, Extension, extension_bytes, from_coefficients};
+use crate::joined::Place;
 use crate::registration::RegistrationLayout;
 use crate::schedule::Schedule;
 use crate::security::{self, SecurityBudget};
@@ -314,7 +315,11 @@ impl VerifyingKey {
             + circuit.uses.len()
             + self.weights.tables().len()
             + self.witnesses.len() * (circuit.requantises.len() + circuit.stages.len() + 16);
+        let joined = self.witnesses.iter().flatten().filter_map(WitnessLayout::joined);
+        let stacks = joined.flat_map(|joined| &joined.stacks);
+        let places = stacks.map(|(_, places)| size_of::<Place>().saturating_mul(places.len()));
         arranged
+            .chain(places)
             .chain(points)
             .chain(mappings)
             .chain(multipliers)
