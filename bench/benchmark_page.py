@@ -26,7 +26,7 @@ def figure(value):
         return f"{value:.1f}"
     if value >= 0.1:
         return f"{value:.2f}"
-    return f"{value:.3f}"
+    return f"{value:.3f}" if value >= 0.01 else f"{value:.5f}"
 
 
 def size(value):
