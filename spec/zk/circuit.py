@@ -7,6 +7,7 @@ An element of an int8 value is an integer (a constant) or a tuple `(kind, number
 import dataclasses
 import itertools
 
+from zk.field import log
 from zk.manifest import integer_graph
 from zk.refusal import require
 
@@ -258,6 +259,9 @@ class Circuit:
             else:
                 self.derived[i] = None
         require(len(self.uses) <= 2**12, "zk.graph", "uses")
+        products = [self.of(use) for use in self.uses_of("product")]
+        cells = sum(made.positions << log(made.channels) for made in products)
+        require(cells <= 2**24, "zk.graph", "cells of products")
 
     def parts(self, number):
         """The accumulators that those of a claim are made of, with coefficients."""

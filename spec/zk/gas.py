@@ -86,7 +86,7 @@ def asked(key, shape):
 
 def decoding(circuit):
     """What decoding a key reads, looks up and makes."""
-    arguments = lambda f: f["high"] - f["low"] + 1  # noqa: E731
+    arguments = lambda f: (f["high"] - f["low"] + 1) * (2 if f["kind"] == "Gelu" else 1)  # noqa: E731
     nodes = sum(400 * arguments(node["function"]) for node in circuit.graph["nodes"] if node["op"] == "Activate")
     nodes += 500 * (len(circuit.graph["nodes"]) + len(circuit.graph["params"])) + 100 * circuit.picked
     return nodes + sum(700 * arguments(mapping[1]) for mapping in circuit.mappings if mapping[0] == "table")

@@ -3,16 +3,27 @@
 use std::sync::Arc;
 
 use haca_ledger::{CheckProof, ModelFacts};
-use haca_verify::ZkKey;
+use haca_verify::{ZkFacts, ZkKey};
 use haca_wire::{Gas, Inference};
 
+use crate::answer_memory::AnswerMemory;
 use crate::key_memory::{KeyLimits, KeyMemory};
 
-/// The verifier of `haca-verify` behind the ledger's trait. Keeps the verifying keys that it was asked about last;
-/// every answer follows from the arguments all the same.
-#[derive(Debug, Default)]
+/// What the ledger asks about a key without a proof: facts, and gas of the registration when the key can be decoded.
+type Answers = (Result<ModelFacts, &'static str>, Option<Gas>);
+
+/// The verifier of `haca-verify` behind the ledger's trait. Keeps the verifying keys that it was asked about last, and
+/// facts and prices of many more; every answer follows from the arguments all the same.
+#[derive(Debug)]
 pub struct ZkEvidence {
     keys: KeyMemory<ZkKey>,
+    answers: AnswerMemory<Answers>,
+}
+
+impl Default for ZkEvidence {
+    fn default() -> Self {
+        Self::new(KeyLimits::default())
+    }
 }
 
 impl ZkEvidence {
@@ -20,6 +31,7 @@ impl ZkEvidence {
     pub fn new(limits: KeyLimits) -> Self {
         Self {
             keys: KeyMemory::new(limits),
+            answers: AnswerMemory::new(limits.answers),
         }
     }
 
@@ -30,22 +42,32 @@ impl ZkEvidence {
             Ok((key, bytes))
         })
     }
+
+    fn answers(&self, verifying_key: &[u8]) -> Answers {
+        self.answers.get(verifying_key, || match self.key(verifying_key) {
+            Ok(key) => (key.facts().map(ledger_facts), Some(key.registration_gas())),
+            Err(code) => (Err(code), None),
+        })
+    }
+}
+
+fn ledger_facts(facts: ZkFacts) -> ModelFacts {
+    ModelFacts {
+        model: facts.model,
+        units: facts.units,
+        max_batch: facts.max_batch,
+        batch_gas: facts.batch_gas,
+        outputs: facts.outputs,
+    }
 }
 
 impl CheckProof for ZkEvidence {
     fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
-        let facts = self.key(verifying_key)?.facts()?;
-        Ok(ModelFacts {
-            model: facts.model,
-            units: facts.units,
-            max_batch: facts.max_batch,
-            batch_gas: facts.batch_gas,
-            outputs: facts.outputs,
-        })
+        self.answers(verifying_key).0
     }
 
     fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        Some(self.key(verifying_key).ok()?.registration_gas())
+        self.answers(verifying_key).1
     }
 
     fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str> {

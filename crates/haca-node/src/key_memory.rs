@@ -16,6 +16,8 @@ pub struct KeyLimits {
     pub keys: usize,
     /// Bytes of all decoded keys together.
     pub bytes: usize,
+    /// Keys whose facts and prices are kept, decoded or not: more than registrations wait at once.
+    pub answers: usize,
 }
 
 impl Default for KeyLimits {
@@ -23,6 +25,7 @@ impl Default for KeyLimits {
         Self {
             keys: 256,
             bytes: 256 << 20,
+            answers: 1 << 14,
         }
     }
 }
@@ -127,7 +130,11 @@ mod tests {
     impl Asker {
         fn new(keys: usize, bytes: usize) -> Self {
             Self {
-                memory: KeyMemory::new(KeyLimits { keys, bytes }),
+                memory: KeyMemory::new(KeyLimits {
+                    keys,
+                    bytes,
+                    answers: 0,
+                }),
                 decoded: Cell::new(0),
             }
         }

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abci;
+pub mod answer_memory;
 pub mod application;
 pub mod cli;
 pub mod cometbft;

@@ -165,6 +165,11 @@ pub trait Tamper {
         let _ = points;
     }
 
+    /// Alters the points at which the witness is opened, in the order of its claims.
+    fn witness_points(&mut self, points: &mut [Vec<Extension>]) {
+        let _ = points;
+    }
+
     /// Alters the witness of the registration proof before it is committed.
     fn registration(&mut self, witness: &mut RegistrationWitness) {
         let _ = witness;

@@ -100,13 +100,14 @@ pub(crate) fn prove(
     {
         let at = GatherPoint::new(layout, &gathered.point);
         let points = gathered_points(layout, &at, &claimed.batches[0], &claimed.batches[1]);
-        let points = witness_points(
+        let mut points = witness_points(
             layout,
             &lookup.cells,
             &lookup.stage_cells,
             &points,
             &lookup.table_point,
         );
+        tamper.witness_points(&mut points);
         let root = commitment.root();
         let protocol = layout.protocol();
         let asked = [of_weights, (&protocol, points.as_slice())];

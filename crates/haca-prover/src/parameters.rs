@@ -222,7 +222,6 @@ impl Schedules {
 
 /// Drops batch sizes whose proofs could exceed the limit of the wire.
 fn trim(manifest: &Manifest, parameters: &mut ProtocolParameters) -> Result<(), ProverError> {
-    Layouts::new(manifest, parameters)?;
     let tables = Layouts::new(manifest, parameters)?.weights.tables().len();
     let answers = vec![haca_zk::field::extension(0); tables];
     let key = haca_zk::VerifyingKey::new(manifest.clone(), parameters.clone(), [0; 32], answers)?;

@@ -40,15 +40,14 @@ impl ZkKey {
         self.0.memory_bytes()
     }
 
-    /// Checks that the union of all terms of the key's security, for one inference and for the largest batch, reaches
-    /// [`SECURITY_FLOOR_BITS`], and that its render is known.
+    /// Checks that the union of all terms of the key's security reaches [`SECURITY_FLOOR_BITS`] for every batch size, and that its render is known.
     pub fn facts(&self) -> Result<ZkFacts, &'static str> {
         let key = &self.0;
         let max_batch = key.max_batch();
         if key.manifest().render != RenderId::INFER_V1.0 {
             return Err("zk.render");
         }
-        for batch in [1, max_batch] {
+        for batch in batches(max_batch) {
             let (_, union_bits) = security_bits(key, batch);
             if union_bits < SECURITY_FLOOR_BITS {
                 return Err("zk.security");

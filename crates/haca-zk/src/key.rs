@@ -34,6 +34,21 @@ pub struct ProtocolParameters {
     pub batches: Vec<BatchParameters>,
 }
 
+impl ProtocolParameters {
+    /// What can be told without a graph: batch sizes are one to the most, and all of them commit to a witness or none.
+    fn check_batches(&self) -> Result<(), ProofRejection> {
+        let batches = self.batches.len();
+        if batches == 0 || batches > BATCH_VARIABLES + 1 {
+            return Err(ProofRejection::Parameter { what: "batch sizes" });
+        }
+        let witnesses = self.batches.iter().filter(|batch| batch.witness.is_some());
+        if ![0, batches].contains(&witnesses.count()) {
+            return Err(ProofRejection::Parameter { what: "witness" });
+        }
+        Ok(())
+    }
+}
+
 impl Encode for ProtocolParameters {
     fn encode_into(&self, out: &mut Vec<u8>) {
         self.pieces.encode_into(out);
@@ -86,13 +101,14 @@ pub struct Layouts {
 impl Layouts {
     /// Steps R1 to R3 of `spec/zk.md`.
     pub fn new(manifest: &Manifest, parameters: &ProtocolParameters) -> Result<Self, ProofRejection> {
-        let circuit = Circuit::new(&manifest.graph)?;
+        parameters.check_batches()?;
+        Self::of(Circuit::new(&manifest.graph)?, parameters)
+    }
+
+    /// Steps R2 and R3, for a circuit that stands already.
+    fn of(circuit: Circuit, parameters: &ProtocolParameters) -> Result<Self, ProofRejection> {
         let weights = WeightLayout::new(&circuit, parameters.pieces, &parameters.weights)?;
         let registration = RegistrationLayout::new(&weights, &parameters.registration)?;
-        let batches = parameters.batches.len();
-        if batches == 0 || batches > BATCH_VARIABLES + 1 {
-            return Err(ProofRejection::Parameter { what: "batch sizes" });
-        }
         let mut witnesses = Vec::new();
         for (batch_variables, batch) in parameters.batches.iter().enumerate() {
             witnesses.push(match (&batch.witness, circuit.has_witness()) {
@@ -170,12 +186,23 @@ impl VerifyingKey {
         root: [u8; 32],
         answers: Vec<Extension>,
     ) -> Result<Self, ProofRejection> {
+        let layouts = Layouts::new(&manifest, &parameters)?;
+        Self::assemble(manifest, parameters, root, answers, layouts)
+    }
+
+    fn assemble(
+        manifest: Manifest,
+        parameters: ProtocolParameters,
+        root: [u8; 32],
+        answers: Vec<Extension>,
+        layouts: Layouts,
+    ) -> Result<Self, ProofRejection> {
         let Layouts {
             circuit,
             weights,
             registration,
             witnesses,
-        } = Layouts::new(&manifest, &parameters)?;
+        } = layouts;
         let tables = weights.tables();
         if answers.len() != tables.len() {
             return Err(ProofRejection::Parameter {
@@ -368,22 +395,22 @@ impl Decode for VerifyingKey {
         let manifest = Manifest::decode(reader)?;
         let parameters = ProtocolParameters::decode(reader)?;
         let root = reader.array()?;
-        // One answer for each tile of each matrix, and one for the biases.
         let invalid = |_| DecodeError::Invalid {
             what: "verifying key",
         };
-        let tiles = |circuit: Circuit| {
-            let pieces = parameters.pieces.min(PIECES);
-            crate::weight::tiles(&circuit, pieces, 0).1.len()
-        };
-        let tiles = Circuit::new(&manifest.graph).map(tiles).map_err(invalid)?;
+        // A circuit may take long to build, so what can be told without one comes first.
+        parameters.check_batches().map_err(invalid)?;
+        let circuit = Circuit::new(&manifest.graph).map_err(invalid)?;
+        // One answer for each tile of each matrix, and one for the biases.
+        let tiles = crate::weight::tiles(&circuit, parameters.pieces.min(PIECES), 0)
+            .1
+            .len();
         let mut answers = Vec::new();
         for _ in 0..=tiles {
             answers.push(read_extension(reader)?);
         }
-        Self::new(manifest, parameters, root, answers).map_err(|_| DecodeError::Invalid {
-            what: "verifying key",
-        })
+        let layouts = Layouts::of(circuit, &parameters).map_err(invalid)?;
+        Self::assemble(manifest, parameters, root, answers, layouts).map_err(invalid)
     }
 }
 

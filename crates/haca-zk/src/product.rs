@@ -45,19 +45,19 @@ impl ProductSpace {
             .collect()
     }
 
-    /// The extension of the weights of all uses at a point: `weights` are those of the cells there, `batch` the rest of
-    /// it, `lookup` the batch point of the uses.
+    /// The extension of the weights of all uses at a point of `cells` and `batch`; `lookup` is the batch point of the
+    /// uses. The weights of one use's cells at a time are in memory.
     pub fn extension(
         &self,
         uses: &[UsePoint],
-        weights: &[BlockWeights],
+        cells: &[Extension],
         batch: &[Extension],
         lookup: &[Extension],
     ) -> Extension {
-        let blocks = self.uses.iter().zip(weights);
+        let blocks = self.uses.iter().zip(&self.cells.blocks);
         let sum: Extension = blocks
-            .filter_map(|(of, cells)| {
-                let at = uses.get(*of)?;
+            .filter_map(|(of, block)| {
+                let (at, cells) = (uses.get(*of)?, block.weights(cells));
                 Some(at.scale * dot(&at.positions, &cells.positions) * dot(&at.rows, &cells.channels))
             })
             .sum();

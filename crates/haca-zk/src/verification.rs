@@ -154,7 +154,7 @@ fn verify_products(
     let (point, value) = sumcheck::verify_cubic(proof.sum, &proof.rounds, transcript);
     transcript.absorb(&proof.factors);
     let (cells, batch) = point.split_at(space.cells.variables.min(point.len()));
-    let weights = space.extension(uses, &space.weights(cells), batch, &outputs.batch);
+    let weights = space.extension(uses, cells, batch, &outputs.batch);
     let [left, right] = proof.factors;
     if value != weights * left * right {
         return Err(ProofRejection::Sumcheck {

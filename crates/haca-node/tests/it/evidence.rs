@@ -77,6 +77,10 @@ fn ask_anew(case: &Case) -> Answers {
     )
 }
 
+const fn limits(keys: usize, bytes: usize, answers: usize) -> KeyLimits {
+    KeyLimits { keys, bytes, answers }
+}
+
 #[test]
 fn answers_do_not_depend_on_the_keys_that_are_kept() {
     let mut cases = cases(3);
@@ -106,12 +110,10 @@ fn answers_do_not_depend_on_the_keys_that_are_kept() {
     let expected: Vec<Answers> = cases.iter().map(ask_anew).collect();
     assert!(expected[3].3.is_err() && expected[4].3.is_err() && expected[5].1.is_none());
     for limits in [
-        KeyLimits { keys: 0, bytes: 0 },
-        KeyLimits {
-            keys: 1,
-            bytes: 1 << 30,
-        },
-        KeyLimits { keys: 8, bytes: 1 },
+        limits(0, 0, 0),
+        limits(1, 1 << 30, 1),
+        limits(8, 1, 0),
+        limits(0, 0, 8),
         KeyLimits::default(),
     ] {
         let evidence = ZkEvidence::new(limits);

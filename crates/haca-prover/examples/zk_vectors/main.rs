@@ -115,6 +115,7 @@ fn graphs() -> Result<Vec<(String, Graph, usize)>, Failure> {
     // Columns of the weights longer than the witness needs, so that openings have several phases.
     graphs.push(("joined-phases".to_owned(), dense(&[120, 100, 10], false)?, 1));
     graphs.push(("joined-padding".to_owned(), dense(&[300, 200, 4], true)?, 1));
+    graphs.push(("joined-products".to_owned(), gated(&[150, 80, 10])?, 2));
     Ok(graphs)
 }
 
@@ -187,6 +188,39 @@ fn dense(sizes: &[u32], per_channel: bool) -> Result<Graph, Failure> {
         params,
         nodes,
         outputs,
+    )?)
+}
+
+/// Two layers of one input whose results are multiplied, and a layer over the products: factors are claimed at a batch
+/// point of their own.
+fn gated(&[inputs, width, outputs]: &[u32; 3]) -> Result<Graph, Failure> {
+    let requantise = |input: u32, shift: u8| Op::Requantise {
+        input: ValueId(input),
+        multipliers: multipliers(1, false),
+        shift,
+        low: -128,
+        high: 127,
+    };
+    let (mut params, mut nodes) = (Vec::new(), Vec::new());
+    // Values: 1 and 3 are accumulators, 2 and 4 their results, 5 products, 6 their results.
+    for result in [2, 4] {
+        let (weight, bias) = weights(&mut params, &[width, inputs])?;
+        let input = ValueId(0);
+        nodes.push(Op::Linear { input, weight, bias });
+        nodes.push(requantise(result - 1, 14));
+    }
+    let (left, right) = (ValueId(2), ValueId(4));
+    nodes.push(Op::Product { left, right });
+    nodes.push(requantise(5, 13));
+    let (weight, bias) = weights(&mut params, &[outputs, width])?;
+    let input = ValueId(6);
+    nodes.push(Op::Linear { input, weight, bias });
+    let scores = (ValueId(7), spec("scores", DType::I32, &[outputs])?);
+    Ok(Graph::new(
+        vec![spec("x", DType::I8, &[inputs])?],
+        params,
+        nodes,
+        vec![scores],
     )?)
 }
 
@@ -299,9 +333,10 @@ impl Random {
 }
 
 /// The models whose weights and witness are opened as one wherever they can be, cheaper or not.
-const JOINED: [&str; 10] = [
+const JOINED: [&str; 11] = [
     "joined-phases",
     "joined-padding",
+    "joined-products",
     "wide-dense",
     "wide-per-channel",
     "wide-dense-layers",

@@ -75,6 +75,7 @@ pub(crate) struct Liar<'a> {
     pub(crate) answers: Lie<'a, [Extension]>,
     pub(crate) digest: Lie<'a, [u8; 32]>,
     pub(crate) weight_points: Lie<'a, [Vec<Extension>]>,
+    pub(crate) witness_points: Lie<'a, [Vec<Extension>]>,
     pub(crate) elementwise: Elementwise<'a>,
     pub(crate) registration: Lie<'a, RegistrationWitness>,
     pub(crate) registration_committed: Lie<'a, RegistrationWitness>,
@@ -160,6 +161,10 @@ impl Tamper for Liar<'_> {
 
     fn weight_points(&mut self, points: &mut [Vec<Extension>]) {
         call(&mut self.weight_points, points);
+    }
+
+    fn witness_points(&mut self, points: &mut [Vec<Extension>]) {
+        call(&mut self.witness_points, points);
     }
 
     fn elementwise(&mut self, weights: &mut [Extension], factors: [&mut [Extension]; 2]) {

@@ -8,6 +8,7 @@ use super::{
     Use,
 };
 use crate::ProofRejection;
+use crate::block::log2_ceil;
 use crate::value::{Element, Origin, Source, Value};
 use crate::windows::Windows;
 
@@ -15,6 +16,8 @@ use crate::windows::Windows;
 const ARRANGED: usize = 1 << 20;
 /// What all claims have of accumulators together.
 const USES: usize = 1 << 12;
+/// Cells of the products of values of all uses together: a verifier weights each of them.
+const PRODUCTS: usize = 1 << 24;
 /// Stages of all window maxima together.
 const STAGES: usize = 1 << 12;
 
@@ -440,6 +443,7 @@ impl<'a> Builder<'a> {
                 claims.push((*accumulator, Role::Output(output)));
             }
         }
+        let mut products = 0usize;
         for (accumulator, role) in claims {
             let whole = [Part {
                 accumulator,
@@ -458,11 +462,29 @@ impl<'a> Builder<'a> {
                 let what = "more than 4096 uses of accumulators";
                 return Err(ProofRejection::Graph { what });
             }
+            for part in parts {
+                products = products.saturating_add(self.product_cells(part.accumulator));
+            }
+            if products > PRODUCTS {
+                let what = "more than 2^24 cells of products of values";
+                return Err(ProofRejection::Graph { what });
+            }
         }
         if self.circuit.mappings.is_empty() {
             self.circuit.mappings.push(Mapping::Clamp(0, 0));
         }
         Ok(self.circuit)
+    }
+
+    /// The cells of an accumulator in the space of all products of values (step P7 of `spec/zk.md`), none when it is
+    /// something else.
+    fn product_cells(&self, accumulator: usize) -> usize {
+        match self.circuit.accumulators.get(accumulator) {
+            Some(made) if matches!(made.form, Form::Product(_)) => {
+                made.positions.saturating_mul(1 << log2_ceil(made.channels))
+            }
+            _ => 0,
+        }
     }
 }
 

@@ -86,6 +86,57 @@ fn parts_of_sums_are_uses() {
     assert_eq!(code, "zk.graph");
 }
 
+/// `count` results of a sum of 16 times one product of 2^14 positions and 5 channels.
+fn summed_products(count: u32) -> Graph {
+    let term = Term {
+        value: ValueId(2),
+        coefficient: 1,
+    };
+    let mut nodes = vec![
+        Op::Product {
+            left: ValueId(0),
+            right: ValueId(0),
+        },
+        Op::Sum {
+            terms: vec![term; 16],
+        },
+        // A graph has parameters.
+        Op::Linear {
+            input: ValueId(1),
+            weight: ParamId(0),
+            bias: ParamId(1),
+        },
+    ];
+    nodes.extend((0..count).map(|_| Op::Requantise {
+        input: ValueId(3),
+        multipliers: vec![1],
+        shift: 20,
+        low: -128,
+        high: 127,
+    }));
+    let result = |index: u32| {
+        let name = format!("y{index}");
+        (ValueId(5 + index), spec(&name, DType::I8, &[1 << 14, 5]))
+    };
+    let outputs = core::iter::once((ValueId(4), spec("z", DType::I32, &[1]))).chain((0..count).map(result));
+    let params = vec![param(DType::I8, &[1, 1]), param(DType::I32, &[1])];
+    let inputs = vec![spec("x", DType::I8, &[1 << 14, 5]), spec("w", DType::I8, &[1])];
+    Graph::new(inputs, params, nodes, outputs.collect()).unwrap()
+}
+
+/// Step R1.6: the cells of all products, with their padding, are bounded: 5 channels take 8 cells.
+#[test]
+fn products_of_values_have_a_bounded_number_of_cells() {
+    let circuit = Circuit::new(&summed_products(8)).unwrap();
+    assert_eq!(circuit.uses.len(), 8 * 16 + 1);
+    assert_eq!(
+        Circuit::new(&summed_products(9)).unwrap_err(),
+        haca_zk::ProofRejection::Graph {
+            what: "more than 2^24 cells of products of values"
+        }
+    );
+}
+
 /// Step R1.6: public accumulators are claimed in the order of the outputs, each once.
 #[test]
 fn public_accumulators_are_used_in_the_order_of_the_outputs() {

@@ -105,7 +105,7 @@ fn accepted() {
         }
     }
     // Provers size batches by these bounds, and nothing else would see them move. New vectors make it another number.
-    assert_eq!(bounds, 1_691_228);
+    assert_eq!(bounds, 1_801_804);
     assert!(vectors.len() > 30, "{}", vectors.len());
 }
 

@@ -78,6 +78,18 @@ fn openings_at_other_points() {
         };
         stage.refuses(liar!(weight_points: lie), JOINED_OPENING);
     }
+    let mut asked = 0;
+    let look = |points: &mut [Vec<Extension>]| asked = points.len();
+    stage.outcome(liar!(witness_points: look)).unwrap();
+    assert!(asked > 1, "{asked}");
+    for at in 0..asked {
+        let lie = |points: &mut [Vec<Extension>]| {
+            if let Some(last) = points[at].last_mut() {
+                *last += Extension::ONE;
+            }
+        };
+        stage.refuses(liar!(witness_points: lie), JOINED_OPENING);
+    }
 }
 
 /// A proof with the opening of another proof, or with an opening for each commitment, under a key that joins them.
