@@ -178,15 +178,6 @@ def agreement(results):
                    "weights that is there to time only.")
 
 
-def loops(results):
-    """How the times of the inference table were taken. Entries that `--only` left alone may be older than the loop."""
-    warm = all("infer_runs" in times for row in results.rows for times in row.measured["threads"].values())
-    ours = WARM if warm else COLD
-    return wrapped("onnxruntime runs the float32 network of the same ONNX file through its Python interface, in a "
-                   "loop, so that caches are warm and each call costs some microseconds of Python. "
-                   f"{ours} and its result is the same on every processor.")
-
-
 def inference_table(results):
     plural = lambda threads: f"{threads} thread" + ("s" if threads != "1" else "")
     head = ["model", "inferences"]
@@ -295,7 +286,7 @@ def page(raw):
     results = Results(raw)
     inference = ""
     if results.has("onnxruntime"):
-        inference = INFERENCE.format(table=inference_table(results), loops=loops(results))
+        inference = INFERENCE.format(table=inference_table(results))
     ezkl = EZKL.format(table=ezkl_table(results), ratios=ratios(results)) if results.has("ezkl") else ""
     return PAGE.format(
         measured=measured(results), haca=haca_table(results), security=security_table(results),
@@ -398,17 +389,16 @@ $ python bench/time_ezkl.py --onnx models/lenet/lenet.onnx --input models/lenet/
 ```
 """
 
-WARM = ("Ours is timed by `haca bench zk` in such a loop too, as long and as often warmed up, without Python: from "
-        "input tensors to output tensors and the values that a proof needs, their allocation and release included. HACA "
-        "runs the integer graph, all inferences of a row together,")
-COLD = ("Ours is timed inside `haca bench zk`, between proofs, which leave the caches cold. HACA runs the integer "
-        "graph, one inference after another,")
 INFERENCE = """
 ## Inference, against onnxruntime
 
 {table}
 
-{loops}
+onnxruntime runs the float32 network of the same ONNX file through its Python interface, in a loop, so that caches are
+warm and each call costs some microseconds of Python. Ours is timed by `haca bench zk` in such a loop too, as long and
+as often warmed up, without Python: from input tensors to output tensors and the values that a proof needs, their
+allocation and release included. HACA runs the integer graph, all inferences of a row together, and its result is the
+same on every processor.
 """
 
 EZKL = """

@@ -90,8 +90,15 @@ def differences(vector):
     bits |= {f"registration_{name}": value for name, value in budget.registration(key).items()}
     found = {"gas": gas.inferences(key, count), "registration_gas": gas.registration(key), "model": key.model}
     out = [f"{name} {value}, expected {vector[name]}" for name, value in found.items() if value != vector[name]]
+    for terms in "terms", "registration_terms":
+        found, expected = bits.pop(terms), vector[terms]
+        out += [f"{terms} {sorted(found)}, expected {sorted(expected)}"] if found.keys() != expected.keys() else []
+        bits |= {f"{terms}: {name}": value for name, value in found.items()}
+        vector = vector | {f"{terms}: {name}": value for name, value in expected.items()}
     return out + [
-        f"{name} {value}, expected {vector[name]}" for name, value in bits.items() if abs(value - vector[name]) > BITS
+        f"{name} {value}, expected {vector.get(name)}"
+        for name, value in bits.items()
+        if name not in vector or abs(value - vector[name]) > BITS
     ]
 
 

@@ -30,6 +30,7 @@ def summed(terms):
     return {
         "round_by_round_bits": min(terms.values()),
         "union_bits": johnson.union(max(bits, 0.0) for bits in terms.values()),
+        "terms": terms,
     }
 
 
@@ -52,7 +53,7 @@ def security(key, batch):
         trees = w.lookups.variables, w.table_tree.variables
         terms["lookup challenges"] = bits(3 * sum(1 << v for v in trees))
         terms["lookup sumchecks"] = bits(sum(map(tree, trees)))
-        terms["identity"] = bits(w.variables)
+        terms["requantisation identity"] = bits(w.variables)
         if not joined:
             terms["witness opening"] = union(w.whir, witness_claims(w))
     public = [circuit.public_shape(output) for output, _ in circuit.claimed]
@@ -60,12 +61,12 @@ def security(key, batch):
     terms["public values"] = bits(batch + coordinates + len(circuit.uses))
     if shape.products:
         terms["products of values"] = bits(3 * (shape.product_cells.variables + batch))
-    terms["matrix product"] = bits(2 * shape.block_space.variables if shape.blocks else 0)
+    terms["matrix product sumcheck"] = bits(2 * shape.block_space.variables if shape.blocks else 0)
     if shape.weighted:
         sent = sum(1 if i is None else len(shape.row_spans(key, use)) for use, i in shape.entries)
-        terms["channels"] = bits(2 * shape.entry_space.variables + sent)
+        terms["channel sumcheck"] = bits(2 * shape.entry_space.variables + sent)
     rounds = w.gather.variables if w else 0
-    terms["gather"] = bits(2 * rounds + 6 + len(circuit.claimed_values()))
+    terms["gather sumcheck"] = bits(2 * rounds + 6 + len(circuit.claimed_values()))
     if joined:
         terms["joined opening"] = union(w.whir, asked(key, shape) + witness_claims(w))
     else:
@@ -87,7 +88,7 @@ def registration(key):
         {
             "lookup challenges": bits(sum(1 << v for v in trees)),
             "lookup sumchecks": bits(sum(map(tree, trees))),
-            "limbs": bits(weights.sizes[weights.bias_table]),
+            "bias limbs": bits(weights.sizes[weights.bias_table]),
             "registration opening": union(layout.whir, 11),
             "weight opening": union(weights.whir, 2 * len(weights.sizes)),
             "model binding": binding(weights.whir),

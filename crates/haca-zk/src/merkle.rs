@@ -272,6 +272,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn indices_lie_below_the_height_and_there_is_one() {
+        let (cap, mut dimensions, rows, proof) = opened(0, 3, &[0]);
+        let check = |dimensions: &[Dimensions], indices: &[usize], rows: &[Vec<Vec<Base>>]| {
+            Trees::default().verify_multi_batch(&cap, dimensions, indices, rows, &proof)
+        };
+        assert_eq!(check(&dimensions, &[0], &rows), Ok(()));
+        assert_eq!(check(&dimensions, &[1], &rows), Err(Mismatch));
+        assert_eq!(check(&dimensions, &[], &[]), Err(Mismatch));
+        for height in [0, 3] {
+            dimensions[0].height = height;
+            assert_eq!(check(&dimensions, &[0], &rows), Err(Mismatch), "{height}");
+        }
+    }
+
+    #[test]
+    fn one_row_is_opened_with_its_own_siblings() {
+        let matrix = RowMajorMatrix::new((0..24).map(Base::from_u64).collect(), 3);
+        let dimensions = [matrix.dimensions()];
+        let trees = Trees::default();
+        let (cap, data) = trees.commit(vec![matrix.clone()]);
+        assert_eq!(trees.get_matrices(&data), [&matrix]);
+        let (mut values, proof) = trees.open_batch(5, &data).unpack();
+        let check = |index, values: &[Vec<Base>]| {
+            trees.verify_batch(&cap, &dimensions, index, BatchOpeningRef::new(values, &proof))
+        };
+        assert_eq!(check(5, &values), Ok(()));
+        assert_eq!(check(4, &values), Err(Mismatch));
+        values[0][1] += Base::ONE;
+        assert_eq!(check(5, &values), Err(Mismatch));
+    }
+
     /// Two trees side by side: the rows of both with zeros behind each, and the siblings of both.
     fn opened_side_by_side(shape: RowShape, indices: &[usize]) -> Opened {
         let (cap, _, rows, proof) = opened(4, shape.width(Part::Weights), indices);

@@ -194,4 +194,65 @@ mod tests {
         // Here positions are drawn behind it.
         assert!(schedule(2).config(10).is_ok());
     }
+
+    /// Why a schedule does not fit a polynomial of `variables` variables.
+    fn refusal(folds: &[u8], rates: &[u8], grinding_bits: u8, variables: usize) -> Option<&'static str> {
+        let schedule = Schedule {
+            folds: folds.to_vec(),
+            log_inverse_rates: rates.to_vec(),
+            grinding_bits,
+        };
+        match schedule.config(variables) {
+            Ok(_) => None,
+            Err(ProofRejection::Parameter { what }) => Some(what),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn polynomials_have_one_to_the_most_variables() {
+        let what = Some("number of variables");
+        assert_eq!(refusal(&[1], &[5], 0, 0), what);
+        assert_ne!(refusal(&[1], &[5], 0, 1), what);
+        // 28 variables at rate 1/8 make the longest codeword.
+        let (folds, rates) = ([8, 8, 6], [3, 10, 12]);
+        assert_eq!(refusal(&folds, &rates, 0, VARIABLES), None);
+        assert_eq!(refusal(&folds, &rates, 0, VARIABLES + 1), what);
+        assert_eq!(
+            refusal(&folds, &[4, 10, 12], 0, VARIABLES),
+            Some("codeword length")
+        );
+    }
+
+    #[test]
+    fn phases_go_on_until_the_rest_can_be_sent_and_no_longer() {
+        assert_eq!(refusal(&[], &[], 0, 4), Some("number of phases"));
+        assert_eq!(refusal(&[4], &[5, 6], 0, 10), Some("number of phases"));
+        assert_eq!(refusal(&[4], &[5], 0, 10), None);
+        assert_eq!(refusal(&[4], &[5], 0, 11), Some("number of phases"));
+        assert_eq!(refusal(&[4, 2], &[5, 6], 0, 11), None);
+        assert_eq!(refusal(&[4, 2], &[5, 6], 0, 10), Some("superfluous phase"));
+        assert_eq!(refusal(&[4, 8], &[5, 6], 0, 11), Some("fold"));
+    }
+
+    #[test]
+    fn folds_rates_and_work_lie_in_their_domains() {
+        let cases = [
+            (&[0][..], 5, 0, Some("fold")),
+            (&[9], 5, 0, Some("fold")),
+            (&[8], 5, 0, None),
+            (&[4], 0, 0, Some("code rate")),
+            (&[4], 12, 0, None),
+            (&[4], 13, 0, Some("code rate")),
+            (&[4], 5, 20, None),
+            (&[4], 5, 21, Some("grinding")),
+        ];
+        for (folds, rate, grinding, what) in cases {
+            assert_eq!(
+                refusal(folds, &[rate], grinding, 10),
+                what,
+                "{folds:?} {rate} {grinding}"
+            );
+        }
+    }
 }

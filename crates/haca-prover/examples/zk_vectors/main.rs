@@ -21,7 +21,7 @@ use haca_wire::codec::put_list;
 use haca_wire::{DType, Decode as _, Encode as _, Inference, Name, Scale, Shape, Tensor, TensorSpec};
 use haca_zk::proof::InferenceProof;
 use haca_zk::witness::{WitnessLayout, WitnessParameters};
-use haca_zk::{Statement, VerifyingKey, verify, verify_registration};
+use haca_zk::{SecurityBudget, Statement, VerifyingKey, verify, verify_registration};
 use p3_whir::QueryOpenings;
 use serde_json::{Value as Json, json};
 
@@ -115,6 +115,8 @@ fn graphs() -> Result<Vec<(String, Graph, usize)>, Failure> {
     // Columns of the weights longer than the witness needs, so that openings have several phases.
     graphs.push(("joined-phases".to_owned(), dense(&[120, 100, 10], false)?, 1));
     graphs.push(("joined-padding".to_owned(), dense(&[300, 200, 4], true)?, 1));
+    // Here the witness is not folded in the first phase.
+    graphs.push(("joined-one-column".to_owned(), dense(&[3000, 100, 4], false)?, 1));
     graphs.push(("joined-products".to_owned(), gated(&[150, 80, 10])?, 2));
     Ok(graphs)
 }
@@ -333,9 +335,10 @@ impl Random {
 }
 
 /// The models whose weights and witness are opened as one wherever they can be, cheaper or not.
-const JOINED: [&str; 11] = [
+const JOINED: [&str; 12] = [
     "joined-phases",
     "joined-padding",
+    "joined-one-column",
     "joined-products",
     "wide-dense",
     "wide-per-channel",
@@ -419,8 +422,15 @@ impl Proven {
             "union_bits": budget.union_bits,
             "registration_round_by_round_bits": registration.round_by_round_bits,
             "registration_union_bits": registration.union_bits,
+            "terms": terms(&budget),
+            "registration_terms": terms(&registration),
         })
     }
+}
+
+/// The terms of a budget: most of them are too small to be seen in the union.
+fn terms(budget: &SecurityBudget) -> BTreeMap<&str, f64> {
+    budget.terms.iter().copied().collect()
 }
 
 fn encoded(inferences: &[Inference]) -> Vec<u8> {

@@ -296,6 +296,19 @@ impl Stage {
         self.registration.verifying_key.witness(variables).unwrap()
     }
 
+    /// Makes a proof that commits to each column in turn with one cell that is not what the rest of it is about.
+    pub(crate) fn refuses_other_columns(&self, refusal: ProofRejection) {
+        let mut names = Vec::new();
+        let look = |witness: &mut Witness| names = witness.column_names();
+        self.outcome(liar!(witness: look)).unwrap();
+        for name in names {
+            let lie = |witness: &mut Witness| {
+                Witness::nudge(witness.column(&name).unwrap(), self.public_cell(), 1);
+            };
+            self.refuses(liar!(committed: lie), refusal);
+        }
+    }
+
     /// Proves with a liar; returns the statement that the liar ends up with, and the proof.
     pub(crate) fn prove(&self, liar: &mut Liar<'_>) -> (Vec<Inference>, Vec<u8>) {
         let key = &self.registration.proving_key;

@@ -2,7 +2,7 @@
 
 use haca_graph::{Graph, Op, ParamId, ParamSpec, Term, ValueId};
 use haca_wire::{DType, Name, Scale, Shape, TensorSpec};
-use haca_zk::circuit::{Circuit, Role};
+use haca_zk::circuit::{Circuit, Form, Role};
 
 fn shape(dims: &[u32]) -> Shape {
     Shape::new(dims.to_vec()).unwrap()
@@ -135,6 +135,40 @@ fn products_of_values_have_a_bounded_number_of_cells() {
             what: "more than 2^24 cells of products of values"
         }
     );
+}
+
+/// Step R1.3: int8 values among the terms of a sum make one accumulator, which is the first part.
+#[test]
+fn values_in_a_sum_are_its_first_part() {
+    let term = |value: u32, coefficient| Term {
+        value: ValueId(value),
+        coefficient,
+    };
+    let graph = |terms: Vec<Term>| {
+        let linear = Op::Linear {
+            input: ValueId(0),
+            weight: ParamId(0),
+            bias: ParamId(1),
+        };
+        let params = vec![param(DType::I8, &[4, 4]), param(DType::I32, &[4])];
+        let outputs = vec![
+            (ValueId(2), spec("sum", DType::I32, &[4])),
+            (ValueId(1), spec("layer", DType::I32, &[4])),
+        ];
+        let inputs = vec![spec("x", DType::I8, &[4])];
+        let graph = Graph::new(inputs, params, vec![linear, Op::Sum { terms }], outputs);
+        Circuit::new(&graph.unwrap()).unwrap()
+    };
+    let uses = |circuit: &Circuit| -> Vec<(usize, i64)> {
+        let sum = circuit.uses.iter().filter(|of| of.role == Role::Output(0));
+        sum.map(|of| (of.accumulator, of.coefficient)).collect()
+    };
+    let mixed = graph(vec![term(1, 5), term(0, 2), term(1, -1)]);
+    assert!(matches!(mixed.accumulators[1].form, Form::Combination(_)));
+    assert_eq!(uses(&mixed), [(1, 1), (0, 5), (0, -1)]);
+    // Nothing but values: the combination is the sum.
+    let values = graph(vec![term(0, 2), term(0, 3)]);
+    assert_eq!((values.accumulators.len(), uses(&values)), (2, vec![(1, 1)]));
 }
 
 /// Step R1.6: public accumulators are claimed in the order of the outputs, each once.

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use crate::parameters::{manifest, parameters, schedules_by_size};
 
 /// A point with pseudo-random coordinates.
-fn point(variables: usize, seed: u64) -> Vec<Extension> {
+pub(crate) fn point(variables: usize, seed: u64) -> Vec<Extension> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;

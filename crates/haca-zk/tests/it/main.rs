@@ -14,6 +14,8 @@ mod encoding;
 mod fuzz;
 mod fuzzing;
 mod graph;
+mod joined;
 mod limits;
 mod parameters;
 mod vectors;
+mod witness;

@@ -36,16 +36,7 @@ fn who_alters_nothing_is_accepted() {
 #[test]
 fn columns_that_are_not_the_committed_ones() {
     let stage = stage();
-    let mut names = Vec::new();
-    let look = |witness: &mut Witness| names = witness.column_names();
-    stage.outcome(liar!(witness: look)).unwrap();
-    for name in names {
-        let lie = |witness: &mut Witness| {
-            let cell = stage.public_cell();
-            Witness::nudge(witness.column(&name).unwrap(), cell, 1);
-        };
-        stage.refuses(liar!(committed: lie), JOINED_OPENING);
-    }
+    stage.refuses_other_columns(JOINED_OPENING);
     for table in 0..stage.layout().tables.len() {
         let lie = |witness: &mut Witness| Witness::nudge(&mut witness.multiplicities[table], 1, 1);
         stage.refuses(liar!(committed: lie), JOINED_OPENING);

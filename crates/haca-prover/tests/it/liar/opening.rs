@@ -11,16 +11,7 @@ use crate::model::Build;
 #[test]
 fn columns_that_are_not_the_committed_ones() {
     let stage = Stage::new(&build());
-    let mut names = Vec::new();
-    let look = |witness: &mut Witness| names = witness.column_names();
-    stage.outcome(liar!(witness: look)).unwrap();
-    for name in names {
-        let lie = |witness: &mut Witness| {
-            let cell = stage.public_cell();
-            Witness::nudge(witness.column(&name).unwrap(), cell, 1);
-        };
-        stage.refuses(liar!(committed: lie), WITNESS_OPENING);
-    }
+    stage.refuses_other_columns(WITNESS_OPENING);
 }
 
 #[test]
