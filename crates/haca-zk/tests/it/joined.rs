@@ -114,10 +114,10 @@ fn both_parts_have_one_code() {
     });
     let columns = weights.variables - weights.fold;
     let fits = TableShape::new(columns + 1, 1);
-    assert_eq!(refused(fits.clone(), 1, &schedule(5)), None);
-    assert_eq!(refused(fits.clone(), 0, &schedule(5)), what);
-    assert_eq!(refused(fits.clone(), columns + 2, &schedule(5)), what);
-    assert_eq!(refused(fits.clone(), 1, &schedule(6)), what);
+    assert_eq!(refused(fits, 1, &schedule(5)), None);
+    assert_eq!(refused(fits, 0, &schedule(5)), what);
+    assert_eq!(refused(fits, columns + 2, &schedule(5)), what);
+    assert_eq!(refused(fits, 1, &schedule(6)), what);
     let other_rate = Schedule {
         log_inverse_rates: vec![RATE + 1],
         ..schedule(5)
