@@ -141,6 +141,47 @@ fn fitting_parameters_make_a_key_of_full_security() {
     }
 }
 
+/// Without a witness layout nothing would be looked up: every batch size has one, or none does and none is needed.
+#[test]
+fn every_batch_size_commits_to_a_witness() {
+    let manifest = manifest(&[(0, 127), (-128, 127)]);
+    let good = parameters(&manifest);
+    let tables = Layouts::new(&manifest, &good).unwrap().weights.tables().len();
+    let answers = vec![extension(1); tables];
+    let sound = VerifyingKey::new(manifest.clone(), good.clone(), [3; 32], answers.clone()).unwrap();
+    let (witness, none) = (good.batches[0].clone(), BatchParameters { witness: None });
+    let cases = [
+        (vec![], "batch sizes"),
+        (vec![witness.clone(); 12], "batch sizes"),
+        (vec![none.clone()], "witness"),
+        (vec![witness, none], "witness"),
+    ];
+    for (batches, what) in cases {
+        let altered = ProtocolParameters {
+            batches: batches.clone(),
+            ..good.clone()
+        };
+        let made = VerifyingKey::new(manifest.clone(), altered.clone(), [3; 32], answers.clone());
+        assert_eq!(made.err(), Some(ProofRejection::Parameter { what }));
+        // The same as bytes.
+        let encoded = sound.encode();
+        let (before, behind) = (manifest.encode().len() + 5, 32 + 24 * tables);
+        let mut bytes = encoded[..before].to_vec();
+        bytes.extend(altered.encode());
+        bytes.extend(&encoded[encoded.len() - behind..]);
+        assert!(VerifyingKey::decode_all(&bytes).is_err(), "{batches:?}");
+        if batches.len() == 1 {
+            let with_witness = [
+                &bytes[..before],
+                &good.encode(),
+                &encoded[encoded.len() - behind..],
+            ]
+            .concat();
+            assert_eq!(with_witness, encoded);
+        }
+    }
+}
+
 #[test]
 fn a_window_or_shift_that_leaves_inputs_without_proof_is_refused() {
     let manifest = manifest(&[(-128, 127)]);

@@ -88,6 +88,7 @@ fn accepted() {
         let (budget, registration) = (key.security(batch), key.registration_security());
         assert!(fields["proof"].len() <= key.proof_bytes_bound(batch), "{name}");
         bounds += key.proof_bytes_bound(batch);
+        assert!(key.memory_bytes() > fields["key"].len(), "{name}");
         assert_eq!(key.model_id().0.to_vec(), bytes(&vector["model"]), "{name}");
         assert_eq!(key.verification_gas(batch).0, vector["gas"], "{name}");
         assert_eq!(key.registration_gas().0, vector["registration_gas"], "{name}");
