@@ -9,7 +9,7 @@ use crate::liar::{GATHER, Heard, Liar, PRODUCT, PRODUCTS_OF_VALUES, Stage, WITNE
 use crate::model::Build;
 
 /// Alters what is sent under one name.
-fn sending<'a>(what: &'static str, mut lie: impl FnMut(&mut [Extension]) + Send + 'a) -> Liar<'a> {
+pub(crate) fn sending<'a>(what: &'static str, mut lie: impl FnMut(&mut [Extension]) + Send + 'a) -> Liar<'a> {
     liar!(sends: move |name: &'static str, values: &mut [Extension]| {
         if name == what {
             lie(values);

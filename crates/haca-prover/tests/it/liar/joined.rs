@@ -2,13 +2,16 @@
 
 use haca_prover::adversary::{Joining, Witness};
 use haca_zk::field::{Base, Extension};
+use haca_zk::gather::{BatchPoint, GatherPoint};
 use haca_zk::proof::InferenceProof;
 use haca_zk::witness::WitnessParameters;
 use haca_zk::{Layouts, ProofRejection, verify};
-use p3_field::PrimeCharacteristicRing;
+use p3_field::{Field, PrimeCharacteristicRing};
 
-use crate::liar::{JOINED_OPENING, Liar, Stage, liar, statement};
+use crate::liar::gather::sending;
+use crate::liar::{GATHER, Heard, JOINED_OPENING, Liar, PRODUCTS_OF_VALUES, Stage, liar, statement};
 use crate::model::{Build, mlp};
+use crate::sketch::Sketch;
 
 /// Three inferences of a model that is opened as one.
 fn stage() -> Stage {
@@ -31,6 +34,100 @@ fn joined(liar: &mut Liar<'_>) -> Stage {
 #[test]
 fn who_alters_nothing_is_accepted() {
     assert_eq!(stage().outcome(Liar::default()), Ok(()));
+}
+
+/// Three inferences of a model that multiplies values, opened as one: results are claimed at two batch points.
+fn products() -> Stage {
+    let mut sketch = Sketch::new(23, &[&[150]]);
+    let [left, right] = [(); 2].map(|()| {
+        let sums = sketch.linear(0, 80);
+        sketch.requantise(sums, false)
+    });
+    let product = sketch.product(left, right);
+    let product = sketch.requantise(product, false);
+    let sums = sketch.linear(product, 10);
+    let mut liar = Liar {
+        joining: Joining::Always,
+        ..Liar::default()
+    };
+    Stage::of(&sketch.ending(sums), 3, &mut liar)
+}
+
+#[test]
+fn who_alters_nothing_of_products_is_accepted() {
+    let stage = products();
+    let layout = stage.layout();
+    assert!(layout.joined().is_some());
+    assert_eq!((layout.batch_points, layout.gathered()), (2, 1));
+    assert_eq!(stage.outcome(Liar::default()), Ok(()));
+}
+
+#[test]
+fn factors_of_products_of_values() {
+    let stage = products();
+    for factor in 0..2 {
+        let lie = |values: &mut [Extension]| values[factor] += Extension::ONE;
+        stage.refuses(sending("factors", lie), PRODUCTS_OF_VALUES);
+    }
+    let scale = |values: &mut [Extension]| {
+        values[0] *= Extension::TWO;
+        values[1] *= Extension::TWO.inverse();
+    };
+    stage.refuses(sending("factors", scale), GATHER);
+    stage.refuses(sending("factors", |values| values.swap(0, 1)), GATHER);
+}
+
+#[test]
+fn gathered_values_at_both_batch_points() {
+    let stage = products();
+    for value in 0..2 {
+        stage.refuses(
+            sending("gathered", |values| values[value] += Extension::ONE),
+            GATHER,
+        );
+        stage.refuses(
+            sending("gathered", |values| values[value] = values[1 - value]),
+            GATHER,
+        );
+    }
+    stage.refuses(sending("gathered", |values| values.swap(0, 1)), GATHER);
+    // Both altered, the same sum: only the opening can tell.
+    let heard = Heard::default();
+    let layout = stage.layout();
+    let mut liar = sending("gathered", |values| {
+        let at = GatherPoint::new(layout, &heard.challenges("gather"));
+        values[0] += at.weight(BatchPoint::Product, 0);
+        values[1] -= at.weight(BatchPoint::Lookup, 0);
+    });
+    liar.heard = Some(Box::new(|name, transcript| heard.note(name, transcript)));
+    stage.refuses(liar, JOINED_OPENING);
+}
+
+#[test]
+fn results_opened_at_the_other_batch_point() {
+    let stage = products();
+    // The columns, then the results at the batch point of the lookups and at that of the products, then the tables.
+    let lies: [fn(&mut [Vec<Extension>]); 3] = [
+        |points| points.swap(1, 2),
+        |points| points[2] = points[1].clone(),
+        |points| points[1] = points[2].clone(),
+    ];
+    for lie in lies {
+        stage.refuses(liar!(witness_points: lie), JOINED_OPENING);
+    }
+}
+
+#[test]
+fn results_of_products_that_are_not_the_committed_ones() {
+    // A cell of each requantisation: both operands, and the product.
+    let stage = products();
+    for requantise in 0..3 {
+        let cell = stage.cell(requantise, 1, 7);
+        let lie = |witness: &mut Witness| {
+            Witness::nudge(witness.column("result").unwrap(), cell, 1);
+        };
+        stage.refuses(liar!(committed: lie), JOINED_OPENING);
+    }
 }
 
 #[test]
