@@ -1,5 +1,6 @@
 """Section W of zk.md."""
 
+from zk.field import log
 from zk.manifest import integer_graph
 from zk.proof import Shape
 
@@ -16,11 +17,19 @@ def opening(whir, claims, tables, joined=False):
     return total + 700 * v + claims * (5000 + 24 * v + 80 * tables)
 
 
-def reading(value, channels, windows, taps):
+def separable(circuit, value):
+    """Whether a value has the channels of the cells that hold its elements, all of them and in order."""
+    if not value.whole or value.elements[0][0] == "input":
+        return False
+    kind, number, _ = value.elements[0]
+    cells = (circuit.requantisations if kind == "requantisation" else circuit.stages)[number]
+    return cells.channels == value.channels
+
+
+def reading(circuit, value, channels, windows, taps):
     """W1.3."""
     cost = 2 * windows * taps + 3 * taps * channels + 4 * len(value.elements)
-    committed = value.whole and value.elements[0][0] != "input"
-    return cost + (0 if committed else 2 * windows * taps * channels)
+    return cost + (0 if separable(circuit, value) else 2 * windows * taps * channels)
 
 
 def functional(key, shape):
@@ -32,17 +41,18 @@ def functional(key, shape):
         if made.kind == "matrix":
             n, k = circuit.matrix_size(made.weight)
             read = made.read
-            units += reading(read, read.channels, len(made.taps), len(made.taps[0]))
+            units += reading(circuit, read, read.channels, len(made.taps), len(made.taps[0]))
             units += 4 * (n + k * made.groups)
         elif made.kind == "combination":
             for _, taps, read in made.terms:
-                units += reading(read, read.channels, len(taps), len(taps[0]))
+                units += reading(circuit, read, read.channels, len(taps), len(taps[0]))
         else:
             for read in made.terms:
-                units += reading(read, read.channels, made.positions, 1)
+                units += reading(circuit, read, read.channels, made.positions, 1)
     for stage in circuit.stages:
         for read in stage.read:
-            units += reading(read, stage.channels, stage.positions, 1)
+            units += reading(circuit, read, stage.channels, stage.positions, 1)
+    units += 5 * sum(1 << log(circuit.of(use).channels) for use, _ in shape.entries)
     for output in circuit.claimed_values():
         units += 6 * integer_graph.elements(circuit.graph["outputs"][output]["shape"])
     return 12 * units

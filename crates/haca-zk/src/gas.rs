@@ -10,7 +10,7 @@ use crate::proof::Counts;
 use crate::registration::RANGE_BITS;
 use crate::schedule::{Config, query_phases};
 use crate::security::opened_points;
-use crate::value::{Origin, Source};
+use crate::value::{Origin, Source, Value};
 use crate::windows::Windows;
 use crate::witness::{Opening, WitnessLayout};
 
@@ -26,6 +26,8 @@ const CLAIM: u64 = 5_000;
 const TABLE: u64 = 80;
 /// One element of an output written as a decimal, when the response is computed from the outputs.
 const DECIMAL: u64 = 100;
+/// Multiplications for one row of an entry of the channel sumcheck.
+const ROW: u64 = 5;
 /// One round of a sumcheck with its share of the transcript.
 const ROUND: u64 = 350;
 
@@ -91,6 +93,8 @@ pub(crate) fn inference(key: &VerifyingKey, batch_variables: usize) -> Gas {
     work = work.saturating_add(((inputs + outputs) << batch_variables) * (4 + 3 * MULTIPLY));
     work = work.saturating_add((outputs << batch_variables) * DECIMAL);
     work = work.saturating_add(functionals(circuit).saturating_mul(MULTIPLY));
+    // The weights of the rows of each entry of the channel sumcheck, padding included.
+    work = work.saturating_add((counts.channel_rows as u64).saturating_mul(ROW * MULTIPLY));
     let tables = key.answers().len();
     let claims: usize = opened_points(key).iter().sum();
     let last = match key.witness(batch_variables).and_then(WitnessLayout::joined) {
@@ -141,6 +145,21 @@ fn mappings(key: &VerifyingKey, layout: &WitnessLayout) -> u64 {
     (functions << layout.parameters.window_bits) * 3 * MULTIPLY + clamps * 60 * MULTIPLY
 }
 
+/// Whether a verifier weights a value by its positions and its channels, each by themselves: it has those of its cells.
+/// Any other value is weighted element by element under each tap.
+fn is_separable(circuit: &Circuit, value: &Value) -> bool {
+    let channels = match &value.origin {
+        Origin::Whole(Source::Requantise(index)) => {
+            let requantise = circuit.requantises.get(*index);
+            let accumulator = requantise.and_then(|r| circuit.accumulators.get(r.accumulator));
+            accumulator.map(|accumulator| accumulator.channels)
+        }
+        Origin::Whole(Source::Stage(index)) => circuit.stages.get(*index).map(|stage| stage.channels),
+        Origin::Whole(Source::Input(_)) | Origin::Arranged(_) => None,
+    };
+    channels == Some(value.channels)
+}
+
 /// Multiplications of all linear functionals: what a verifier adds up for each claim about values.
 fn functionals(circuit: &Circuit) -> u64 {
     let value = |index: usize| {
@@ -152,9 +171,10 @@ fn functionals(circuit: &Circuit) -> u64 {
     let windows = |windows: &Windows, channels: usize, operand: usize| {
         let (positions, taps) = (windows.positions() as u64, windows.taps() as u64);
         let seen = positions.saturating_mul(taps);
-        let of = circuit.values.get(operand);
-        let dense =
-            of.is_some_and(|v| !matches!(v.origin, Origin::Whole(Source::Requantise(_) | Source::Stage(_))));
+        let dense = circuit
+            .values
+            .get(operand)
+            .is_some_and(|value| !is_separable(circuit, value));
         let cost = seen
             .saturating_mul(2)
             .saturating_add(taps.saturating_mul(3 * channels as u64));

@@ -106,6 +106,8 @@ pub struct Counts {
     pub weights: usize,
     /// Rounds of the channel sumcheck and values at its end, when there is one.
     pub channels: Option<(usize, usize)>,
+    /// Rows of all entries of the channel sumcheck, padding included.
+    pub channel_rows: usize,
 }
 
 impl Counts {
@@ -144,6 +146,7 @@ impl Counts {
             product_rounds,
             weights: sent.sum(),
             channels: (!entries.is_empty()).then(|| (channel_rounds, opened.sum())),
+            channel_rows: entries.iter().map(|entry| entry.block.range().len()).sum(),
         }
     }
 }

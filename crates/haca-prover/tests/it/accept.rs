@@ -7,6 +7,7 @@ use haca_zk::{Inference, Statement, VerifyingKey, verify, verify_registration};
 use proptest::prelude::*;
 
 use crate::model::{Build, PARTS, Random, inputs, mlp, sums};
+use crate::sketch::{Sketch, axis, padded, square};
 
 /// Registers, runs, proves and verifies; the executor must agree with the reference interpreter.
 fn round_trip(build: &Build, batch: usize) -> (Registration, Vec<Execution>, Vec<u8>) {
@@ -220,6 +221,38 @@ fn gas_counts_each_claim_of_an_opening() {
     // Each part of a sum asks for its weight and for its bias.
     let claims = u64::from(2 * PARTS * (16 - 1));
     assert!(gas(16) - gas(1) > claims * 5_000);
+}
+
+/// A value that has other channels than its cells is weighted element by element under each tap.
+#[test]
+fn gas_counts_each_tap_over_a_value_in_another_shape() {
+    let gas = |made: u32| {
+        let mut sketch = Sketch::new(6, &[&[64 * 32 / made, 3]]);
+        let value = sketch.linear(0, made);
+        let value = sketch.requantise(value, false);
+        let value = sketch.reshape(value, &[8, 8, 32]);
+        let value = sketch.convolve(value, 1, square(padded(5, 1, 2, 2)), 1);
+        let key = ProvingKey::register(sketch.ending(value)).unwrap().verifying_key;
+        key.verification_gas(1).0
+    };
+    let elements = 64 * 25 * 32;
+    assert!(gas(16) > gas(32) + elements * 12, "{} {}", gas(16), gas(32));
+}
+
+/// Each use of a layer in groups weights all rows, once for each of its column spans and once for its bias.
+#[test]
+fn gas_counts_the_rows_of_each_entry_of_channels() {
+    let rows = 2048;
+    let gas = |uses: usize| {
+        let mut sketch = Sketch::new(7, &[&[1, 1, 6]]);
+        let value = sketch.convolve(0, rows, square(axis(1, 1)), 2);
+        let sum = sketch.sum(&vec![(value, 1); uses]);
+        let value = sketch.requantise(sum, false);
+        let key = ProvingKey::register(sketch.ending(value)).unwrap().verifying_key;
+        key.verification_gas(1).0
+    };
+    let (few, many) = (gas(2), gas(9));
+    assert!(many > few + 7 * 2 * u64::from(rows) * 5 * 12, "{few} {many}");
 }
 
 /// Decoding a key looks at each element that is moved, although nothing of it is proven.
