@@ -262,6 +262,9 @@ class Circuit:
         products = [self.of(use) for use in self.uses_of("product")]
         cells = sum(made.positions << log(made.channels) for made in products)
         require(cells <= 2**24, "zk.graph", "cells of products")
+        matrices = [self.of(use) for use in self.uses_of("matrix")]
+        columns = sum(self.matrix_size(made.weight)[1] * made.groups for made in matrices)
+        require(columns <= 2**22, "zk.graph", "columns of matrices")
 
     def parts(self, number):
         """The accumulators that those of a claim are made of, with coefficients."""

@@ -18,6 +18,8 @@ const ARRANGED: usize = 1 << 20;
 const USES: usize = 1 << 12;
 /// Cells of the products of values of all uses together: a verifier weights each of them.
 const PRODUCTS: usize = 1 << 24;
+/// Columns of all groups of the matrices of all uses together: a verifier keeps a weight of each.
+const COLUMNS: usize = 1 << 22;
 /// Stages of all window maxima together.
 const STAGES: usize = 1 << 12;
 
@@ -443,7 +445,7 @@ impl<'a> Builder<'a> {
                 claims.push((*accumulator, Role::Output(output)));
             }
         }
-        let mut products = 0usize;
+        let (mut products, mut columns) = (0usize, 0usize);
         for (accumulator, role) in claims {
             let whole = [Part {
                 accumulator,
@@ -464,9 +466,14 @@ impl<'a> Builder<'a> {
             }
             for part in parts {
                 products = products.saturating_add(self.product_cells(part.accumulator));
+                columns = columns.saturating_add(self.matrix_columns(part.accumulator));
             }
             if products > PRODUCTS {
                 let what = "more than 2^24 cells of products of values";
+                return Err(ProofRejection::Graph { what });
+            }
+            if columns > COLUMNS {
+                let what = "more than 2^22 columns of the matrices of all uses";
                 return Err(ProofRejection::Graph { what });
             }
         }
@@ -483,6 +490,14 @@ impl<'a> Builder<'a> {
             Some(made) if matches!(made.form, Form::Product(_)) => {
                 made.positions.saturating_mul(1 << log2_ceil(made.channels))
             }
+            _ => 0,
+        }
+    }
+
+    /// The columns of all groups of the matrix of an accumulator, none when it is something else.
+    fn matrix_columns(&self, accumulator: usize) -> usize {
+        match self.circuit.accumulators.get(accumulator).map(|made| &made.form) {
+            Some(Form::Matrix(matrix)) => matrix.columns.saturating_mul(matrix.groups),
             _ => 0,
         }
     }
