@@ -79,7 +79,8 @@ impl Schedule {
         if variables == 0 || variables > VARIABLES {
             return bad("number of variables");
         }
-        if self.folds.is_empty() || self.folds.len() != self.log_inverse_rates.len() {
+        let phases = 1..=PHASES;
+        if !phases.contains(&self.folds.len()) || self.folds.len() != self.log_inverse_rates.len() {
             return bad("number of phases");
         }
         if self.folds.iter().any(|fold| !(1..=FOLD).contains(fold)) {
@@ -177,6 +178,20 @@ pub(crate) fn query_phases(config: &Config) -> Vec<QueryPhase> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A key with more phases than its encoding may hold could be assembled, and never read again.
+    #[test]
+    fn phases_are_as_many_as_a_key_may_list() {
+        let schedule = |phases| Schedule {
+            folds: vec![1; phases],
+            log_inverse_rates: vec![3; phases],
+            grinding_bits: 0,
+        };
+        assert!(schedule(PHASES).config(PHASES + CLEAR_VARIABLES).is_ok());
+        let refusal = schedule(PHASES + 1).config(PHASES + 1 + CLEAR_VARIABLES).err();
+        let what = "number of phases";
+        assert_eq!(refusal, Some(ProofRejection::Parameter { what }));
+    }
 
     /// Behind a last phase that opens everything nothing is drawn: its witness of work would be anybody's to choose.
     #[test]
