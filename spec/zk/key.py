@@ -45,6 +45,7 @@ class VerifyingKey:
         pieces, weights, registration = r.u8(), schedule(r), schedule(r)
         classes = r.listed(lambda: batch_size(r), 11)
         self.root = r.take(32)
+        require(len({parameters is None for parameters in classes}) == 1, "wire.invalid", "batch sizes")
         prefix = r.data[: r.at]
         try:
             self.circuit = Circuit(graph)
@@ -58,7 +59,6 @@ class VerifyingKey:
 
     def lay_out(self, pieces, weights, registration, classes):
         require(1 <= pieces <= 4, "zk.parameter", "pieces")
-        require(classes, "zk.parameter", "no batch size")
         self.weights = Weights(self.circuit, pieces, weights)
         self.registration = Registration(self.weights, registration)
         self.classes = []
