@@ -5,7 +5,6 @@
 //! sumcheck proves.
 
 use core::ops::Mul;
-use std::borrow::Cow;
 
 use p3_field::PrimeCharacteristicRing;
 
@@ -19,8 +18,10 @@ use crate::windows::Windows;
 /// The weights of the channels under the taps.
 #[derive(Clone, Debug)]
 pub enum Taps<'a> {
-    /// Some taps, each with weights of its own.
-    Each(Vec<(usize, Cow<'a, [Extension]>)>),
+    /// One tap alone.
+    One(usize, &'a [Extension]),
+    /// All taps, each with weights of its own behind those of the one before, and how many channels there are.
+    Each(Vec<Extension>, usize),
     /// The same weights under each tap.
     All(&'a [Extension]),
 }
@@ -66,10 +67,8 @@ impl Functional<'_> {
     /// Each tap with the weights of its channels, not scaled.
     pub fn taps(&self) -> Vec<(usize, &[Extension])> {
         match &self.taps {
-            Taps::Each(taps) => taps
-                .iter()
-                .map(|(tap, channels)| (*tap, channels.as_ref()))
-                .collect(),
+            Taps::One(tap, channels) => vec![(*tap, *channels)],
+            Taps::Each(weights, channels) => weights.chunks((*channels).max(1)).enumerate().collect(),
             Taps::All(channels) => (0..self.windows.taps()).map(|tap| (tap, *channels)).collect(),
         }
     }
@@ -125,7 +124,7 @@ impl Functional<'_> {
         let mut total = Extension::ZERO;
         let mut sums = vec![Extension::ZERO; value.channels];
         let taps = self.taps();
-        let each = matches!(self.taps, Taps::Each(_));
+        let alike = matches!(self.taps, Taps::All(_));
         for (index, (tap, channels)) in taps.iter().enumerate() {
             self.windows.runs(*tap, |run| {
                 let weights = self.positions.get(run.position..).unwrap_or_default();
@@ -139,7 +138,7 @@ impl Functional<'_> {
                 }
             });
             // Where all taps weigh alike, their sums are weighted once.
-            if each || index + 1 == taps.len() {
+            if !alike || index + 1 == taps.len() {
                 total += dot(&sums, channels);
                 sums.fill(Extension::ZERO);
             }
@@ -217,13 +216,14 @@ impl Functional<'_> {
             sum
         };
         match &self.taps {
-            Taps::Each(taps) => taps
-                .iter()
-                .map(|(tap, channels)| dot(channels, &cells.channels) * over_windows(*tap))
-                .sum(),
             Taps::All(channels) => {
                 let windows: Extension = (0..self.windows.taps()).map(over_windows).sum();
                 dot(channels, &cells.channels) * windows
+            }
+            Taps::One(..) | Taps::Each(..) => {
+                let taps = self.taps().into_iter();
+                taps.map(|(tap, channels)| dot(channels, &cells.channels) * over_windows(tap))
+                    .sum()
             }
         }
     }

@@ -4,8 +4,6 @@
 //! of a challenge, and one sumcheck over the columns of results and stages ends in one opening of each (step P10 of
 //! `spec/zk.md`). Shared with the prover.
 
-use std::borrow::Cow;
-
 use p3_field::PrimeCharacteristicRing;
 
 use crate::block::Block;
@@ -134,7 +132,7 @@ impl<'a> ClaimPoints<'a> {
             value,
             windows: Windows::each(weights.positions.len()),
             positions: &weights.positions,
-            taps: Taps::Each(vec![(0, first(weights, of.map_or(0, |value| value.channels)))]),
+            taps: Taps::One(0, first(weights, of.map_or(0, |value| value.channels))),
             scale: Extension::ONE,
             padding: 0,
         }
@@ -158,16 +156,18 @@ impl<'a> ClaimPoints<'a> {
             // Columns of a group are taps times its channels; the channels of a tap are those of all groups.
             let taps = matrix.windows.taps();
             let width = matrix.columns / taps.max(1);
-            let tap = |tap: usize| {
-                let groups = columns.chunks(matrix.columns.max(1));
-                let channels = groups.flat_map(|row| row.iter().skip(tap * width).take(width).copied());
-                (tap, Cow::Owned(channels.collect()))
-            };
+            if matrix.groups > 1 {
+                let tap = |tap: usize| {
+                    let groups = columns.chunks(matrix.columns.max(1));
+                    groups.flat_map(move |row| row.iter().skip(tap * width).take(width).copied())
+                };
+                columns = (0..taps).flat_map(tap).collect();
+            }
             Some(Functional {
                 value: matrix.value,
                 windows: matrix.windows,
                 positions: &at.positions,
-                taps: Taps::Each((0..taps).map(tap).collect()),
+                taps: Taps::Each(columns, width * matrix.groups),
                 scale: at.scale,
                 padding: 0,
             })
@@ -208,7 +208,7 @@ impl<'a> ClaimPoints<'a> {
                 value: operand.value,
                 windows: operand.windows,
                 positions: &weights.positions,
-                taps: Taps::Each(vec![(operand.tap, first(weights, stage.channels))]),
+                taps: Taps::One(operand.tap, first(weights, stage.channels)),
                 scale: Extension::ONE,
                 padding: i64::from(i8::MIN),
             }
@@ -218,8 +218,8 @@ impl<'a> ClaimPoints<'a> {
 }
 
 /// The weights of the first `count` channels of a block: without its padding.
-fn first(weights: &BlockWeights, count: usize) -> Cow<'_, [Extension]> {
-    Cow::Borrowed(weights.channels.get(..count).unwrap_or(&weights.channels))
+fn first(weights: &BlockWeights, count: usize) -> &[Extension] {
+    weights.channels.get(..count).unwrap_or(&weights.channels)
 }
 
 /// The committed values at the end of the gather sumcheck: the cells of all blocks at its point.

@@ -142,7 +142,7 @@ fn values_in_another_shape_weigh_each_cell_of_their_source() {
             value: *value,
             windows: Windows::each(positions),
             positions: &weights,
-            taps: Taps::Each(vec![(0, numbers(channels, 11).into())]),
+            taps: Taps::Each(numbers(channels, 11), channels),
             scale: numbers(1, 13)[0],
             padding: 0,
         };
