@@ -229,6 +229,9 @@ class Circuit:
         current = Value("value", shape, under(0))
         if count == 1:
             self.pick(len(current.elements))
+        else:
+            stages = positions * (count - 1) + sum(stage.positions for stage in self.stages)
+            require(stages <= 2**22, "zk.graph", "positions of stages")
         read = source
         for t in range(1, count):
             stage = Stage(positions, channels, current.elements, under(t), (read, source))

@@ -22,6 +22,8 @@ const PRODUCTS: usize = 1 << 24;
 const COLUMNS: usize = 1 << 22;
 /// Stages of all window maxima together.
 const STAGES: usize = 1 << 12;
+/// Positions of all stages together: a verifier keeps weights of each.
+const STAGE_POSITIONS: usize = 1 << 22;
 
 const BAD: ProofRejection = ProofRejection::Graph {
     what: "a node refers to a value of another kind",
@@ -333,6 +335,12 @@ impl<'a> Builder<'a> {
         }
         if windows.taps() == 1 {
             return self.single_tap(source, windows, channels);
+        }
+        let before = self.circuit.stages.iter().map(|stage| stage.positions);
+        let own = positions.saturating_mul(windows.taps() - 1);
+        if before.fold(own, usize::saturating_add) > STAGE_POSITIONS {
+            let what = "more than 2^22 positions of all stages of window maxima";
+            return Err(ProofRejection::Graph { what });
         }
         let mut largest = Operand {
             value: source,

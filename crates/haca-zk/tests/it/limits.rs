@@ -132,3 +132,15 @@ fn taps_of_window_maxima() {
     assert_eq!(second(2), None);
     assert_eq!(second(3), what);
 }
+
+/// Two taps make one stage of as many positions as the result has.
+#[test]
+fn positions_of_stages() {
+    let what = Some("more than 2^22 positions of all stages of window maxima");
+    let maxima = |rows: u32| {
+        let nodes = vec![maximum(1, 2), maximum(1, 2)];
+        refusal(&[rows, 1025, 1], nodes, &[&[rows, 1024, 1][..]; 2])
+    };
+    assert_eq!(maxima(2048), None);
+    assert_eq!(maxima(2049), what);
+}
