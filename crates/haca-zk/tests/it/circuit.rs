@@ -26,8 +26,8 @@ fn param(dtype: DType, dims: &[u32]) -> ParamSpec {
     }
 }
 
-/// `count` requantisations of one sum of 16 terms, put together until two outputs are left.
-fn sums(count: u32) -> Graph {
+/// `count` requantisations of one sum of 16 terms of a layer, put together until few outputs are left.
+fn sums(count: u32, columns: u32) -> Graph {
     let linear = Op::Linear {
         input: ValueId(0),
         weight: ParamId(0),
@@ -67,23 +67,35 @@ fn sums(count: u32) -> Graph {
         let name = format!("y{}", value.0);
         (*value, spec(&name, DType::I8, &[*length]))
     };
-    let params = vec![param(DType::I8, &[2, 4]), param(DType::I32, &[2])];
-    let inputs = vec![spec("x", DType::I8, &[4])];
+    let params = vec![param(DType::I8, &[2, columns]), param(DType::I32, &[2])];
+    let inputs = vec![spec("x", DType::I8, &[columns])];
     Graph::new(inputs, params, nodes, level.iter().map(output).collect()).unwrap()
 }
 
 /// Step R1.6: a claim about a sum makes a use of each part, and all claims together make 4096 at most.
 #[test]
 fn parts_of_sums_are_uses() {
-    let circuit = Circuit::new(&sums(256)).unwrap();
+    let circuit = Circuit::new(&sums(256, 4)).unwrap();
     assert_eq!(circuit.uses.len(), 4096);
     let of = circuit.uses[17];
     assert_eq!(
         (of.accumulator, of.coefficient, of.role),
         (0, 3, Role::Requantise(1))
     );
-    let code = Circuit::new(&sums(257)).unwrap_err().code();
+    let code = Circuit::new(&sums(257, 4)).unwrap_err().code();
     assert_eq!(code, "zk.graph");
+}
+
+/// Step R1.6: the columns that all uses read are bounded, however often one matrix is used.
+#[test]
+fn matrices_of_all_uses_have_a_bounded_number_of_columns() {
+    Circuit::new(&sums(256, 1024)).unwrap();
+    assert_eq!(
+        Circuit::new(&sums(256, 1025)).unwrap_err(),
+        haca_zk::ProofRejection::Graph {
+            what: "more than 2^22 columns of the matrices of all uses"
+        }
+    );
 }
 
 /// `count` results of a sum of 16 times one product of 2^14 positions and 5 channels.
