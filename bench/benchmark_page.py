@@ -111,7 +111,7 @@ def ended(peer):
     """What happened to a run of EZKL that made no proof."""
     stage, why = peer["ended"]["stage"], peer["ended"]["why"]
     if stage == "srs":
-        return "no reference string within its own limits"
+        return f"2^{peer['logrows']} rows: no reference string in time"
     reasons = {
         "memory": f"killed at {limit(peer)} in {stage}",
         "time": f"killed after {peer['limit_s']:.0f} s in {stage}",

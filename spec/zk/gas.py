@@ -4,6 +4,9 @@ from zk.field import log
 from zk.manifest import integer_graph
 from zk.proof import Shape
 
+# The most that one verification may take.
+LIMIT = 2**32
+
 
 def tree(v):
     return 350 * (v * (v - 1) // 2 + 3 * v)

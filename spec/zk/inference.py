@@ -1,6 +1,6 @@
 """Section P of zk.md: proofs of inferences."""
 
-from zk import budget, lookups, matrices, sums
+from zk import budget, gas, lookups, matrices, sums
 from zk.field import ONE, ZERO, add, eq_vector, last, log, mul, power, sub, times, total
 from zk.gather import verify_gather
 from zk.opening import Claim, verify_opening
@@ -160,6 +160,7 @@ def open_commitments(run):
 def verify_inference(key, statement, data):
     batch = padded_size(key, statement)
     require(budget.security(key, batch)["union_bits"] >= budget.FLOOR, "zk.security")
+    require(gas.inferences(key, len(statement.inferences)) <= gas.LIMIT, "zk.work")
     check_tensors(key.circuit, statement)
     shape = Shape(key, batch)
     proof = whole(data, read_inference(key, shape), "zk.encoding")

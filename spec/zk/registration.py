@@ -1,6 +1,6 @@
 """Section G of zk.md: proofs of registration."""
 
-from zk import budget, sums
+from zk import budget, gas, sums
 from zk.field import ONE, ZERO, add, below, last, log, mul, neg, sub, times, total
 from zk.opening import Claim, verify_opening
 from zk.proof import read_registration
@@ -61,6 +61,7 @@ def check_biases(key, proof, point):
 
 def verify_registration(key, data):
     require(budget.registration(key)["union_bits"] >= budget.FLOOR, "zk.security")
+    require(gas.registration(key) <= gas.LIMIT, "zk.work")
     proof = whole(data, read_registration(key), "zk.encoding")
     weights, layout = key.weights, key.registration
     # G1

@@ -18,7 +18,7 @@ use haca_zk::weight::{PIECES, WeightLayout, tiles};
 use haca_zk::witness::{
     BATCH_VARIABLES, BatchParameters, LIMBS, WitnessLayout, WitnessParameters, spaces, tables,
 };
-use haca_zk::{Layouts, ProtocolParameters};
+use haca_zk::{Layouts, ProtocolParameters, WORK_LIMIT};
 
 use crate::ProverError;
 use crate::adversary::Joining;
@@ -220,12 +220,15 @@ impl Schedules {
     }
 }
 
-/// Drops batch sizes whose proofs could exceed the limit of the wire.
+/// Drops batch sizes whose proofs could exceed the limit of the wire, or take too long to verify.
 fn trim(manifest: &Manifest, parameters: &mut ProtocolParameters) -> Result<(), ProverError> {
     let tables = Layouts::new(manifest, parameters)?.weights.tables().len();
     let answers = vec![haca_zk::field::extension(0); tables];
     let key = haca_zk::VerifyingKey::new(manifest.clone(), parameters.clone(), [0; 32], answers)?;
-    let fits = |variables: &usize| key.proof_bytes_bound(1 << variables) <= PROOF_BYTES;
+    let fits = |variables: &usize| {
+        key.proof_bytes_bound(1 << variables) <= PROOF_BYTES
+            && key.verification_gas(1 << variables) <= WORK_LIMIT
+    };
     let count = (0..parameters.batches.len()).take_while(fits).count();
     if count == 0 {
         return Err(ProverError::NoParameters { what: "proof size" });

@@ -3,7 +3,6 @@
 use haca_graph::{Function, FunctionKind, Op};
 use haca_wire::Gas;
 
-use crate::VerifyingKey;
 use crate::circuit::{Circuit, Form, Mapping};
 use crate::joined::RowShape;
 use crate::proof::Counts;
@@ -13,6 +12,22 @@ use crate::security::opened_points;
 use crate::value::{Origin, Source, Value};
 use crate::windows::Windows;
 use crate::witness::{Opening, WitnessLayout};
+use crate::{ProofRejection, VerifyingKey};
+
+/// The most gas of one verification: about four seconds. A chain allows less; this bounds what a file from anywhere can
+/// take of who verifies it.
+pub const WORK_LIMIT: Gas = Gas(1 << 32);
+
+/// Refuses a verification that takes more than [`WORK_LIMIT`].
+pub(crate) fn check_work(gas: Gas) -> Result<(), ProofRejection> {
+    if gas <= WORK_LIMIT {
+        return Ok(());
+    }
+    Err(ProofRejection::Work {
+        found: gas.0,
+        expected: WORK_LIMIT.0,
+    })
+}
 
 /// Decoding, the transcript's start and fixed costs.
 const BASE: u64 = 40_000;

@@ -16,6 +16,9 @@
 //!
 //! # Limits
 //!
+//! No verification takes more than [`WORK_LIMIT`]; what is beyond is refused before any work. What a circuit may have
+//! is in steps R1 to R4 of the specification.
+//!
 //! Proofs are sound, not hiding: an opening reveals parts of the codeword of the weights. Whoever must keep weights
 //! secret counts how many proofs leave under one commitment. See `docs/concepts/soundness.md`.
 
@@ -56,6 +59,7 @@ mod rejection;
 mod security;
 mod statement;
 
+pub use gas::WORK_LIMIT;
 pub use haca_wire::Inference;
 pub use key::{
     Layouts, PROTOCOL_VERSION, ProtocolParameters, TABLE_CATALOGUE, VerifyingKey, out_of_domain_points,

@@ -13,7 +13,7 @@ use crate::proof::RegistrationProof;
 use crate::schedule::{Config, Schedule, VARIABLES};
 use crate::transcript::Transcript;
 use crate::weight::WeightLayout;
-use crate::{ProofRejection, VerifyingKey, opening, security};
+use crate::{ProofRejection, VerifyingKey, gas, opening, security};
 
 /// Bits of the one range table of a registration: every int8 range fits in it.
 pub const RANGE_BITS: usize = 8;
@@ -92,6 +92,7 @@ pub fn bias_ends(layout: &WeightLayout, point: &[Extension]) -> (Extension, Exte
 /// Steps G1 to G8 of `spec/zk.md`: checks a registration proof.
 pub fn verify(key: &VerifyingKey, proof: &[u8]) -> Result<(), ProofRejection> {
     security::check_floor(&key.registration_security())?;
+    gas::check_work(key.registration_gas())?;
     let proof = RegistrationProof::decode_for(key, proof)?;
     let (weights, layout) = (key.weights(), key.registration());
     // G1

@@ -56,6 +56,14 @@ pub enum ProofRejection {
         /// The floor.
         expected: u32,
     },
+    /// Verification would take longer than anybody is asked to spend on one proof.
+    #[error("verification takes {found} gas; at most {expected} are spent on one proof")]
+    Work {
+        /// Gas of the verification.
+        found: u64,
+        /// The most.
+        expected: u64,
+    },
     /// The lookup argument does not balance: some value is in no table, or a multiplicity is wrong.
     #[error("lookup argument: {what}")]
     Lookup {
@@ -87,6 +95,7 @@ impl ProofRejection {
             Self::Graph { .. } => "zk.graph",
             Self::Parameter { .. } => "zk.parameter",
             Self::Security { .. } => "zk.security",
+            Self::Work { .. } => "zk.work",
             Self::Lookup { .. } => "zk.lookup",
             Self::Sumcheck { .. } => "zk.sumcheck",
             Self::Opening { .. } => "zk.opening",

@@ -22,7 +22,7 @@ use crate::uses::{
     ChannelEntry, Chunk, Folded, OutputPoint, UsePoint, channel_entries, chunk_openings, entry_rows,
     product_chunks, use_points,
 };
-use crate::{ProofRejection, VerifyingKey, security};
+use crate::{ProofRejection, VerifyingKey, gas, security};
 use gathering::Gathering;
 
 /// The purpose of the transcript of a proof of inferences.
@@ -36,6 +36,7 @@ pub const PURPOSE: &str = "haca v1 zk inference";
 pub fn verify(key: &VerifyingKey, statement: &Statement<'_>, proof: &[u8]) -> Result<(), ProofRejection> {
     let batch_variables = key.batch_variables(statement.inferences.len())?;
     security::check_floor(&key.security(statement.inferences.len()))?;
+    gas::check_work(key.verification_gas(statement.inferences.len()))?;
     public::check_tensors(key, statement.inferences)?;
     let proof = InferenceProof::decode_for(key, batch_variables, proof)?;
     let (circuit, layout) = (key.circuit(), key.witness(batch_variables));

@@ -4,47 +4,23 @@ use haca_graph::{Graph, Manifest, Op, ParamId, ParamSpec, ValueId};
 use haca_wire::{DType, Decode, Encode, Name, Scale, Shape, Tensor, TensorSpec};
 use haca_zk::circuit::Circuit;
 use haca_zk::field::{Extension, extension};
+use haca_zk::registration::RegistrationLayout;
 use haca_zk::schedule::Schedule;
 use haca_zk::weight::WeightLayout;
 use haca_zk::witness::{BatchParameters, WitnessLayout, WitnessParameters};
 use haca_zk::{
-    Inference, Layouts, ProofRejection, ProtocolParameters, Statement, VerifyingKey, out_of_domain_points,
-    verify, verify_registration,
+    Inference, Layouts, ProofRejection, ProtocolParameters, Statement, VerifyingKey, WORK_LIMIT,
+    out_of_domain_points, verify, verify_registration,
 };
 use proptest::prelude::*;
 
 /// A chain of layers 6-5-5-..., each requantised with one of `clamps`.
 pub(crate) fn manifest(clamps: &[(i8, i8)]) -> Manifest {
-    let spec = |name: &str, dtype, size| TensorSpec {
-        name: Name::new(name).unwrap(),
-        dtype,
-        shape: Shape::new(vec![size]).unwrap(),
-        scale: Scale::ONE,
-    };
     let (mut params, mut nodes) = (Vec::new(), Vec::new());
     let mut value = ValueId(0);
     for (layer, (low, high)) in clamps.iter().enumerate() {
         let k = if layer == 0 { 6 } else { 5 };
-        let shape = Shape::new(vec![5, k]).unwrap();
-        params.push(ParamSpec {
-            dtype: DType::I8,
-            shape,
-            low: -127,
-            high: 127,
-        });
-        let shape = Shape::new(vec![5]).unwrap();
-        params.push(ParamSpec {
-            dtype: DType::I32,
-            shape,
-            low: -1000,
-            high: 1000,
-        });
-        let (weight, bias) = (ParamId(2 * layer as u32), ParamId(2 * layer as u32 + 1));
-        nodes.push(Op::Linear {
-            input: value,
-            weight,
-            bias,
-        });
+        nodes.push(linear(value, &mut params, [5, k]));
         value = ValueId(nodes.len() as u32);
         nodes.push(Op::Requantise {
             input: value,
@@ -57,7 +33,49 @@ pub(crate) fn manifest(clamps: &[(i8, i8)]) -> Manifest {
     }
     let inputs = vec![spec("x", DType::I8, 6)];
     let outputs = vec![(value, spec("y", DType::I8, 5))];
-    let graph = Graph::new(inputs, params, nodes, outputs).unwrap();
+    of_graph(Graph::new(inputs, params, nodes, outputs).unwrap())
+}
+
+/// One layer of many inputs, whose accumulators are the output.
+fn wide(inputs: u32) -> Manifest {
+    let mut params = Vec::new();
+    let nodes = vec![linear(ValueId(0), &mut params, [2, inputs])];
+    let outputs = vec![(ValueId(1), spec("y", DType::I32, 2))];
+    let inputs = vec![spec("x", DType::I8, inputs)];
+    of_graph(Graph::new(inputs, params, nodes, outputs).unwrap())
+}
+
+fn spec(name: &str, dtype: DType, size: u32) -> TensorSpec {
+    TensorSpec {
+        name: Name::new(name).unwrap(),
+        dtype,
+        shape: Shape::new(vec![size]).unwrap(),
+        scale: Scale::ONE,
+    }
+}
+
+/// A layer of `rows` and `columns`, and its parameters.
+fn linear(input: ValueId, params: &mut Vec<ParamSpec>, [rows, columns]: [u32; 2]) -> Op {
+    let first = u32::try_from(params.len()).unwrap();
+    for (dtype, shape, end) in [
+        (DType::I8, vec![rows, columns], 127),
+        (DType::I32, vec![rows], 1000),
+    ] {
+        params.push(ParamSpec {
+            dtype,
+            shape: Shape::new(shape).unwrap(),
+            low: -end,
+            high: end,
+        });
+    }
+    Op::Linear {
+        input,
+        weight: ParamId(first),
+        bias: ParamId(first + 1),
+    }
+}
+
+fn of_graph(graph: Graph) -> Manifest {
     Manifest {
         name: Name::new("test").unwrap(),
         graph,
@@ -111,7 +129,7 @@ pub(crate) fn parameters(manifest: &Manifest) -> ProtocolParameters {
     let witness = witnesses.find(fits);
     let mut registrations = (5..=14).map(fitting);
     let registration = registrations
-        .find(|r| haca_zk::registration::RegistrationLayout::new(&layout, r).is_ok())
+        .find(|r| RegistrationLayout::new(&layout, r).is_ok())
         .unwrap();
     ProtocolParameters {
         pieces: 1,
@@ -180,6 +198,42 @@ fn every_batch_size_commits_to_a_witness() {
             assert_eq!(with_witness, encoded);
         }
     }
+}
+
+/// Public tensors are weighted one by one, so many inferences of a wide input take long.
+#[test]
+fn nobody_is_asked_for_more_work_than_the_limit() {
+    let manifest = wide(1 << 17);
+    let circuit = Circuit::new(&manifest.graph).unwrap();
+    let mut weights = (5..=24).map(fitting);
+    let weights =
+        weights.find_map(|schedule| Some((WeightLayout::new(&circuit, 1, &schedule).ok()?, schedule)));
+    let (layout, weights) = weights.unwrap();
+    let mut registration = (5..=14).map(fitting);
+    let registration = registration.find(|schedule| RegistrationLayout::new(&layout, schedule).is_ok());
+    let parameters = ProtocolParameters {
+        pieces: 1,
+        weights,
+        registration: registration.unwrap(),
+        batches: vec![BatchParameters { witness: None }; 11],
+    };
+    let key = key(&manifest, parameters).unwrap();
+    let (most, found) = (WORK_LIMIT.0, key.verification_gas(1024).0);
+    assert!(key.verification_gas(512).0 <= most && found > most);
+    let verdict = |count: usize| {
+        let none = Inference {
+            inputs: vec![],
+            outputs: vec![],
+        };
+        let inferences = vec![none; count];
+        let statement = Statement {
+            context: [0; 32],
+            inferences: &inferences,
+        };
+        verify(&key, &statement, &[]).unwrap_err().code()
+    };
+    // Before anything is looked at.
+    assert_eq!((verdict(512), verdict(1024)), ("zk.tensor_shape", "zk.work"));
 }
 
 #[test]
