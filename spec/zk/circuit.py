@@ -245,6 +245,8 @@ class Circuit:
     def make_uses(self):
         """R1.6, the outputs that V2 derives from others, and the public values of P5."""
         self.uses = []
+        positions = sum(self.accumulators[r.accumulator].positions for r in self.requantisations)
+        require(positions <= 2**22, "zk.graph", "positions of requantisations")
         for i, r in enumerate(self.requantisations):
             self.uses += [Use(part, c, requantisation=i) for c, part in self.parts(r.accumulator)]
         seen, self.derived, self.claimed = {}, {}, []

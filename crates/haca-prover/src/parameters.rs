@@ -225,13 +225,17 @@ fn trim(manifest: &Manifest, parameters: &mut ProtocolParameters) -> Result<(), 
     let tables = Layouts::new(manifest, parameters)?.weights.tables().len();
     let answers = vec![haca_zk::field::extension(0); tables];
     let key = haca_zk::VerifyingKey::new(manifest.clone(), parameters.clone(), [0; 32], answers)?;
+    let refuse = |what| Err(ProverError::NoParameters { what });
+    if key.registration_gas() > WORK_LIMIT || key.verification_gas(1) > WORK_LIMIT {
+        return refuse("verification work");
+    }
     let fits = |variables: &usize| {
         key.proof_bytes_bound(1 << variables) <= PROOF_BYTES
             && key.verification_gas(1 << variables) <= WORK_LIMIT
     };
     let count = (0..parameters.batches.len()).take_while(fits).count();
     if count == 0 {
-        return Err(ProverError::NoParameters { what: "proof size" });
+        return refuse("proof size");
     }
     parameters.batches.truncate(count);
     Ok(())

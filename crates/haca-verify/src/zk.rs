@@ -40,7 +40,8 @@ impl ZkKey {
         self.0.memory_bytes()
     }
 
-    /// Checks that the union of all terms of the key's security reaches [`SECURITY_FLOOR_BITS`] for every batch size, and that its render is known.
+    /// Checks that the union of all terms of the key's security reaches [`SECURITY_FLOOR_BITS`] for every batch size,
+    /// and that its render is known.
     pub fn facts(&self) -> Result<ZkFacts, &'static str> {
         let key = &self.0;
         let max_batch = key.max_batch();

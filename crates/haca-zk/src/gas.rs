@@ -14,8 +14,8 @@ use crate::windows::Windows;
 use crate::witness::{Opening, WitnessLayout};
 use crate::{ProofRejection, VerifyingKey};
 
-/// The most gas of one verification: about four seconds. A chain allows less; this bounds what a file from anywhere can
-/// take of who verifies it.
+/// The most gas of one verification: about four seconds. The default genesis allows a tenth of it; this bounds what
+/// a file from anywhere can take of who verifies it.
 pub const WORK_LIMIT: Gas = Gas(1 << 32);
 
 /// Refuses a verification that takes more than [`WORK_LIMIT`].
@@ -250,4 +250,19 @@ pub(crate) fn registration(key: &VerifyingKey) -> Gas {
         + tree(RANGE_BITS)
         + opening(&layout.config, None, 11, 2);
     Gas(work + opening(&key.weights().config, None, 2 * tables, tables))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_beyond_the_limit_is_refused() {
+        assert_eq!(check_work(Gas(1 << 32)), Ok(()));
+        let (found, expected) = ((1 << 32) + 1, 1 << 32);
+        assert_eq!(
+            check_work(Gas(found)),
+            Err(ProofRejection::Work { found, expected })
+        );
+    }
 }

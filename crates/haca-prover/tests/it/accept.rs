@@ -3,7 +3,7 @@
 use haca_graph::{Graph, Op, ParamId, ParamSpec, ValueId};
 use haca_prover::{Execution, ProvingKey, Registration};
 use haca_wire::{DType, Decode, Encode, Scale, Shape, Tensor, TensorSpec};
-use haca_zk::{Inference, Statement, VerifyingKey, verify, verify_registration};
+use haca_zk::{Inference, Statement, VerifyingKey, WORK_LIMIT, verify, verify_registration};
 use proptest::prelude::*;
 
 use crate::model::{Build, PARTS, Random, inputs, mlp, sums};
@@ -253,6 +253,19 @@ fn gas_counts_the_rows_of_each_entry_of_channels() {
     };
     let (few, many) = (gas(2), gas(9));
     assert!(many > few + 7 * 2 * u64::from(rows) * 5 * 12, "{few} {many}");
+}
+
+/// Each public element of each inference is weighted: a wide input leaves fewer inferences to a proof.
+#[test]
+fn batches_that_nobody_would_verify_are_left_out() {
+    let max_batch = |inputs: u32| {
+        let mut sketch = Sketch::new(8, &[&[inputs]]);
+        let value = sketch.linear(0, 2);
+        let key = ProvingKey::register(sketch.ending(value)).unwrap().verifying_key;
+        assert!(key.verification_gas(key.max_batch()) <= WORK_LIMIT);
+        key.max_batch()
+    };
+    assert_eq!((max_batch(1 << 10), max_batch(1 << 17)), (1024, 512));
 }
 
 /// Decoding a key looks at each element that is moved, although nothing of it is proven.

@@ -22,8 +22,8 @@ const PRODUCTS: usize = 1 << 24;
 const COLUMNS: usize = 1 << 22;
 /// Stages of all window maxima together.
 const STAGES: usize = 1 << 12;
-/// Positions of all stages together: a verifier keeps weights of each.
-const STAGE_POSITIONS: usize = 1 << 22;
+/// Positions of all stages together, and of all requantisations: a verifier keeps weights of each.
+const POSITIONS: usize = 1 << 22;
 
 const BAD: ProofRejection = ProofRejection::Graph {
     what: "a node refers to a value of another kind",
@@ -338,7 +338,7 @@ impl<'a> Builder<'a> {
         }
         let before = self.circuit.stages.iter().map(|stage| stage.positions);
         let own = positions.saturating_mul(windows.taps() - 1);
-        if before.fold(own, usize::saturating_add) > STAGE_POSITIONS {
+        if before.fold(own, usize::saturating_add) > POSITIONS {
             let what = "more than 2^22 positions of all stages of window maxima";
             return Err(ProofRejection::Graph { what });
         }
@@ -453,6 +453,7 @@ impl<'a> Builder<'a> {
                 claims.push((*accumulator, Role::Output(output)));
             }
         }
+        self.check_positions()?;
         let (mut products, mut columns) = (0usize, 0usize);
         for (accumulator, role) in claims {
             let whole = [Part {
@@ -489,6 +490,17 @@ impl<'a> Builder<'a> {
             self.circuit.mappings.push(Mapping::Clamp(0, 0));
         }
         Ok(self.circuit)
+    }
+
+    fn check_positions(&self) -> Result<(), ProofRejection> {
+        let accumulators = self.circuit.requantises.iter().map(|r| r.accumulator);
+        let positions =
+            accumulators.filter_map(|index| Some(self.circuit.accumulators.get(index)?.positions));
+        if positions.fold(0, usize::saturating_add) > POSITIONS {
+            let what = "more than 2^22 positions of all requantisations";
+            return Err(ProofRejection::Graph { what });
+        }
+        Ok(())
     }
 
     /// The cells of an accumulator in the space of all products of values (step P7 of `spec/zk.md`), none when it is

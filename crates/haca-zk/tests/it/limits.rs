@@ -144,3 +144,25 @@ fn positions_of_stages() {
     assert_eq!(maxima(2048), None);
     assert_eq!(maxima(2049), what);
 }
+
+#[test]
+fn positions_of_requantisations() {
+    let what = Some("more than 2^22 positions of all requantisations");
+    let requantise = Op::Requantise {
+        input: ValueId(2),
+        multipliers: vec![1],
+        shift: 8,
+        low: -128,
+        high: 127,
+    };
+    let product = Op::Product {
+        left: ValueId(0),
+        right: ValueId(0),
+    };
+    let squares = |rows: u32| {
+        let nodes = vec![product.clone(), requantise.clone(), requantise.clone()];
+        refusal(&[rows, 1024, 1], nodes, &[&[rows, 1024, 1][..]; 2])
+    };
+    assert_eq!(squares(2048), None);
+    assert_eq!(squares(2049), what);
+}

@@ -188,6 +188,20 @@ fn every_batch_size_commits_to_a_witness() {
         bytes.extend(altered.encode());
         bytes.extend(&encoded[encoded.len() - behind..]);
         assert!(VerifyingKey::decode_all(&bytes).is_err(), "{batches:?}");
+        // What can be told without a circuit is told before there is one: no answer has been read.
+        if batches.len() != 1 {
+            bytes.truncate(bytes.len() - 24 * tables);
+            let code = VerifyingKey::decode_all(&bytes).unwrap_err().code();
+            assert_eq!(
+                code,
+                if batches.len() > 11 {
+                    "wire.too_long"
+                } else {
+                    "wire.invalid"
+                }
+            );
+            continue;
+        }
         if batches.len() == 1 {
             let with_witness = [
                 &bytes[..before],
