@@ -124,6 +124,8 @@ def times(results):
 
 def reason(peer):
     """Why there is no proof, in two words."""
+    if peer["ended"]["stage"] == "srs":
+        return f"2^{peer['logrows']} rows"
     reasons = {"memory": f"above {limit(peer)}", "time": f"above {peer['limit_s']:.0f} s"}
     return reasons.get(peer["ended"]["why"], "failed")
 
