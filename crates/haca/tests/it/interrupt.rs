@@ -11,7 +11,7 @@ use crate::local::{Running, haca, json};
 use crate::network::cnn;
 
 /// Inferences in a proof that takes seconds.
-const MANY: usize = 32;
+const MANY: usize = 64;
 
 fn digits(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -61,9 +61,12 @@ fn started(command: &mut Command, step: &str) -> Running {
         .unwrap();
     let mut running = Running(child);
     let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
+    let mut lines = lines.map_while(Result::ok);
     let done = format!("✓ {step}");
-    let told = lines.map_while(Result::ok).any(|line| line.contains(&done));
+    let told = lines.any(|line| line.contains(&done));
     assert!(told, "{step} is not done");
+    // Whoever writes to a pipe that nobody reads fails for that reason.
+    std::thread::spawn(move || lines.for_each(drop));
     running
 }
 
