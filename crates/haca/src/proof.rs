@@ -14,7 +14,7 @@ use crate::sample;
 use crate::screen::{Ink, Screen};
 use crate::search;
 use crate::session::{remove, replace};
-use crate::work::{Work, prover};
+use crate::work::Work;
 
 /// What a proof made here absorbs as context: it settles no receipt.
 const CONTEXT: &str = "haca v1 proof outside of any settlement";
@@ -75,7 +75,7 @@ fn prove(
     for index in row..row.saturating_add(count) {
         rows.push(sample::read(input, index, &specs)?.tensors(inputs)?);
     }
-    let executions = registration.proving_key.infer_batch(rows).map_err(prover)?;
+    let executions = work.infer(&registration.proving_key, rows)?;
     step.done(&format!("{count} inferences"));
     let mut step = screen.step("prove");
     let context = blake3::derive_key(CONTEXT, b"");

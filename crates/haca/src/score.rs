@@ -21,7 +21,7 @@ use crate::sample::{onnx, read_labelled};
 use crate::screen::{Ink, Screen, Step};
 use crate::session::replace;
 use crate::verify::{exit_code, report_json, show};
-use crate::work::{Work, prover};
+use crate::work::Work;
 
 /// Proves a score and writes the scorecard.
 pub(crate) fn run(score: &args::Score, screen: &Screen) -> Result<u8, Failure> {
@@ -128,7 +128,7 @@ fn prove(
     let (mut batches, count) = (Vec::new(), samples.len().div_ceil(size));
     for (number, samples) in samples.chunks(size).enumerate() {
         let inputs = samples.iter().map(|sample| sample.inputs.clone());
-        let executions = key.infer_batch(inputs.collect()).map_err(prover)?;
+        let executions = work.infer(key, inputs.collect())?;
         let start = number * size;
         let range = index(start)..index(start + samples.len());
         let context = context(root, total, &range);

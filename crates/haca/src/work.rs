@@ -8,6 +8,7 @@ use haca_graph::ModelFile;
 use haca_prover::{
     Cancellation, Execution, Progress, ProverError, ProvingKey, Registration, Stages, Supervision,
 };
+use haca_wire::Tensor;
 
 use crate::args::Memory;
 use crate::failure::{Exit, Failure};
@@ -72,6 +73,13 @@ impl<'a> Work<'a> {
         })?;
         step.done(&registration.verifying_key.model_id().to_string());
         Ok(registration)
+    }
+
+    /// Runs the model on rows of inputs that are to be proven next. From here until the end of the proof an interrupt
+    /// cancels: what has been inferred is told to be lost like a proof that is not made to the end.
+    pub(crate) fn infer(&self, key: &ProvingKey, rows: Vec<Vec<Tensor>>) -> Result<Vec<Execution>, Failure> {
+        self.is_supervised.store(true, Ordering::SeqCst);
+        key.infer_batch(rows).map_err(prover)
     }
 
     /// Proves executions; draws the progress of `step`, if any.

@@ -92,9 +92,8 @@ fn values_and_weights_of_the_gather_sumcheck() {
     }
 }
 
-#[test]
-fn factors_of_the_products_of_values() {
-    let stage = stage();
+/// Alters the factors of products of values that are sent: each alone, both so that their product stays, and their order.
+pub(crate) fn refuses_other_factors(stage: &Stage) {
     for factor in 0..2 {
         let lie = |values: &mut [Extension]| values[factor] += Extension::ONE;
         stage.refuses(sending("factors", lie), PRODUCTS_OF_VALUES);
@@ -106,6 +105,11 @@ fn factors_of_the_products_of_values() {
     };
     stage.refuses(sending("factors", scale), GATHER);
     stage.refuses(sending("factors", |values| values.swap(0, 1)), GATHER);
+}
+
+#[test]
+fn factors_of_the_products_of_values() {
+    refuses_other_factors(&stage());
 }
 
 #[test]

@@ -6,10 +6,10 @@ use haca_zk::gather::{BatchPoint, GatherPoint};
 use haca_zk::proof::InferenceProof;
 use haca_zk::witness::WitnessParameters;
 use haca_zk::{Layouts, ProofRejection, verify};
-use p3_field::{Field, PrimeCharacteristicRing};
+use p3_field::PrimeCharacteristicRing;
 
-use crate::liar::gather::sending;
-use crate::liar::{GATHER, Heard, JOINED_OPENING, Liar, PRODUCTS_OF_VALUES, Stage, liar, statement};
+use crate::liar::gather::{refuses_other_factors, sending};
+use crate::liar::{GATHER, Heard, JOINED_OPENING, Liar, Stage, liar, statement};
 use crate::model::{Build, mlp};
 use crate::sketch::Sketch;
 
@@ -64,17 +64,7 @@ fn who_alters_nothing_of_products_is_accepted() {
 
 #[test]
 fn factors_of_products_of_values() {
-    let stage = products();
-    for factor in 0..2 {
-        let lie = |values: &mut [Extension]| values[factor] += Extension::ONE;
-        stage.refuses(sending("factors", lie), PRODUCTS_OF_VALUES);
-    }
-    let scale = |values: &mut [Extension]| {
-        values[0] *= Extension::TWO;
-        values[1] *= Extension::TWO.inverse();
-    };
-    stage.refuses(sending("factors", scale), GATHER);
-    stage.refuses(sending("factors", |values| values.swap(0, 1)), GATHER);
+    refuses_other_factors(&products());
 }
 
 #[test]
