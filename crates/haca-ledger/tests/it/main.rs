@@ -11,6 +11,7 @@ mod claims;
 mod closing;
 mod equivocation;
 mod genesis;
+mod histories;
 mod models;
 mod nodes;
 mod proposals;

@@ -111,6 +111,16 @@ pub(crate) struct World {
     pub(crate) nonces: u64,
     /// Who proposes the next blocks.
     pub(crate) proposer: [u8; 20],
+    /// Every block so far.
+    pub(crate) log: Vec<LogEntry>,
+}
+
+/// A block as it was executed.
+#[derive(Clone, Debug)]
+pub(crate) struct LogEntry {
+    pub(crate) proposer: [u8; 20],
+    pub(crate) txs: Vec<Vec<u8>>,
+    pub(crate) outcome: BlockOutcome,
 }
 
 impl World {
@@ -136,6 +146,7 @@ impl World {
             domain: outcome.chain.domain(),
             nonces: 0,
             proposer: [0; 20],
+            log: Vec::new(),
         };
         world.audit();
         world
@@ -205,6 +216,11 @@ impl World {
             "supply falls by what was burned"
         );
         assert_eq!(self.supply(USD).burned, burned[1], "only OPG burns");
+        self.log.push(LogEntry {
+            proposer: self.proposer,
+            txs: txs.to_vec(),
+            outcome: outcome.clone(),
+        });
         outcome
     }
 
@@ -314,7 +330,11 @@ impl World {
 
     /// A registered model, and a node with a bond of 1,000 USD.
     pub(crate) fn with_node() -> Self {
-        let mut world = Self::new();
+        Self::new().furnished()
+    }
+
+    pub(crate) fn furnished(self) -> Self {
+        let mut world = self;
         world.register_model(&Key::new(1));
         let terms = world.terms();
         world.ok(&node(), terms);
