@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    num::NonZero,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -17,8 +18,23 @@ use haca_wire::{Encode as _, Gas, Inference};
 
 use crate::metrics::Metrics;
 
-/// Answers kept; the oldest goes first.
-const CAPACITY: usize = 8_192;
+/// What remembering and verifying evidence may take. None of it changes an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceLimits {
+    /// Answers kept; the oldest goes first.
+    pub answers: usize,
+    /// Threads that verify the evidence of a block ahead of its execution.
+    pub threads: usize,
+}
+
+impl Default for EvidenceLimits {
+    fn default() -> Self {
+        Self {
+            answers: 8_192,
+            threads: thread::available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+}
 
 type Key = [u8; 32];
 
@@ -32,15 +48,17 @@ struct Answers {
 pub struct EvidenceMemory {
     checker: Box<dyn CheckProof + Send>,
     metrics: Arc<Metrics>,
+    limits: EvidenceLimits,
     answers: Mutex<Answers>,
 }
 
 impl EvidenceMemory {
-    /// Remembers the answers of `checker`.
-    pub fn new(checker: Box<dyn CheckProof + Send>, metrics: Arc<Metrics>) -> Self {
+    /// Remembers the answers of `checker` within `limits`.
+    pub fn new(checker: Box<dyn CheckProof + Send>, metrics: Arc<Metrics>, limits: EvidenceLimits) -> Self {
         Self {
             checker,
             metrics,
+            limits,
             answers: Mutex::default(),
         }
     }
@@ -64,7 +82,7 @@ impl EvidenceMemory {
         if answers.known.insert(key, answer).is_none() {
             answers.order.push_back(key);
         }
-        if answers.order.len() > CAPACITY
+        if answers.order.len() > self.limits.answers
             && let Some(oldest) = answers.order.pop_front()
         {
             answers.known.remove(&oldest);
@@ -72,20 +90,20 @@ impl EvidenceMemory {
         answer
     }
 
-    /// Verifies jobs on all cores.
+    /// Verifies jobs on all threads.
     pub fn run_all(&self, jobs: &[EvidenceJob]) {
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let _ = job.run(self);
             }
         };
-        if jobs.len() < 2 {
+        let threads = self.limits.threads.min(jobs.len());
+        if threads < 2 {
             return work();
         }
         thread::scope(|scope| {
-            for _ in 0..cores.min(jobs.len()) {
+            for _ in 0..threads {
                 scope.spawn(work);
             }
         });

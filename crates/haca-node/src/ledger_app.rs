@@ -21,7 +21,7 @@ use crate::{
     },
     consensus::hash::tx_hash,
     error::NodeError,
-    evidence_memory::EvidenceMemory,
+    evidence_memory::{EvidenceLimits, EvidenceMemory},
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
     metrics::Metrics,
     store::{BlockIndex, StagedBlock, StateView, Store},
@@ -141,10 +141,21 @@ impl LedgerApp {
         checker: Box<dyn CheckProof + Send>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        Self::with_limits(genesis, store, checker, metrics, EvidenceLimits::default())
+    }
+
+    /// The same, with what the evidence may take.
+    pub fn with_limits(
+        genesis: Genesis,
+        store: Store,
+        checker: Box<dyn CheckProof + Send>,
+        metrics: Arc<Metrics>,
+        limits: EvidenceLimits,
+    ) -> Self {
         Self {
             genesis,
             store,
-            evidence: EvidenceMemory::new(checker, Arc::clone(&metrics)),
+            evidence: EvidenceMemory::new(checker, Arc::clone(&metrics), limits),
             metrics,
             staged: Mutex::default(),
             reserved: Mutex::default(),
@@ -231,7 +242,15 @@ impl Application for LedgerApp {
             });
         }
         if let Some(tip) = self.store.tip() {
-            return Ok(tip.app_hash);
+            // A node that was killed between the genesis state and the first block is asked again.
+            return match tip.height {
+                0 => Ok(tip.app_hash),
+                height => Err(NodeError::OutOfOrder {
+                    call: "init_chain",
+                    found: 0,
+                    expected: height.saturating_add(1),
+                }),
+            };
         }
         let outcome = genesis_state(&self.genesis)?;
         let staged = self.store.stage(0, outcome.writes.into_iter().collect())?;

@@ -15,7 +15,7 @@ use std::{
 
 use haca_wire::GenesisHash;
 use jmt::{KeyHash, storage::TreeUpdateBatch};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend};
 use sha2::Sha256;
 
 pub use record::{BlockIndex, TxLocation, decode_results, encode_results};
@@ -71,7 +71,25 @@ impl Store {
     /// Opens or creates the store in `path`. Refuses a store of another genesis, another format, or one whose tree
     /// does not have the recorded root. At least one version is kept.
     pub fn open(path: &Path, genesis: GenesisHash, keep_versions: u64) -> Result<Self, NodeError> {
-        let database = database::open(path)?;
+        Self::on(database::open(path)?, path, genesis, keep_versions)
+    }
+
+    /// Opens or creates the store on another storage than a file, such as memory. `path` names it in errors.
+    pub fn open_on(
+        storage: impl StorageBackend,
+        path: &Path,
+        genesis: GenesisHash,
+        keep_versions: u64,
+    ) -> Result<Self, NodeError> {
+        Self::on(database::open_on(storage, path)?, path, genesis, keep_versions)
+    }
+
+    fn on(
+        database: Database,
+        path: &Path,
+        genesis: GenesisHash,
+        keep_versions: u64,
+    ) -> Result<Self, NodeError> {
         let store = Self {
             database,
             path: path.to_owned(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use haca_wire::GenesisHash;
 use prost::Message as _;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
 use tendermint::block::{Block, Commit};
 use tendermint_proto::v0_38::types;
 
@@ -38,7 +38,19 @@ fn damaged(what: &str, height: u64) -> NodeError {
 impl BlockStore {
     /// Opens or creates the store of the network with this genesis.
     pub fn open(path: &Path, genesis: GenesisHash) -> Result<Self, NodeError> {
-        let database = database::open(path)?;
+        Self::on(database::open(path)?, genesis)
+    }
+
+    /// Opens or creates the store on another storage than a file, such as memory. `path` names it in errors.
+    pub fn open_on(
+        storage: impl StorageBackend,
+        path: &Path,
+        genesis: GenesisHash,
+    ) -> Result<Self, NodeError> {
+        Self::on(database::open_on(storage, path)?, genesis)
+    }
+
+    fn on(database: Database, genesis: GenesisHash) -> Result<Self, NodeError> {
         let write = database.begin_write()?;
         {
             for table in [BLOCKS, COMMITS, VALIDATORS, RESULTS] {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::{Database, DatabaseError, StorageError};
+use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 
 use crate::error::NodeError;
 
@@ -49,8 +49,26 @@ pub fn open(path: &Path) -> Result<Database, NodeError> {
             what: format!("{} is only {} bytes long", path.display(), metadata.len()),
         });
     }
+    checked(path, || create(path))
+}
+
+/// Opens or creates a database on another storage than a file, and checks every page of an existing one.
+pub fn open_on(storage: impl StorageBackend, path: &Path) -> Result<Database, NodeError> {
+    checked(path, || builder().create_with_backend(storage))
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn checked(
+    path: &Path,
+    open: impl FnOnce() -> Result<Database, DatabaseError>,
+) -> Result<Database, NodeError> {
     let opened = quietly(|| {
-        let mut database = create(path)?;
+        let mut database = open()?;
         let intact = database.check_integrity()?;
         Ok::<_, DatabaseError>((database, intact))
     });
@@ -71,7 +89,7 @@ pub fn open(path: &Path) -> Result<Database, NodeError> {
 fn create(path: &Path) -> Result<Database, DatabaseError> {
     let start = Instant::now();
     loop {
-        match Database::builder().set_cache_size(CACHE_BYTES).create(path) {
+        match builder().create(path) {
             Err(DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < LOCK_PATIENCE => {
                 std::thread::sleep(LOCK_POLL);
             }
