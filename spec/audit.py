@@ -233,7 +233,18 @@ def tensor(reader):
     reader.take(elements * width)
 
 
+# The format version that leads transactions and evidence.
+VERSION = 1
+
+
+def known_version(reader, what):
+    found = reader.number(1)
+    if found != VERSION:
+        raise ValueError(f"{what} of version {found}, expected {VERSION}")
+
+
 def evidence(reader):
+    known_version(reader, "evidence")
     kind = reader.number(1)
     if kind == 2:
         reader.list(lambda: [reader.list(lambda: tensor(reader)) for _ in range(2)])
@@ -252,6 +263,7 @@ def item(reader):
 def settle_batch(tx):
     """Meta, encoded groups, the groups' items, and the sender's signature; None for other messages."""
     reader = Reader(tx)
+    known_version(reader, "transaction")
     meta = reader.fields(*META)
     if reader.number(1) != SETTLE_BATCH:
         return None

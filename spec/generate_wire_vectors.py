@@ -17,10 +17,12 @@ from eth_account.messages import encode_typed_data
 from wire_format import (
     BITS,
     DTYPES,
+    EVIDENCE_VERSION,
     MESSAGES,
     SIGNED_EVIDENCE,
     STRUCTS,
     TAG,
+    TX_VERSION,
     WIDTH,
     blob,
     content,
@@ -426,17 +428,20 @@ def write_evidence():
     groups += [(f"random {i}", random_group(domain)) for i in range(3)]
     write("accept/evidence.json", accepted("Evidence", good) + accepted("Group", groups))
     bit = tensor({"dtype": "int8", "shape": [], "data": [1]})
-    rows = [(f"kind {tag}", bytes([tag]), "bad_tag") for tag in (0, 3, 4, 5, 255)]
+    rows = [(f"version {version}", bytes([version, 1]), "unknown_version") for version in (0, 2, 255)]
+    rows += [(f"kind {tag}", EVIDENCE_VERSION + bytes([tag]), "bad_tag") for tag in (0, 3, 4, 5, 255)]
+    proven = EVIDENCE_VERSION + b"\x02"
     rows += [
         ("empty", b"", "truncated"),
-        ("signed, one byte more", b"\x01\x00", "trailing"),
-        ("zk without proof", b"\x02" + listed([pair]), "truncated"),
+        ("version alone", EVIDENCE_VERSION, "truncated"),
+        ("signed, one byte more", SIGNED_EVIDENCE + b"\x00", "trailing"),
+        ("zk without proof", proven + listed([pair]), "truncated"),
     ]
-    rows += [("1025 inferences", b"\x02" + length(1025) + inference([], []) * 1025 + blob(b""), "too_long")]
-    rows += [("17 inputs", b"\x02" + listed([listed([bit] * 17) + listed([])]) + blob(b""), "too_long")]
-    rows += [("17 outputs", b"\x02" + listed([listed([]) + listed([bit] * 17)]) + blob(b""), "too_long")]
+    rows += [("1025 inferences", proven + length(1025) + inference([], []) * 1025 + blob(b""), "too_long")]
+    rows += [("17 inputs", proven + listed([listed([bit] * 17) + listed([])]) + blob(b""), "too_long")]
+    rows += [("17 outputs", proven + listed([listed([]) + listed([bit] * 17)]) + blob(b""), "too_long")]
     rows += [
-        ("2^32 - 1 inferences", b"\x02" + b"\xff" * 4, "too_long"),
+        ("2^32 - 1 inferences", proven + b"\xff" * 4, "too_long"),
         ("proof of 2^32 - 1 bytes", zk([], b"")[:-4] + b"\xff" * 4, "too_long"),
     ]
     rows += [
@@ -450,8 +455,9 @@ def write_evidence():
     ]
     group += [
         ("no evidence", items, "truncated"),
-        ("optimistic", items + b"\x04", "bad_tag"),
-        ("two kinds", items + b"\x01\x01", "trailing"),
+        ("optimistic", items + EVIDENCE_VERSION + b"\x04", "bad_tag"),
+        ("evidence of version 2", items + b"\x02\x01", "unknown_version"),
+        ("two kinds", items + SIGNED_EVIDENCE + b"\x01", "trailing"),
     ]
     write("reject/evidence.json", refused("Evidence", rows) + refused("Group", group))
 
@@ -465,7 +471,7 @@ def signed_transaction(name, domain, sponsored=False):
     both = {"meta": meta, "message": value}
     _, signature = sign("Transaction", both, domain, key, name)
     second = sign("Transaction", both, domain, sponsor, name)[1] if sponsored else None
-    return struct("TxMeta", meta) + data, signature, second
+    return TX_VERSION + struct("TxMeta", meta) + data, signature, second
 
 
 def write_transactions():
@@ -477,13 +483,16 @@ def write_transactions():
             good.append((name + (", sponsored" if sponsored else ""), body + signature + optional(second)))
     write("accept/transaction.json", accepted("SignedTransaction", good))
 
-    meta = 20 + 8 + 32 + 16 + 16 + 20
+    meta = 1 + 20 + 8 + 32 + 16 + 16 + 20
     body, signature, _ = signed_transaction("Transfer", domain)
     whole = body + signature + optional(None)
     sponsored, first, second = signed_transaction("Transfer", domain, True)
     rows = [(f"message {tag}", body[:meta] + bytes([tag]) + whole[meta + 1 :], "bad_tag") for tag in (0, 12, 255)]
+    rows += [(f"version {version}", bytes([version]) + whole[1:], "unknown_version") for version in (0, 2, 255)]
     rows += [
         ("empty", b"", "truncated"),
+        ("version alone", TX_VERSION, "truncated"),
+        ("without its version", whole[1:], "unknown_version"),
         ("cut", whole[:-1], "truncated"),
         ("one byte more", whole + b"\x00", "trailing"),
     ]

@@ -167,10 +167,13 @@ def inference(inputs, outputs):
 
 
 def zk(inferences, proof):
-    return b"\x02" + listed(inferences) + blob(proof)
+    return EVIDENCE_VERSION + b"\x02" + listed(inferences) + blob(proof)
 
 
-SIGNED_EVIDENCE = b"\x01"
+# The leading byte of encoded evidence and of a signed transaction.
+EVIDENCE_VERSION = b"\x01"
+TX_VERSION = b"\x01"
+SIGNED_EVIDENCE = EVIDENCE_VERSION + b"\x01"
 
 
 def content(data):

@@ -42,6 +42,16 @@ pub enum DecodeError {
         /// The value read.
         found: u64,
     },
+    /// A format version that this software does not know, such as that of a later release.
+    #[error("format version {found} of {what} is unknown, expected {expected}")]
+    UnknownVersion {
+        /// What the version belongs to.
+        what: &'static str,
+        /// The version read.
+        found: u8,
+        /// The version this software reads.
+        expected: u8,
+    },
     /// A value is outside its domain, or not in its one canonical form.
     #[error("{what} is out of range or not canonical")]
     Invalid {
@@ -58,6 +68,7 @@ impl DecodeError {
             Self::Trailing { .. } => "wire.trailing",
             Self::TooLong { .. } => "wire.too_long",
             Self::BadTag { .. } => "wire.bad_tag",
+            Self::UnknownVersion { .. } => "wire.unknown_version",
             Self::Invalid { .. } => "wire.invalid",
         }
     }
@@ -242,6 +253,18 @@ impl<T: Decode> Decode for Option<T> {
         } else {
             None
         })
+    }
+}
+
+/// Reads a one-byte format version and refuses any but `known`.
+pub fn format_version(reader: &mut Reader<'_>, what: &'static str, known: u8) -> Result<(), DecodeError> {
+    match u8::decode(reader)? {
+        found if found == known => Ok(()),
+        found => Err(DecodeError::UnknownVersion {
+            what,
+            found,
+            expected: known,
+        }),
     }
 }
 

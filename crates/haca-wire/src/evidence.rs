@@ -1,12 +1,15 @@
 //! Evidence: what backs a group of receipts when it is settled.
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
+use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_bytes, put_list};
 use crate::eip712::Domain;
 use crate::id::ReceiptHash;
 use crate::order::{EvidenceKind, Order, Signed};
 use crate::receipt::Receipt;
 use crate::tensor::Tensor;
 use crate::{codec_struct, limit};
+
+/// The format version that leads every encoded [`Evidence`].
+pub const EVIDENCE_VERSION: u8 = 1;
 
 /// The public tensors of one inference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,7 @@ impl Evidence {
 
 impl Encode for Evidence {
     fn encode_into(&self, out: &mut Vec<u8>) {
+        out.push(EVIDENCE_VERSION);
         self.kind().encode_into(out);
         match self {
             Self::Signed => {}
@@ -72,6 +76,7 @@ impl Encode for Evidence {
 
 impl Decode for Evidence {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        format_version(reader, "evidence", EVIDENCE_VERSION)?;
         match EvidenceKind::decode(reader)? {
             EvidenceKind::Signed => Ok(Self::Signed),
             EvidenceKind::Zk => Ok(Self::Zk {

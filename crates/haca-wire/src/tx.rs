@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
+use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_bytes, put_list};
 use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
 use crate::evidence::Group;
 use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, TxHash};
@@ -467,6 +467,10 @@ impl TypedData for Transaction {
     }
 }
 
+/// The format version that leads every encoded [`SignedTransaction`]. It stands outside the signatures: a version
+/// with another meaning has to have other EIP-712 types.
+pub const TX_VERSION: u8 = 1;
+
 /// A transaction with the sender's signature and, where a sponsor is named, the sponsor's over the same digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedTransaction {
@@ -480,6 +484,7 @@ pub struct SignedTransaction {
 
 impl Encode for SignedTransaction {
     fn encode_into(&self, out: &mut Vec<u8>) {
+        out.push(TX_VERSION);
         self.transaction.encode_into(out);
         self.signature.encode_into(out);
         self.sponsor_signature.encode_into(out);
@@ -495,6 +500,7 @@ impl Decode for SignedTransaction {
                 expected: limit::TX_BYTES,
             });
         }
+        format_version(reader, "transaction", TX_VERSION)?;
         let signed = Self {
             transaction: Decode::decode(reader)?,
             signature: Decode::decode(reader)?,

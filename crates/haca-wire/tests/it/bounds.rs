@@ -28,9 +28,9 @@ fn lengths_of_four_gigabytes_are_refused_before_allocation() {
     too_long::<Name>(&HUGE, "name", limit::NAME_BYTES);
     too_long::<Inference>(&HUGE, "input tensors", limit::TENSORS);
     too_long::<Inference>(&[&[0; 4][..], &HUGE].concat(), "output tensors", limit::TENSORS);
-    too_long::<Evidence>(&[&[2][..], &HUGE].concat(), "inferences", limit::ITEMS);
+    too_long::<Evidence>(&[&[1, 2][..], &HUGE].concat(), "inferences", limit::ITEMS);
     too_long::<Evidence>(
-        &[&[2, 0, 0, 0, 0][..], &HUGE].concat(),
+        &[&[1, 2, 0, 0, 0, 0][..], &HUGE].concat(),
         "proof",
         limit::PROOF_BYTES,
     );
@@ -182,12 +182,12 @@ fn a_batch_has_a_group_and_a_group_an_item() {
 fn kinds_of_evidence_without_a_verifier_are_refused() {
     for tag in [0, 3, 4, 5, 255] {
         assert_eq!(
-            Evidence::decode_all(&[tag]).unwrap_err().code(),
+            Evidence::decode_all(&[1, tag]).unwrap_err().code(),
             "wire.bad_tag",
             "{tag}"
         );
     }
-    assert_eq!(Evidence::decode_all(&[1]).unwrap(), Evidence::Signed);
+    assert_eq!(Evidence::decode_all(&[1, 1]).unwrap(), Evidence::Signed);
 }
 
 #[test]
