@@ -13,6 +13,7 @@ mod step;
 mod suite;
 mod symbols;
 mod tokens;
+mod wallets;
 mod wasm;
 mod workspace;
 
@@ -36,6 +37,7 @@ Usage: cargo xtask COMMAND
                    --source leaves the binary out
   wasm [--release] Build the verifier for WebAssembly and verify a proof with it in Node.js
   network          Run a network, order inferences, verify them in WebAssembly, audit the chain in Python
+  wallets          Have viem, MetaMask's library and eth_account sign and recover every kind of signed value
   docs [--write]   Check links, and that docs/reference/errors.md lists every error code; --write renews the list
   fuzz [--seconds N] [--seed S]
                    Alter honest keys, statements and proofs, and look for one that is accepted or stops the verifier
@@ -72,8 +74,14 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
             let onlookers = network::Onlookers {
                 python: python::environment(&workspace)?,
                 module: wasm::build(&workspace, wasm::Profile::Dev)?,
+                wallets: wallets::install(&workspace)?,
             };
             Ok(counted(network::check(&workspace, &onlookers)?))
+        }
+        ["wallets"] => {
+            let workspace = Workspace::find()?;
+            let python = python::environment(&workspace)?;
+            Ok(counted(wallets::check(&workspace, &python)?))
         }
         ["docs"] => docs::check(&Workspace::find()?).map(done),
         ["docs", "--write"] => docs::write(&Workspace::find()?).map(done),

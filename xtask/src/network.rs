@@ -1,6 +1,6 @@
 //! A real network, looked at from outside: by the command line, by the WebAssembly module and by Python.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 
 /// Inferences ordered: two in one channel, so that one settlement follows another.
 const ROWS: &[&str] = &["3", "4"];
+/// Who is sent something by the wallet libraries.
+const RECEIVER: &str = "0x00000000000000000000000000000000000000aa";
 
 /// What looks at the network from outside.
 pub(crate) struct Onlookers {
@@ -20,6 +22,8 @@ pub(crate) struct Onlookers {
     pub(crate) python: PathBuf,
     /// The WebAssembly module.
     pub(crate) module: PathBuf,
+    /// The directory with the wallet libraries of npm.
+    pub(crate) wallets: PathBuf,
 }
 
 /// A network that ends with this value.
@@ -59,6 +63,12 @@ pub(crate) fn check(workspace: &Workspace, onlookers: &Onlookers) -> Result<Coun
         verify(&haca, bundle, &network.trust, onlookers)?;
         count.passed = count.passed.saturating_add(2);
     }
+    for (name, signer) in signers(workspace, onlookers)? {
+        step(&format!("send a transaction signed with {name}"), || {
+            transfer(&haca, &directory, &network, signer)
+        })?;
+        count.passed = count.passed.saturating_add(1);
+    }
     let (status, lines) = step("audit its chain in Python", || {
         let mut audit = Command::new(&onlookers.python);
         audit.arg("-B").arg(workspace.root.join("spec").join("audit.py"));
@@ -88,6 +98,54 @@ fn verify(haca: &Path, bundle: &str, trust: &str, onlookers: &Onlookers) -> Resu
     );
     say(&format!("{bundle}: verified twice"));
     Ok(())
+}
+
+/// Programs that read typed data on stdin, sign it with the key in the file that their argument names, and print the
+/// signature.
+fn signers(workspace: &Workspace, onlookers: &Onlookers) -> Result<[(&'static str, Command); 2]> {
+    let sources = workspace.root.join("spec").join("wallets");
+    // Node.js finds packages beside the script.
+    let script = onlookers.wallets.join("sign.mjs");
+    std::fs::copy(sources.join("sign.mjs"), &script)?;
+    let mut viem = Command::new("node");
+    viem.arg(script);
+    let mut eth_account = Command::new(&onlookers.python);
+    eth_account.arg("-B").arg(sources.join("sign.py"));
+    Ok([("viem", viem), ("eth_account", eth_account)])
+}
+
+/// Drafts a transfer from the user's account, has a wallet sign it, and sends it.
+fn transfer(haca: &Path, directory: &Path, network: &Network, mut signer: Command) -> Result<()> {
+    let key = directory.join("user").join("wallet.key");
+    let on = ["--node", &network.node, "--trust", &network.trust];
+    let address = wallet(signer.arg(&key), "")?;
+    let draft = json(
+        Command::new(haca)
+            .args(["tx", "draft", "--json", "--quiet", "--from", &address])
+            .args(on)
+            .args(["transfer", "--to", RECEIVER, "--amount", "7"]),
+    )?;
+    let signature = wallet(&mut signer, &draft["typed_data"].to_string())?;
+    let transaction = draft["transaction"].as_str().context("`haca tx draft` prints bytes")?;
+    let sent = json(
+        Command::new(haca)
+            .args(["tx", "send", "--json", "--quiet", "--transaction", transaction])
+            .args(["--signature", &signature])
+            .args(on),
+    )?;
+    ensure!(sent["message"] == "Transfer", "`haca tx send` says {sent}");
+    Ok(())
+}
+
+/// Gives a wallet a document on stdin and returns the line it prints: the signature, or its address without a document.
+fn wallet(signer: &mut Command, document: &str) -> Result<String> {
+    let mut child = signer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().context("stdin is piped")?;
+    stdin.write_all(document.as_bytes())?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the wallet ended with {}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 fn start(haca: &Path, directory: &Path) -> Result<Network> {

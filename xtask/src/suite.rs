@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::network::{self, Onlookers};
 use crate::step::{self, print, run_lines, say, step};
 use crate::workspace::{Workspace, cargo};
-use crate::{cometbft, docs, layers, python, symbols, wasm};
+use crate::{cometbft, docs, layers, python, symbols, wallets, wasm};
 
 /// Tests passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub(crate) fn run(workspace: &Workspace, fast: bool) -> Result<ExitCode> {
     Ok(close(&tally))
 }
 
-/// What looks at the project from outside: Node.js, Python, and both at a running network.
+/// What looks at the project from outside: Node.js, Python, wallet libraries, and all of them at a running network.
 fn outside(workspace: &Workspace, tally: &mut Tally) {
     let named = |name: &str, count: Count| Ok(vec![(name.to_owned(), count)]);
     let mut module = None;
@@ -132,14 +132,25 @@ fn outside(workspace: &Workspace, tally: &mut Tally) {
         let python = python.insert(python::environment(workspace)?);
         named("checks in Python", python::check(workspace, python)?)
     });
-    tally.count("network", || {
-        let (Some(module), Some(python)) = (module, python) else {
-            bail!("WebAssembly and Python are needed to look at a network");
+    let mut libraries = None;
+    tally.count("wallets", || {
+        let Some(python) = &python else {
+            bail!("Python is needed for its wallet library");
         };
-        named(
-            "a network from outside",
-            network::check(workspace, &Onlookers { python, module })?,
-        )
+        let counted = named("wallet libraries", wallets::check(workspace, python)?);
+        libraries = Some(wallets::install(workspace)?);
+        counted
+    });
+    tally.count("network", || {
+        let (Some(module), Some(python), Some(wallets)) = (module, python, libraries) else {
+            bail!("WebAssembly, Python and the wallet libraries are needed to look at a network");
+        };
+        let onlookers = Onlookers {
+            python,
+            module,
+            wallets,
+        };
+        named("a network from outside", network::check(workspace, &onlookers)?)
     });
 }
 

@@ -15,6 +15,10 @@ pub fn keccak256(bytes: &[u8]) -> [u8; 32] {
     Keccak256::digest(bytes).into()
 }
 
+/// The EIP-712 type of the domain.
+pub(crate) const DOMAIN_TYPE: &str =
+    "EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)";
+
 /// What separates one network's signatures from every other's: name "HACA", version "1", chain id, and the
 /// genesis hash as salt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub struct Domain {
 impl Domain {
     /// `hashStruct(EIP712Domain)`.
     pub fn separator(&self) -> [u8; 32] {
-        StructHasher::new("EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)")
+        StructHasher::new(DOMAIN_TYPE)
             .string("HACA")
             .string("1")
             .uint(u128::from(self.chain_id.0))

@@ -6,7 +6,7 @@
 //! # Key types
 //!
 //! [`order::Order`], [`receipt::Receipt`], [`evidence::Evidence`], [`tx::Transaction`], [`tensor::Tensor`],
-//! [`eip712::Domain`], [`codec::Encode`] and [`codec::Decode`].
+//! [`eip712::Domain`], [`typed_document::TypedDocument`], [`codec::Encode`] and [`codec::Decode`].
 //!
 //! # Invariants
 //!
@@ -38,6 +38,7 @@ pub mod render;
 pub mod state;
 pub mod tensor;
 pub mod tx;
+pub mod typed_document;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use eip712::{Domain, SecretKey, Signature, SignatureError, TypedData};
@@ -51,3 +52,4 @@ pub use quant::{Name, Scale, TensorSpec};
 pub use receipt::{Receipt, RenderId, Settlement};
 pub use tensor::{DType, Shape, Tensor, tensor_root};
 pub use tx::{Message, Offer, SignedTransaction, Transaction, TxMeta};
+pub use typed_document::TypedDocument;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 
 use crate::quantisation::Quantisation;
+use crate::tx::Tx;
 
 /// Verifiable AI inference: answers in milliseconds, proofs settled on chain
 #[derive(Parser)]
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Look at the ledger's state
     #[command(subcommand)]
     State(State),
+    /// Draft transactions for wallets to sign, and send them signed
+    #[command(subcommand)]
+    Tx(Tx),
     /// Check this machine and a data directory
     Doctor(Doctor),
     /// Measure

@@ -23,6 +23,7 @@ mod session;
 mod setup;
 mod signals;
 mod state;
+mod tx;
 mod up;
 mod verify;
 mod work;
@@ -70,6 +71,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Zk(zk) => proof::run(zk, screen),
         Command::Supply(at) => state::supply(at, screen),
         Command::State(state) => state::run(state, screen),
+        Command::Tx(tx) => tx::run(tx, screen),
         Command::Doctor(doctor) => doctor::run(doctor, screen),
         Command::Bench(bench) => bench::run(bench, screen),
         Command::Serve(serve) => serve::run(serve, screen),
