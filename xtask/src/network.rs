@@ -126,7 +126,9 @@ fn transfer(haca: &Path, directory: &Path, network: &Network, mut signer: Comman
             .args(["transfer", "--to", RECEIVER, "--amount", "7"]),
     )?;
     let signature = wallet(&mut signer, &draft["typed_data"].to_string())?;
-    let transaction = draft["transaction"].as_str().context("`haca tx draft` prints bytes")?;
+    let transaction = draft["transaction"]
+        .as_str()
+        .context("`haca tx draft` prints bytes")?;
     let sent = json(
         Command::new(haca)
             .args(["tx", "send", "--json", "--quiet", "--transaction", transaction])

@@ -68,7 +68,13 @@ pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
     }
     step("install wallet libraries", || {
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+        npm.args([
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ]);
         run(npm.current_dir(&directory)).context("Node.js 20 or later with npm is needed")
     })?;
     std::fs::write(&stamp, wanted)?;

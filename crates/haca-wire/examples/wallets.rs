@@ -72,7 +72,8 @@ fn is_message(tag: u8) -> bool {
 
 fn cases() -> Vec<Value> {
     let seed = [7; 32];
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let mut runner =
+        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let mut cases = Vec::new();
     for number in 0..VALUES {
         cases.push(case("Quote", number, &Quote::draw(&mut runner), &mut runner));

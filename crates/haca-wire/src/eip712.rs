@@ -16,8 +16,7 @@ pub fn keccak256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The EIP-712 type of the domain.
-pub(crate) const DOMAIN_TYPE: &str =
-    "EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)";
+pub(crate) const DOMAIN_TYPE: &str = "EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)";
 
 /// What separates one network's signatures from every other's: name "HACA", version "1", chain id, and the
 /// genesis hash as salt.
