@@ -91,7 +91,7 @@ impl CometBft {
         let server = {
             let (failure, failed) = (Arc::clone(&failure), Arc::clone(&failed));
             AbciServer::start(&AbciAddress::Unix(socket), Arc::clone(&app), move |error| {
-                let _ = failure.set(error.to_string());
+                let _ = failure.set(error.line());
                 failed();
             })?
         };

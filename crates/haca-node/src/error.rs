@@ -259,6 +259,11 @@ impl NodeError {
         }
     }
 
+    /// Code, message and hint on one line, for where only text gets through.
+    pub fn line(&self) -> String {
+        format!("{}: {self}; {}", self.code(), self.hint())
+    }
+
     /// What to do about it.
     pub const fn hint(&self) -> &'static str {
         match self {
@@ -310,7 +315,7 @@ impl NodeError {
             Self::Ledger(error) => error.hint(),
             Self::AppState(error) => error.hint(),
             Self::EngineFailed { .. } => {
-                "start the node again; if it fails at the same height, report it with the log"
+                "do what the reason says, then start the node again; if it fails at the same height, report it with the log"
             }
             Self::EngineStopped => "the log says why it stopped; start the node again",
             Self::CometMissing => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",

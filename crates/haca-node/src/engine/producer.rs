@@ -113,7 +113,7 @@ impl<A: Application> DevEngine<A> {
                 let made = catch_unwind(AssertUnwindSafe(|| produce(chain, &worker, pace, now)));
                 let reason = match made {
                     Ok(Ok(())) => return,
-                    Ok(Err(error)) => error.to_string(),
+                    Ok(Err(error)) => error.line(),
                     Err(_) => "the block producer panicked".to_owned(),
                 };
                 let _ = worker.failure.set(reason);

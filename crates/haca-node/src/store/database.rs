@@ -40,19 +40,43 @@ pub fn prepare_directory(path: &Path) -> Result<(), NodeError> {
 
 /// Opens or creates a database file, and checks every page of an existing one.
 pub fn open(path: &Path) -> Result<Database, NodeError> {
-    // A file cut below its first page would be taken for a new database.
-    if let Ok(metadata) = fs::metadata(path)
-        && metadata.is_file()
-        && metadata.len() < FIRST_PAGE_BYTES
-    {
-        return Err(NodeError::StoreCorrupt {
-            what: format!("{} is only {} bytes long", path.display(), metadata.len()),
-        });
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => format(path)?,
+        // A file cut below its first page would be taken for a new database.
+        Ok(metadata) if metadata.is_file() && metadata.len() < FIRST_PAGE_BYTES => {
+            return Err(NodeError::StoreCorrupt {
+                what: format!("{} is only {} bytes long", path.display(), metadata.len()),
+            });
+        }
+        _ => {}
     }
-    checked(path, || create(path))
+    checked(path, || reopen(path))
 }
 
-/// Opens or creates a database on another storage than a file, and checks every page of an existing one.
+/// Makes an empty database. redb cannot go on with a file whose creation was cut short, so it is made under another
+/// name: under its own, a database is whole or absent.
+fn format(path: &Path) -> Result<(), NodeError> {
+    let unwritable = |source| NodeError::DataDirectory {
+        path: path.to_owned(),
+        source,
+    };
+    let partial = path.with_extension("partial");
+    if let Err(source) = fs::remove_file(&partial)
+        && source.kind() != ErrorKind::NotFound
+    {
+        return Err(unwritable(source));
+    }
+    let made = builder().create(&partial);
+    drop(made.map_err(|error| describe(&partial, error))?);
+    let whole = fs::File::open(&partial).and_then(|file| file.sync_all());
+    whole
+        .and_then(|()| fs::rename(&partial, path))
+        .and_then(|()| fs::File::open(path.parent().unwrap_or(path))?.sync_all())
+        .map_err(unwritable)
+}
+
+/// Opens or creates a database on another storage than a file, and checks every page of an existing one. Creation that
+/// is cut short leaves a storage that is refused.
 pub fn open_on(storage: impl StorageBackend, path: &Path) -> Result<Database, NodeError> {
     checked(path, || builder().create_with_backend(storage))
 }
@@ -85,11 +109,11 @@ fn checked(
     }
 }
 
-/// Creates or opens the file. A process that is ending holds it a little longer than its ports.
-fn create(path: &Path) -> Result<Database, DatabaseError> {
+/// Opens the file. A process that is ending holds it a little longer than its ports.
+fn reopen(path: &Path) -> Result<Database, DatabaseError> {
     let start = Instant::now();
     loop {
-        match builder().create(path) {
+        match builder().open(path) {
             Err(DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < LOCK_PATIENCE => {
                 std::thread::sleep(LOCK_POLL);
             }

@@ -5,7 +5,9 @@ use jmt::{
     JellyfishMerkleTree, KeyHash, OwnedValue, RootHash, Version,
     storage::{HasPreimage, LeafNode, Node, NodeKey, TreeReader, TreeUpdateBatch},
 };
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable as _, StorageError, TableDefinition, WriteTransaction,
+};
 use sha2::Sha256;
 
 use super::Write;
@@ -54,9 +56,13 @@ fn value_key(key: &KeyHash, version: Version) -> [u8; 40] {
     bytes
 }
 
-pub(super) fn damaged(error: &anyhow::Error) -> NodeError {
-    NodeError::StoreCorrupt {
-        what: format!("{error:#}"),
+/// What a failed walk of the tree means: the storage under it failed, or what it holds makes no sense.
+pub(super) fn damaged(error: anyhow::Error) -> NodeError {
+    match error.downcast::<StorageError>() {
+        Ok(error) => error.into(),
+        Err(error) => NodeError::StoreCorrupt {
+            what: format!("{error:#}"),
+        },
     }
 }
 
@@ -139,7 +145,7 @@ pub(super) trait Put: TreeReader + Sized {
     ) -> Result<(RootHash, TreeUpdateBatch), NodeError> {
         JellyfishMerkleTree::<_, Sha256>::new(self)
             .put_value_set(values, version)
-            .map_err(|error| damaged(&error))
+            .map_err(damaged)
     }
 }
 impl Put for EmptyTree {}
@@ -154,14 +160,14 @@ pub(super) fn insert(
 ) -> Result<(), NodeError> {
     let mut nodes = write.open_table(NODES)?;
     for (key, node) in batch.node_batch.nodes() {
-        let key = node_key(key).map_err(|error| damaged(&error))?;
-        let node = borsh::to_vec(node).map_err(|error| damaged(&error.into()))?;
+        let key = node_key(key).map_err(damaged)?;
+        let node = borsh::to_vec(node).map_err(|error| damaged(error.into()))?;
         nodes.insert(key.as_slice(), node.as_slice())?;
     }
     let mut stale_nodes = write.open_table(STALE_NODES)?;
     for index in &batch.stale_node_index_batch {
         let mut key = index.stale_since_version.to_be_bytes().to_vec();
-        key.extend(node_key(&index.node_key).map_err(|error| damaged(&error))?);
+        key.extend(node_key(&index.node_key).map_err(damaged)?);
         stale_nodes.insert(key.as_slice(), ())?;
     }
     let mut values = write.open_table(VALUES)?;

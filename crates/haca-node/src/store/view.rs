@@ -76,7 +76,7 @@ impl StateView {
         let (value, proof) = self
             .tree()
             .get_with_ics23_proof(key.to_vec(), height)
-            .map_err(|error| damaged(&error))?;
+            .map_err(damaged)?;
         Ok(ProvenValue {
             key: key.to_vec(),
             value,
@@ -91,10 +91,7 @@ impl StateView {
 
     /// Root of the tree at a height.
     pub(super) fn root(&self, height: u64) -> Result<AppHash, NodeError> {
-        let root = self
-            .tree()
-            .get_root_hash(height)
-            .map_err(|error| damaged(&error))?;
+        let root = self.tree().get_root_hash(height).map_err(damaged)?;
         Ok(root.0)
     }
 

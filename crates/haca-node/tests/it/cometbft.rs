@@ -3,19 +3,27 @@
 use std::{sync::Arc, time::Duration};
 
 use haca_node::{
-    Genesis,
-    application::Application,
+    Genesis, NodeError,
+    application::{
+        AppHash, Application, BlockPosition, FinalizedBlock, Info, InitChain, ProvenValue, Query, TxResult,
+    },
     cometbft::{CometBft, CometConfig, find_binary},
+    consensus::block_id,
     driver::{DecidedBlock, Driver as _},
     engine::{BlockStore, Chain},
-    home::Home,
+    home::{Home, init},
+    ledger_app::LedgerApp,
+    store::Store,
 };
-use tendermint::block::{CommitSig, Header};
+use tendermint::{Vote, block::CommitSig, vote};
 
 use super::{
+    chain_log::{ChainLog, app_state},
     engine::wait,
+    every_kind::every_kind,
     kv::Kv,
     ledger::{self, transfer},
+    script::Script,
 };
 
 fn config() -> CometConfig {
@@ -59,6 +67,48 @@ fn run_cometbft(
     blocks
 }
 
+/// The ledger with the blocks of a log for proposals: what no mempool would take is in them, too.
+struct Scripted {
+    app: Arc<LedgerApp>,
+    log: ChainLog,
+}
+
+impl Application for Scripted {
+    fn info(&self) -> Result<Info, NodeError> {
+        self.app.info()
+    }
+    fn init_chain(&self, request: &InitChain) -> Result<AppHash, NodeError> {
+        self.app.init_chain(request)
+    }
+    fn check_tx(&self, tx: &[u8], recheck: bool) -> Result<TxResult, NodeError> {
+        self.app.check_tx(tx, recheck)
+    }
+    fn prepare_proposal(
+        &self,
+        position: BlockPosition,
+        _: Vec<Vec<u8>>,
+        _: usize,
+    ) -> Result<Vec<Vec<u8>>, NodeError> {
+        match position.height > self.log.height() {
+            true => Ok(Vec::new()),
+            false => Ok(self.log.block(position.height).txs.clone()),
+        }
+    }
+    fn process_proposal(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError> {
+        self.app.process_proposal(position, txs)?;
+        Ok(true)
+    }
+    fn finalize_block(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError> {
+        self.app.finalize_block(position, txs)
+    }
+    fn commit(&self) -> Result<(), NodeError> {
+        self.app.commit()
+    }
+    fn query(&self, query: &Query) -> Result<ProvenValue, NodeError> {
+        self.app.query(query)
+    }
+}
+
 /// The moment at which the only validator voted.
 fn voted(block: &DecidedBlock) -> tendermint::Time {
     let CommitSig::BlockIdFlagCommit { timestamp, .. } = &block.commit.signatures[0] else {
@@ -67,41 +117,157 @@ fn voted(block: &DecidedBlock) -> tendermint::Time {
     *timestamp
 }
 
+/// Fields of two headers that must be equal, each by its name.
+macro_rules! assert_fields {
+    ($ours:expr, $theirs:expr, $($field:ident),*) => {$(
+        assert_eq!(
+            $ours.$field, $theirs.$field,
+            "{} at height {}", stringify!($field), $theirs.height
+        );
+    )*};
+}
+
 /// Feeds the blocks' transactions to the dev engine and compares each block with CometBFT's.
 fn compare<A: Application>(chain: &mut Chain<A>, theirs: &[DecidedBlock]) {
+    // Votes carry the round. As long as no round has failed, blocks and votes are equal to the last byte.
+    let mut exact = true;
     for block in theirs {
         let height = chain.make_block(block.block.data.clone(), voted(block)).unwrap();
         let ours = chain.store().block(height).unwrap().unwrap();
-        let results = |header: &Header| {
-            (
-                header.app_hash.clone(),
-                header.data_hash,
-                header.last_results_hash,
-            )
-        };
-        assert_eq!(
-            results(&ours.header),
-            results(&block.block.header),
-            "height {height}"
+        let (header, expected) = (&ours.header, &block.block.header);
+        assert_fields!(
+            header,
+            expected,
+            version,
+            chain_id,
+            height,
+            data_hash,
+            validators_hash,
+            next_validators_hash,
+            consensus_hash,
+            app_hash,
+            last_results_hash,
+            evidence_hash,
+            proposer_address
         );
-        let rules = |header: &Header| {
-            (
-                header.validators_hash,
-                header.next_validators_hash,
-                header.consensus_hash,
-            )
-        };
-        assert_eq!(rules(&ours.header), rules(&block.block.header), "height {height}");
-        // Votes carry the round. As long as no round has failed, blocks and votes are equal to the last byte.
-        if theirs.iter().all(|block| block.commit.round.value() == 0) {
+        assert_eq!(ours.evidence, block.block.evidence);
+        assert_eq!(
+            block_id(&block.block).unwrap(),
+            block.id,
+            "identity at height {height}"
+        );
+        assert_signed(block);
+        if exact {
+            assert_fields!(header, expected, time, last_block_id, last_commit_hash);
             assert_eq!(ours, block.block, "height {height}");
-            assert_eq!(
-                chain.store().commit(height).unwrap().unwrap(),
-                block.commit,
-                "height {height}"
-            );
+            exact = block.commit.round.value() == 0;
+        }
+        if exact {
+            let commit = chain.store().commit(height).unwrap().unwrap();
+            assert_eq!(commit, block.commit, "height {height}");
         }
     }
+}
+
+/// The bytes that our votes sign are the ones that CometBFT signed.
+fn assert_signed(block: &DecidedBlock) {
+    let commit = &block.commit;
+    for (index, (signature, validator)) in commit
+        .signatures
+        .iter()
+        .zip(block.validators.validators())
+        .enumerate()
+    {
+        let CommitSig::BlockIdFlagCommit {
+            validator_address,
+            timestamp,
+            signature: Some(signature),
+        } = signature
+        else {
+            panic!("no vote at {}", commit.height)
+        };
+        let vote = Vote {
+            vote_type: vote::Type::Precommit,
+            height: commit.height,
+            round: commit.round,
+            block_id: Some(commit.block_id),
+            timestamp: Some(*timestamp),
+            validator_address: *validator_address,
+            validator_index: index.try_into().unwrap(),
+            signature: None,
+            extension: Vec::new(),
+            extension_signature: None,
+        };
+        let bytes = vote.into_signable_vec(block.block.header.chain_id.clone());
+        let key = validator.public_key.ed25519().unwrap();
+        let key = ed25519_consensus::VerificationKey::try_from(key.as_bytes()).unwrap();
+        let signature = ed25519_consensus::Signature::try_from(signature.as_bytes()).unwrap();
+        key.verify(&signature, &bytes).unwrap();
+    }
+}
+
+/// A chain with every kind of message through CometBFT: block by block what the dev engine makes of it, and what the
+/// dev engine replays when the blocks are its own.
+#[test]
+fn a_chain_of_every_kind_is_the_same_through_either_engine() {
+    require_cometbft();
+    let directories = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [theirs, ours, replayed] = directories.each_ref().map(tempfile::TempDir::path);
+    let home = Home::new(theirs);
+    let genesis = init(&home, "haca-log", super::engine::time(0), 1, |_| app_state()).unwrap();
+    let keys = home.keys().unwrap();
+    let proposer = <[u8; 20]>::try_from(keys[0].address().unwrap().as_bytes()).unwrap();
+    let open = |directory: &std::path::Path| {
+        let store = Store::open(&directory.join("state.redb"), genesis.hash(), 100).unwrap();
+        let checker = Box::new(Script::default());
+        Arc::new(LedgerApp::new(genesis.clone(), store, checker, Arc::default()))
+    };
+    let blocks = |directory: &std::path::Path| {
+        Arc::new(BlockStore::open(&directory.join("blocks.redb"), genesis.hash()).unwrap())
+    };
+
+    let app = Arc::new(Scripted {
+        app: open(theirs),
+        log: every_kind(genesis.clone(), proposer),
+    });
+    let log = &app.log;
+    let comet = CometBft::start(&config(), &home, &genesis, app.clone(), || ()).unwrap();
+    let decided: Vec<_> = (1..=log.height() + 1)
+        .map(|height| {
+            assert!(comet.failure().is_none(), "{:?}", comet.failure());
+            wait(|| comet.block(height).unwrap())
+        })
+        .collect();
+    comet.stop();
+    for (height, block) in (1..).zip(&decided) {
+        assert_eq!(
+            block.block.header.app_hash.as_bytes(),
+            log.hash(height - 1),
+            "height {height}"
+        );
+        if height <= log.height() {
+            assert_eq!(block.block.data, log.block(height).txs, "height {height}");
+        }
+    }
+
+    let mut chain = Chain::open(genesis.clone(), keys.clone(), blocks(ours), open(ours)).unwrap();
+    compare(&mut chain, &decided);
+
+    let store = blocks(replayed);
+    for block in &decided {
+        let height = block.block.header.height.value();
+        store.put_block(height, &block.block, &block.commit).unwrap();
+    }
+    let mut replay = Chain::open(genesis.clone(), keys, store, open(replayed)).unwrap();
+    assert_eq!(
+        (replay.height(), replay.app_hash()),
+        (chain.height(), chain.app_hash())
+    );
+    let last = &decided[decided.len() - 1];
+    replay.make_block(Vec::new(), voted(last)).unwrap();
+    let next = replay.store().block(replay.height()).unwrap().unwrap();
+    assert_eq!(next.header.last_block_id, Some(last.id));
+    assert_eq!(next.last_commit.as_ref(), Some(&last.commit));
 }
 
 #[test]

@@ -206,6 +206,51 @@ fn end(mut process: Process, signal: rustix::process::Signal) {
     assert!(process.child.wait().unwrap().success());
 }
 
+/// Files may not grow beyond `kilobytes`: to the node, a disk that is full.
+fn start_on_a_full_disk(home: &Path, kilobytes: u64) -> Output {
+    let node = command(home, &[]);
+    let mut shell = Command::new("bash");
+    let limit = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" \"$@\"");
+    shell
+        .args(["-c", &limit])
+        .arg(node.get_program())
+        .args(node.get_args());
+    shell.stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn a_full_disk_stops_the_node_with_a_hint_and_the_chain_goes_on_once_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = network(directory.path(), 4);
+    end(start(directory.path(), &[]), rustix::process::Signal::TERM);
+    let size = |name| std::fs::metadata(directory.path().join(name)).unwrap().len();
+    let largest = size("state.redb").max(size("blocks.redb"));
+    let output = start_on_a_full_disk(directory.path(), largest / 1024 + 100);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("error[node.engine_failed]") && text.contains("check free space"),
+        "{text}"
+    );
+    assert!(!text.contains("panicked"), "{text}");
+
+    let home = Home::new(directory.path());
+    let after = chain(directory.path(), &genesis, home.keys().unwrap());
+    let other = tempfile::tempdir().unwrap();
+    let mut replay = chain(other.path(), &genesis, home.keys().unwrap());
+    for height in 1..=after.height() {
+        let block = after.store().block(height).unwrap().unwrap();
+        let commit = after.store().commit(height).unwrap().unwrap();
+        let tendermint::block::CommitSig::BlockIdFlagCommit { timestamp, .. } = commit.signatures[0] else {
+            panic!()
+        };
+        replay.make_block(block.data, timestamp).unwrap();
+    }
+    assert_eq!(replay.app_hash(), after.app_hash());
+    drop((after, replay));
+    end(start(directory.path(), &[]), rustix::process::Signal::TERM);
+}
+
 #[test]
 fn sigterm_and_sigint_end_the_node_with_success() {
     let directory = tempfile::tempdir().unwrap();

@@ -2,14 +2,34 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod abci;
+mod chain_log;
 mod cometbft;
+mod corruption;
 mod crash;
+mod determinism;
+mod disk;
 mod engine;
+mod every_kind;
 mod evidence;
+mod faults;
+mod grammar;
 mod kv;
 mod ledger;
 mod mempool;
+mod replica;
 mod rest;
 mod settlement;
+mod socket;
 mod store;
 mod vectors;
+
+/// The network in memory of the ledger's tests, and their generator of histories.
+#[allow(dead_code, reason = "the ledger's own tests use the rest")]
+#[path = "../../../haca-ledger/tests/it/random.rs"]
+mod random;
+#[allow(dead_code, reason = "the ledger's own tests use the rest")]
+#[path = "../../../haca-ledger/tests/it/script.rs"]
+mod script;
+#[allow(dead_code, reason = "the ledger's own tests use the rest")]
+#[path = "../../../haca-ledger/tests/it/world.rs"]
+mod world;

@@ -212,3 +212,22 @@ fn truncated_and_foreign_files_are_reported() {
         );
     }
 }
+
+#[test]
+fn a_store_whose_creation_was_cut_short_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let partial = directory.path().join("state.partial");
+    std::fs::write(&partial, vec![0; 100_000]).unwrap();
+    let store = open(directory.path(), 10).unwrap();
+    commit(&store, 0, vec![set(b"a", b"1")]);
+    assert!(!partial.exists());
+    // The name that a store is made under belongs to nobody else.
+    std::fs::create_dir(&partial).unwrap();
+    drop(store);
+    assert_eq!(open(directory.path(), 10).unwrap().tip().unwrap().height, 0);
+    std::fs::remove_file(directory.path().join("state.redb")).unwrap();
+    assert!(matches!(
+        open(directory.path(), 10),
+        Err(NodeError::DataDirectory { .. })
+    ));
+}

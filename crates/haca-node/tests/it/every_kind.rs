@@ -1,0 +1,189 @@
+//! A chain with every kind of message: taken, refused, with proofs that hold and proofs that do not, among empty blocks.
+
+use std::collections::BTreeSet;
+
+use haca_node::Genesis;
+use haca_wire::{
+    Amount, Close, Decode as _, Encode as _, Evidence, EvidenceKind, Height, Message, ResponseHash, Signed,
+    SignedTransaction,
+};
+
+use crate::{
+    chain_log::{ChainLog, start},
+    script::Key,
+    world::{USD, World, alice, bob, node, pauper, signer, sponsor},
+};
+
+/// The chain. `proposer` proposes every block.
+pub(crate) fn every_kind(genesis: Genesis, proposer: [u8; 20]) -> ChainLog {
+    let mut world = start(&genesis, proposer).furnished();
+    let channel = world.open(&alice());
+    transfers(&mut world);
+    settlements(&mut world, channel);
+    let other = world.open(&bob());
+    let consent = Close {
+        channel: other,
+        expires: Height(world.height().0 + 5),
+    };
+    let consent = Some(Signed::new(consent, &world.domain, &node()).unwrap());
+    let close = Message::CloseChannel {
+        channel: other,
+        consent,
+    };
+    world.ok(&bob(), close);
+    // Last, for it ends with the node in jail.
+    claims(&mut world, channel);
+    world.wait(1);
+    ChainLog::of(genesis, world)
+}
+
+/// Money, keys, bytes that are no transaction, and a transaction that comes twice.
+fn transfers(world: &mut World) {
+    let transfer = |amount| Message::Transfer {
+        to: bob().address(),
+        asset: USD,
+        amount: Amount(amount),
+    };
+    let (asset, amount) = (USD, Amount(50));
+    let proof = Key::new(2).registration_proof();
+    let model = |tag: u8, proof: Vec<u8>| Message::RegisterModel {
+        verifying_key: Key::new(tag).encode(),
+        proof,
+    };
+    let mut sponsored = world.signed(&pauper(), transfer(0)).transaction;
+    sponsored.meta.sponsor = sponsor().address();
+    let sponsored = SignedTransaction::sign(sponsored, &world.domain, &pauper())
+        .unwrap()
+        .cosign(&world.domain, &sponsor());
+    let once = world.tx(&alice(), transfer(7));
+    let mut txs = vec![
+        once.clone(),
+        once,
+        b"no transaction".to_vec(),
+        Vec::new(),
+        world.tx(&alice(), transfer(u128::MAX)),
+        world.tx(&pauper(), transfer(1)),
+        world.tx(&bob(), model(2, proof.clone())),
+        world.tx(&bob(), model(3, proof)),
+        world.tx(&node(), Message::Bond { asset, amount }),
+        world.tx(&node(), Message::Unbond { asset, amount }),
+    ];
+    txs.push(sponsored.unwrap().encode());
+    let mut bent = txs[0].clone();
+    bent[40] ^= 1;
+    txs.push(bent);
+    world.block(&txs);
+    let terms = world.terms();
+    world.ok(&node(), terms);
+}
+
+/// Receipts with signatures and with proofs, alone and together, and a proof that fails.
+fn settlements(world: &mut World, channel: haca_wire::ChannelId) {
+    let amount = Amount(100);
+    world.ok(&alice(), Message::TopUp { channel, amount });
+    let item = |world: &World, sequence, kind| world.item(channel, sequence, kind);
+    let signed: Vec<_> = (0..3).map(|s| item(world, s, EvidenceKind::Signed)).collect();
+    let proven: Vec<_> = (3..6).map(|s| item(world, s, EvidenceKind::Zk)).collect();
+    let groups = vec![world.signed_group(signed), world.zk_group(proven)];
+    world.ok(
+        &node(),
+        Message::SettleBatch {
+            groups: groups.clone(),
+        },
+    );
+    let mut failed = world.zk_group(vec![item(world, 6, EvidenceKind::Zk)]);
+    if let Evidence::Zk { proof, .. } = &mut failed.evidence {
+        proof[0] ^= 1;
+    }
+    let good = world.zk_group(vec![item(world, 7, EvidenceKind::Zk)]);
+    let txs = [
+        world.tx(&node(), Message::SettleBatch { groups }),
+        world.tx(
+            &node(),
+            Message::SettleBatch {
+                groups: vec![good.clone(), failed],
+            },
+        ),
+        world.tx(&node(), Message::SettleBatch { groups: vec![good] }),
+    ];
+    world.block(&txs);
+}
+
+/// A settlement that was missed, and two receipts for one order.
+fn claims(world: &mut World, channel: haca_wire::ChannelId) {
+    let missed = world.item(channel, 20, EvidenceKind::Signed);
+    let (order, receipt) = (missed.order, missed.receipt);
+    let claim = Message::ClaimMissed { order, receipt };
+    assert!(world.run(&alice(), claim.clone()).refusal.is_some(), "too early");
+    world.wait(22);
+    world.ok(&alice(), claim);
+    let item = world.item(channel, 21, EvidenceKind::Signed);
+    let mut second = item.receipt.value.clone();
+    second.response = ResponseHash([0x99; 32]);
+    let second = Signed::new(second, &world.domain, &signer()).unwrap();
+    let (order, first) = (item.order, item.receipt);
+    world.ok(&bob(), Message::ClaimEquivocation { order, first, second });
+    world.ok(
+        &alice(),
+        Message::CloseChannel {
+            channel,
+            consent: None,
+        },
+    );
+}
+
+/// The names of the messages that took effect in a log.
+fn effective(log: &ChainLog) -> BTreeSet<&'static str> {
+    let blocks = log.blocks.iter();
+    let txs = blocks.flat_map(|block| block.txs.iter().zip(&block.outcome.txs));
+    txs.filter(|(_, outcome)| outcome.refusal.is_none())
+        .map(|(tx, _)| {
+            SignedTransaction::decode_all(tx)
+                .unwrap()
+                .transaction
+                .message
+                .name()
+        })
+        .collect()
+}
+
+#[test]
+fn every_kind_of_message_is_there_and_so_is_every_way_to_fail() {
+    let (genesis, _) = crate::chain_log::network(1);
+    let log = every_kind(genesis, crate::world::PROPOSER);
+    let expected = [
+        "Bond",
+        "ClaimEquivocation",
+        "ClaimMissed",
+        "CloseChannel",
+        "OpenChannel",
+        "RegisterModel",
+        "RegisterNode",
+        "SettleBatch",
+        "TopUp",
+        "Transfer",
+        "Unbond",
+    ];
+    assert_eq!(effective(&log), BTreeSet::from(expected));
+    let refusals: BTreeSet<_> = log
+        .blocks
+        .iter()
+        .flat_map(|block| &block.outcome.txs)
+        .filter_map(|tx| Some(tx.refusal.as_ref()?.code()))
+        .collect();
+    for code in [
+        "ledger.malformed",
+        "ledger.nonce_used",
+        "ledger.evidence",
+        "ledger.registration_proof",
+    ] {
+        assert!(refusals.contains(code), "{code} is not among {refusals:?}");
+    }
+    assert!(log.blocks.iter().any(|block| block.txs.is_empty()));
+    let charged = |refused: bool| {
+        let txs = log.blocks.iter().flat_map(|block| &block.outcome.txs);
+        txs.filter(|tx| tx.refusal.is_some() == refused && tx.gas_used.0 > 0)
+            .count()
+    };
+    assert!(charged(true) > 3 && charged(false) > 10);
+}
