@@ -16,12 +16,49 @@ use crate::state_reader::StateReader;
 use crate::sweep;
 
 /// What consensus says of a block besides its transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct BlockContext {
     /// Its height: one above the committed state's.
     pub height: Height,
     /// The proposer's consensus address (CometBFT: the first 20 bytes of the SHA-256 of its public key).
     pub proposer: [u8; 20],
+    /// Header time, in whole seconds since 1970.
+    pub time_unix_s: u64,
+    /// Who signed the block before, in the order of its validators.
+    pub votes: Vec<CommitVote>,
+    /// What validators have been caught at.
+    pub misbehaviour: Vec<Misbehaviour>,
+}
+
+/// Whether a validator voted in the commit of the block before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitVote {
+    /// Its consensus address.
+    pub validator: [u8; 20],
+    /// Whether a vote of its stands in the commit, for the block or for none.
+    pub signed: bool,
+}
+
+/// What CometBFT's evidence proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MisbehaviourKind {
+    /// Two votes in one round.
+    DuplicateVote,
+    /// A signature under a header that is not the chain's.
+    LightClientAttack,
+}
+
+/// Proven misbehaviour of one validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misbehaviour {
+    /// What was proven.
+    pub kind: MisbehaviourKind,
+    /// Consensus address of the validator.
+    pub validator: [u8; 20],
+    /// When it misbehaved.
+    pub height: Height,
+    /// Header time of that height, in whole seconds since 1970.
+    pub time_unix_s: u64,
 }
 
 /// Executes the block after `state` and returns what to commit (`spec/ledger.md`, "Block").

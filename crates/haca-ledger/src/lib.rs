@@ -51,7 +51,7 @@ mod state_reader;
 pub mod sweep;
 
 pub use audit::{Audit, AuditError, audit};
-pub use block::{BlockContext, execute_block};
+pub use block::{BlockContext, CommitVote, Misbehaviour, MisbehaviourKind, execute_block};
 pub use check::{CheckProof, EvidenceJob, ModelFacts, evidence_jobs};
 pub use error::{GenesisError, LedgerError};
 pub use export::{export, record_json};

@@ -3,7 +3,9 @@
 //! The calls follow ABCI 2.0, with our own types: nothing here knows protobuf. All methods take `&self`, because
 //! an engine calls from several threads; within one kind of work (mempool, consensus, queries) calls are serial.
 
-use crate::error::NodeError;
+use haca_ledger::{CommitVote, Misbehaviour};
+
+use crate::{consensus::ValidatorUpdate, error::NodeError};
 
 /// Digest of the application state after a block; the header of the next block carries it.
 pub type AppHash = [u8; 32];
@@ -26,6 +28,8 @@ pub struct InitChain {
     pub chain_id: String,
     /// Height of the first block.
     pub initial_height: u64,
+    /// The validators of the genesis document.
+    pub validators: Vec<ValidatorUpdate>,
 }
 
 /// Outcome of checking or executing a transaction. `code`, `data` and both gas numbers enter
@@ -62,6 +66,15 @@ pub struct BlockPosition {
     pub proposer: [u8; 20],
 }
 
+/// What a decided block says of its validators.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Decision {
+    /// Who signed the block before, in the order of that block's validators; empty at the first height.
+    pub votes: Vec<CommitVote>,
+    /// What validators have been caught at.
+    pub misbehaviour: Vec<Misbehaviour>,
+}
+
 /// What executing a block produced. Nothing is persisted before [`Application::commit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinalizedBlock {
@@ -69,6 +82,8 @@ pub struct FinalizedBlock {
     pub results: Vec<TxResult>,
     /// Application hash after the block.
     pub app_hash: AppHash,
+    /// Changes of the validators of the second height after the block, each key once.
+    pub validator_updates: Vec<ValidatorUpdate>,
 }
 
 /// A question about the state.
@@ -116,7 +131,12 @@ pub trait Application: Send + Sync + 'static {
     fn process_proposal(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError>;
 
     /// Executes a decided block on top of the last committed state.
-    fn finalize_block(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError>;
+    fn finalize_block(
+        &self,
+        position: BlockPosition,
+        txs: &[Vec<u8>],
+        decision: &Decision,
+    ) -> Result<FinalizedBlock, NodeError>;
 
     /// Persists the block executed last, durably and as a whole.
     fn commit(&self) -> Result<(), NodeError>;

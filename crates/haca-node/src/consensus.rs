@@ -11,4 +11,4 @@ pub mod validator_set;
 pub use block::{PART_BYTES, block_bytes, block_id, part_set_header};
 pub use hash::{commit_hash, data_hash, evidence_hash, params_hash, results_hash};
 pub use time::{MIN_BLOCK_STEP_NS, median_time, vote_time};
-pub use validator_set::{Validator, ValidatorSet, ValidatorSetError};
+pub use validator_set::{Validator, ValidatorSet, ValidatorSetError, ValidatorUpdate};

@@ -17,7 +17,8 @@ use haca_wire::{
 
 use crate::{
     application::{
-        AppHash, Application, BlockPosition, FinalizedBlock, Info, InitChain, ProvenValue, Query, TxResult,
+        AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
+        TxResult,
     },
     consensus::hash::tx_hash,
     error::NodeError,
@@ -307,13 +308,21 @@ impl Application for LedgerApp {
         Ok(check_proposal(&Committed(&view), txs, &self.evidence)?.is_ok())
     }
 
-    fn finalize_block(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError> {
+    fn finalize_block(
+        &self,
+        position: BlockPosition,
+        txs: &[Vec<u8>],
+        decision: &Decision,
+    ) -> Result<FinalizedBlock, NodeError> {
         let started = Instant::now();
         let view = self.view()?;
         self.verify_ahead(&view, txs)?;
         let context = BlockContext {
             height: Height(position.height),
             proposer: position.proposer,
+            time_unix_s: position.time_unix_s,
+            votes: decision.votes.clone(),
+            misbehaviour: decision.misbehaviour.clone(),
         };
         let mut outcome = execute_block(&Committed(&view), &context, txs, &self.evidence)?;
         let writes = std::mem::take(&mut outcome.writes);
@@ -335,7 +344,11 @@ impl Application for LedgerApp {
             outcome,
             started,
         });
-        Ok(FinalizedBlock { results, app_hash })
+        Ok(FinalizedBlock {
+            results,
+            app_hash,
+            validator_updates: Vec::new(),
+        })
     }
 
     fn commit(&self) -> Result<(), NodeError> {

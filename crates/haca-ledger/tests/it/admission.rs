@@ -399,6 +399,7 @@ fn a_block_of_the_wrong_height_is_not_executed() {
         let context = BlockContext {
             height: Height(height),
             proposer: PROPOSER,
+            ..BlockContext::default()
         };
         let error = execute_block(&world.state, &context, &[], &world.script).unwrap_err();
         assert!(matches!(error, LedgerError::WrongHeight { .. }));
@@ -412,6 +413,7 @@ fn a_damaged_state_stops_the_block_and_names_the_entry() {
     let context = BlockContext {
         height: Height(1),
         proposer: PROPOSER,
+        ..BlockContext::default()
     };
     world
         .state
@@ -433,6 +435,7 @@ fn money_from_nowhere_stops_the_chain() {
     let context = BlockContext {
         height: Height(1),
         proposer: PROPOSER,
+        ..BlockContext::default()
     };
     let error = execute_block(&world.state, &context, &[], &world.script).unwrap_err();
     assert!(matches!(error, LedgerError::Unbalanced { asset: USD, .. }));

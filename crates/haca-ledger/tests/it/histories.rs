@@ -22,7 +22,7 @@ proptest! {
         history.seal(1);
         let mut replay = World::new().state;
         for entry in &history.world.log {
-            let context = BlockContext { height: entry.outcome.height, proposer: entry.proposer };
+            let context = BlockContext { height: entry.outcome.height, proposer: entry.proposer, ..BlockContext::default() };
             let outcome = execute_block(&replay, &context, &entry.txs, &Script::default()).unwrap();
             prop_assert_eq!(&outcome, &entry.outcome);
             replay = after(replay, &outcome.writes);

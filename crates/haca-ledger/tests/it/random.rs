@@ -262,6 +262,7 @@ impl History {
         let context = BlockContext {
             height: Height(self.world.height().0 + 1),
             proposer: [0; 20],
+            ..BlockContext::default()
         };
         let proposed = execute_block(state, &context, &proposal, &self.world.script).unwrap();
         assert!(

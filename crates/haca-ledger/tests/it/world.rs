@@ -198,6 +198,7 @@ impl World {
         let context = BlockContext {
             height: Height(self.height().0 + 1),
             proposer: self.proposer,
+            ..BlockContext::default()
         };
         let outcome = execute_block(&self.state, &context, txs, &self.script).unwrap();
         let again = execute_block(&self.state, &context, txs, &Script::default()).unwrap();

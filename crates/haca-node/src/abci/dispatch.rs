@@ -1,20 +1,24 @@
 //! From ABCI messages to the application and back.
 
+use haca_ledger::{CommitVote, Misbehaviour, MisbehaviourKind};
+use haca_wire::Height;
 use tendermint_proto::v0_38::{
     abci::{
-        ExecTxResult, Request, RequestFinalizeBlock, RequestPrepareProposal, RequestProcessProposal,
-        RequestQuery, Response, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseEcho,
-        ResponseException, ResponseFinalizeBlock, ResponseFlush, ResponseInfo, ResponseInitChain,
-        ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot, ResponsePrepareProposal,
-        ResponseProcessProposal, ResponseQuery, request::Value as Asked, response::Value as Answer,
-        response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal,
+        self, ExecTxResult, Misbehavior, MisbehaviorType, Request, RequestFinalizeBlock,
+        RequestPrepareProposal, RequestProcessProposal, RequestQuery, Response, ResponseApplySnapshotChunk,
+        ResponseCheckTx, ResponseCommit, ResponseEcho, ResponseException, ResponseFinalizeBlock,
+        ResponseFlush, ResponseInfo, ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk,
+        ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, Validator,
+        VoteInfo, request::Value as Asked, response::Value as Answer, response_apply_snapshot_chunk,
+        response_offer_snapshot, response_process_proposal,
     },
-    crypto::{ProofOp, ProofOps},
+    crypto::{ProofOp, ProofOps, PublicKey, public_key},
+    types::BlockIdFlag,
 };
 
 use crate::{
-    application::{Application, BlockPosition, InitChain, Query, TxResult},
-    consensus::hash::signed,
+    application::{Application, BlockPosition, Decision, InitChain, Query, TxResult},
+    consensus::{ValidatorUpdate, hash::signed},
     error::NodeError,
 };
 
@@ -62,6 +66,11 @@ fn answer(app: &dyn Application, asked: Asked) -> Result<Answer, NodeError> {
             let app_hash = app.init_chain(&InitChain {
                 chain_id: init.chain_id,
                 initial_height: unsigned(init.initial_height)?,
+                validators: init
+                    .validators
+                    .iter()
+                    .map(genesis_validator)
+                    .collect::<Result<_, _>>()?,
             })?;
             Answer::InitChain(ResponseInitChain {
                 app_hash: app_hash.to_vec().into(),
@@ -152,12 +161,84 @@ fn process_proposal(app: &dyn Application, asked: RequestProcessProposal) -> Res
 
 fn finalize_block(app: &dyn Application, asked: RequestFinalizeBlock) -> Result<Answer, NodeError> {
     let position = position(asked.height, asked.time, &asked.proposer_address)?;
-    let finalized = app.finalize_block(position, &vectors(&asked.txs))?;
+    let commit = asked.decided_last_commit.unwrap_or_default();
+    let decision = Decision {
+        votes: commit
+            .votes
+            .into_iter()
+            .map(commit_vote)
+            .collect::<Result<_, _>>()?,
+        misbehaviour: asked
+            .misbehavior
+            .into_iter()
+            .map(misbehaviour)
+            .collect::<Result<_, _>>()?,
+    };
+    let finalized = app.finalize_block(position, &vectors(&asked.txs), &decision)?;
     Ok(Answer::FinalizeBlock(ResponseFinalizeBlock {
         tx_results: finalized.results.into_iter().map(exec_result).collect(),
         app_hash: finalized.app_hash.to_vec().into(),
+        validator_updates: finalized
+            .validator_updates
+            .into_iter()
+            .map(validator_update)
+            .collect(),
         ..Default::default()
     }))
+}
+
+fn consensus_address(validator: Option<Validator>) -> Result<[u8; 20], NodeError> {
+    let address = validator.map(|validator| validator.address).unwrap_or_default();
+    address.as_ref().try_into().map_err(|_| NodeError::Abci {
+        reason: format!("a validator address of {} bytes", address.len()),
+    })
+}
+
+fn commit_vote(vote: VoteInfo) -> Result<CommitVote, NodeError> {
+    Ok(CommitVote {
+        validator: consensus_address(vote.validator)?,
+        signed: vote.block_id_flag != BlockIdFlag::Absent as i32,
+    })
+}
+
+fn misbehaviour(found: Misbehavior) -> Result<Misbehaviour, NodeError> {
+    let kind = match found.r#type() {
+        MisbehaviorType::DuplicateVote => MisbehaviourKind::DuplicateVote,
+        MisbehaviorType::LightClientAttack => MisbehaviourKind::LightClientAttack,
+        MisbehaviorType::Unknown => {
+            return Err(NodeError::Abci {
+                reason: format!("misbehaviour of kind {}", found.r#type),
+            });
+        }
+    };
+    Ok(Misbehaviour {
+        kind,
+        validator: consensus_address(found.validator)?,
+        height: Height(unsigned(found.height)?),
+        time_unix_s: u64::try_from(found.time.map_or(0, |time| time.seconds)).unwrap_or(0),
+    })
+}
+
+fn genesis_validator(update: &abci::ValidatorUpdate) -> Result<ValidatorUpdate, NodeError> {
+    let key = match update.pub_key.as_ref().and_then(|key| key.sum.as_ref()) {
+        Some(public_key::Sum::Ed25519(key)) => <[u8; 32]>::try_from(key.as_slice()).ok(),
+        _ => None,
+    };
+    Ok(ValidatorUpdate {
+        key: key.ok_or_else(|| NodeError::Abci {
+            reason: "a validator's key is not ed25519".to_owned(),
+        })?,
+        power: update.power,
+    })
+}
+
+fn validator_update(update: ValidatorUpdate) -> abci::ValidatorUpdate {
+    abci::ValidatorUpdate {
+        pub_key: Some(PublicKey {
+            sum: Some(public_key::Sum::Ed25519(update.key.to_vec())),
+        }),
+        power: update.power,
+    }
 }
 
 fn exec_result(result: TxResult) -> ExecTxResult {

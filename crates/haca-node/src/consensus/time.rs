@@ -17,7 +17,7 @@ pub fn vote_time(now: Time, block: Time) -> Time {
     now.max(earliest)
 }
 
-/// Weighted median of the times in a commit. `None` when nobody voted.
+/// Weighted median of the times in a commit. `None` when nobody voted, or a stranger did.
 pub fn median_time(commit: &Commit, validators: &ValidatorSet) -> Option<Time> {
     let mut votes: Vec<(Time, i64)> = Vec::new();
     for signature in &commit.signatures {
@@ -34,10 +34,7 @@ pub fn median_time(commit: &Commit, validators: &ValidatorSet) -> Option<Time> {
                 ..
             } => (validator_address, timestamp),
         };
-        // A vote of a stranger has no weight, as in Go.
-        if let Some(validator) = validators.find(address) {
-            votes.push((*time, validator.power));
-        }
+        votes.push((*time, validators.find(address)?.power));
     }
     votes.sort_by_key(|(time, _)| *time);
     let mut median = votes.iter().map(|(_, power)| power).sum::<i64>() / 2;

@@ -40,9 +40,59 @@ pub enum ValidatorSetError {
         /// Address of the repeated key.
         address: [u8; 20],
     },
+    /// Somebody is to leave who is no member.
+    #[error("validator {} is to leave the set, and is not in it", hex::encode(.address))]
+    Unknown {
+        /// Address of the key.
+        address: [u8; 20],
+    },
     /// Bytes that are not an ed25519 public key.
     #[error("a validator's public key is not an ed25519 key")]
     Key,
+}
+
+/// A change of the set, as a block of the application brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValidatorUpdate {
+    /// Ed25519 key.
+    pub key: [u8; 32],
+    /// Voting power from the second height after the block on; 0 leaves the set.
+    pub power: i64,
+}
+
+/// Address, key and power of a changed validator.
+type Change = (account::Id, PublicKey, i64);
+
+fn power_error(found: i64) -> ValidatorSetError {
+    ValidatorSetError::Power {
+        found,
+        expected: MAX_TOTAL_POWER,
+    }
+}
+
+fn bytes(address: &account::Id) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes.copy_from_slice(address.as_bytes());
+    bytes
+}
+
+/// Changes by address, each key once and each power in range.
+fn sorted_changes(changes: &[ValidatorUpdate]) -> Result<Vec<Change>, ValidatorSetError> {
+    let mut sorted = Vec::with_capacity(changes.len());
+    for change in changes {
+        let key = PublicKey::from_raw_ed25519(&change.key).ok_or(ValidatorSetError::Key)?;
+        if !(0..=MAX_TOTAL_POWER).contains(&change.power) {
+            return Err(power_error(change.power));
+        }
+        sorted.push((account::Id::from(key), key, change.power));
+    }
+    sorted.sort_by_key(|change| change.0);
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(ValidatorSetError::Duplicate {
+            address: bytes(&pair[0].0),
+        });
+    }
+    Ok(sorted)
 }
 
 /// One validator.
@@ -69,74 +119,120 @@ pub struct ValidatorSet {
 impl ValidatorSet {
     /// The set that a genesis document starts with: `(public key, power)` pairs.
     pub fn genesis(members: &[([u8; 32], i64)]) -> Result<Self, ValidatorSetError> {
-        if members.len() > MAX_VALIDATORS {
+        let empty = Self {
+            validators: Vec::new(),
+            proposer: account::Id::new([0; 20]),
+            total_power: 0,
+        };
+        let changes: Vec<ValidatorUpdate> = members
+            .iter()
+            .map(|(key, power)| ValidatorUpdate {
+                key: *key,
+                power: *power,
+            })
+            .collect();
+        if let Some(found) = changes.iter().find(|change| change.power == 0) {
+            return Err(power_error(found.power));
+        }
+        if changes.is_empty() {
+            return Err(ValidatorSetError::Empty);
+        }
+        Ok(empty.update(&changes)?.next())
+    }
+
+    /// The set with the changes of one block applied (`ValidatorSet.updateWithChangeSet`): power 0 removes, a newcomer
+    /// starts at -1.125 of the total power, so that leaving and joining again wins nothing. Nothing is rotated.
+    pub fn update(&self, changes: &[ValidatorUpdate]) -> Result<Self, ValidatorSetError> {
+        if changes.is_empty() {
+            return Ok(self.clone());
+        }
+        let changes = sorted_changes(changes)?;
+        let mut total_power = self.total_after(&changes)?;
+        total_power += total_power >> 3;
+        let mut set = self.clone();
+        for (address, public_key, power) in changes {
+            let known = set.validators.iter().position(|v| v.address == address);
+            match (known.and_then(|at| set.validators.get_mut(at)), power) {
+                (Some(_), 0) => set.validators.retain(|v| v.address != address),
+                (Some(validator), _) => validator.power = power,
+                (None, 0) => {
+                    return Err(ValidatorSetError::Unknown {
+                        address: bytes(&address),
+                    });
+                }
+                (None, _) => set.validators.push(Validator {
+                    address,
+                    public_key,
+                    power,
+                    priority: -total_power,
+                }),
+            }
+        }
+        if set.validators.is_empty() {
+            return Err(ValidatorSetError::Empty);
+        }
+        if set.validators.len() > MAX_VALIDATORS {
             return Err(ValidatorSetError::TooMany {
-                found: members.len(),
+                found: set.validators.len(),
                 expected: MAX_VALIDATORS,
             });
         }
-        let mut total_power = 0_i64;
-        let mut validators: Vec<Validator> = Vec::with_capacity(members.len());
-        for (key, power) in members {
-            let public_key = PublicKey::from_raw_ed25519(key).ok_or(ValidatorSetError::Key)?;
-            let address = account::Id::from(public_key);
-            total_power = total_power.saturating_add(*power);
-            if *power <= 0 || total_power > MAX_TOTAL_POWER {
-                return Err(ValidatorSetError::Power {
-                    found: *power,
-                    expected: MAX_TOTAL_POWER,
-                });
-            }
-            validators.push(Validator {
-                address,
-                public_key,
-                power: *power,
-                priority: 0,
-            });
-        }
-        validators.sort_by(|a, b| b.power.cmp(&a.power).then(a.address.cmp(&b.address)));
-        let mut addresses: Vec<_> = validators.iter().map(|v| v.address).collect();
-        addresses.sort();
-        if let Some(pair) = addresses.windows(2).find(|pair| pair.first() == pair.last())
-            && let Some(address) = pair.first()
-        {
-            let mut bytes = [0; 20];
-            bytes.copy_from_slice(address.as_bytes());
-            return Err(ValidatorSetError::Duplicate { address: bytes });
-        }
-        let proposer = validators.first().ok_or(ValidatorSetError::Empty)?.address;
-        let mut set = Self {
-            validators,
-            proposer,
-            total_power,
-        };
-        // Newcomers start at -1.125 of the total power, so that leaving and joining again wins nothing.
-        for validator in &mut set.validators {
-            validator.priority = -(total_power + (total_power >> 3));
-        }
+        set.total_power = set.validators.iter().map(|v| v.power).sum();
         set.rescale();
         set.centre();
-        Ok(set.next())
+        let order = |a: &Validator, b: &Validator| b.power.cmp(&a.power).then(a.address.cmp(&b.address));
+        set.validators.sort_by(order);
+        Ok(set)
+    }
+
+    /// The total power after joins and changes and before leaves; refused where, without those who leave, it passes
+    /// [`MAX_TOTAL_POWER`].
+    fn total_after(&self, changes: &[Change]) -> Result<i64, ValidatorSetError> {
+        let held = |address: &account::Id| self.find(address).map_or(0, |v| v.power);
+        let leaving = changes.iter().filter(|change| change.2 == 0);
+        let removed: i64 = leaving.map(|change| held(&change.0)).sum();
+        let kept = changes.iter().filter(|change| change.2 != 0);
+        let mut total = i128::from(self.total_power) - i128::from(removed);
+        for (address, _, power) in kept {
+            total += i128::from(*power) - i128::from(held(address));
+        }
+        match i64::try_from(total) {
+            Ok(total) if total <= MAX_TOTAL_POWER => Ok(total + removed),
+            _ => Err(power_error(i64::try_from(total).unwrap_or(i64::MAX))),
+        }
     }
 
     /// The set of the following height: the same members, the proposer rotated once.
     pub fn next(&self) -> Self {
+        self.rotated(1)
+    }
+
+    /// The set with the proposer rotated `times` times: who proposes in that round of this set's height.
+    pub fn rotated(&self, times: u32) -> Self {
         let mut set = self.clone();
-        set.rescale();
-        set.centre();
-        for validator in &mut set.validators {
+        if times > 0 {
+            set.rescale();
+            set.centre();
+        }
+        for _ in 0..times {
+            set.rotate();
+        }
+        set
+    }
+
+    fn rotate(&mut self) {
+        for validator in &mut self.validators {
             validator.priority = validator.priority.saturating_add(validator.power);
         }
-        let total_power = set.total_power;
-        let first = set
+        let total_power = self.total_power;
+        let first = self
             .validators
             .iter_mut()
             .max_by(|a, b| a.priority.cmp(&b.priority).then(b.address.cmp(&a.address)));
         if let Some(proposer) = first {
             proposer.priority = proposer.priority.saturating_sub(total_power);
-            set.proposer = proposer.address;
+            self.proposer = proposer.address;
         }
-        set
     }
 
     /// Divides all priorities when they spread over more than twice the total power.

@@ -175,6 +175,8 @@ impl BlockStore {
         Ok(Some(FinalizedBlock {
             app_hash: AppHash::try_from(hash).map_err(|_| damaged("results", height))?,
             results: decode_results(results)?,
+            // They stand in the validators of the second height after.
+            validator_updates: Vec::new(),
         }))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use haca_ledger::CommitVote;
 use tendermint::{
     AppHash as HeaderAppHash, Hash, Signature, Time, Vote, account,
     block::{self, Block, Commit, CommitSig, Header},
@@ -11,10 +12,10 @@ use tendermint::{
 
 use super::{BlockStore, ValidatorKey};
 use crate::{
-    application::{Application, BlockPosition, FinalizedBlock, InitChain},
+    application::{Application, BlockPosition, Decision, FinalizedBlock, InitChain},
     consensus::{
-        ValidatorSet, block_id, commit_hash, data_hash, evidence_hash, median_time, params_hash,
-        results_hash, vote_time,
+        ValidatorSet, ValidatorUpdate, block_id, commit_hash, data_hash, evidence_hash, median_time,
+        params_hash, results_hash, vote_time,
     },
     error::NodeError,
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
@@ -34,6 +35,8 @@ struct Head {
     last_validators: ValidatorSet,
     /// Who proposes and votes next.
     validators: ValidatorSet,
+    /// Who proposes and votes after that.
+    next_validators: ValidatorSet,
     finalized: FinalizedBlock,
 }
 
@@ -56,12 +59,12 @@ impl<A: Application> Chain<A> {
         store: Arc<BlockStore>,
         app: Arc<A>,
     ) -> Result<Self, NodeError> {
-        check_quorum(&genesis.validators, &keys)?;
         let mut info = app.info()?;
         let genesis_hash = if info.height == 0 {
             app.init_chain(&InitChain {
                 chain_id: genesis.chain_id.to_string(),
                 initial_height: 1,
+                validators: members(&genesis.validators),
             })?
         } else {
             [0; 32]
@@ -83,9 +86,11 @@ impl<A: Application> Chain<A> {
             commit: None,
             last_validators: genesis.validators.clone(),
             validators: genesis.validators.clone(),
+            next_validators: genesis.validators.next(),
             finalized: FinalizedBlock {
                 results: Vec::new(),
                 app_hash: genesis_hash,
+                validator_updates: Vec::new(),
             },
         };
         let mut chain = Self {
@@ -110,6 +115,8 @@ impl<A: Application> Chain<A> {
             chain.replay(info.height + 1)?;
             info.height += 1;
         }
+        chain.check_quorum(&chain.head.validators)?;
+        chain.check_quorum(&chain.head.next_validators)?;
         Ok(chain)
     }
 
@@ -125,6 +132,7 @@ impl<A: Application> Chain<A> {
             time: block.header.time,
             last_validators: self.validators(height)?,
             validators: self.validators(height + 1)?,
+            next_validators: self.validators(height + 2)?,
             finalized: self.store.results(height)?.ok_or_else(|| missing("result"))?,
             commit: Some(commit),
         })
@@ -158,7 +166,8 @@ impl<A: Application> Chain<A> {
                 expected,
             ));
         }
-        self.execute(block, commit)
+        let (finalized, after) = self.finalize(&block)?;
+        self.conclude(block, commit, finalized, after)
     }
 
     /// Height of the last executed block.
@@ -206,8 +215,11 @@ impl<A: Application> Chain<A> {
     pub fn make_block(&mut self, txs: Vec<Vec<u8>>, now: Time) -> Result<u64, NodeError> {
         let block = self.propose(txs)?;
         let commit = self.vote(&block, now)?;
+        // Executed before it is decided: a block after which nobody here could decide another must not stand.
+        let (finalized, after) = self.finalize(&block)?;
+        self.check_quorum(&after)?;
         self.store.put_block(self.head.height + 1, &block, &commit)?;
-        self.execute(block, commit)?;
+        self.conclude(block, commit, finalized, after)?;
         Ok(self.head.height)
     }
 
@@ -215,7 +227,6 @@ impl<A: Application> Chain<A> {
         let head = &self.head;
         let sha = |bytes: [u8; 32]| Hash::Sha256(bytes);
         let evidence = evidence::List::default();
-        let next_validators = head.validators.next();
         let header = Header {
             version: block::header::Version {
                 block: BLOCK_VERSION,
@@ -228,7 +239,7 @@ impl<A: Application> Chain<A> {
             last_commit_hash: Some(sha(commit_hash(head.commit.as_ref()))),
             data_hash: Some(sha(data_hash(&txs))),
             validators_hash: head.validators.hash(),
-            next_validators_hash: next_validators.hash(),
+            next_validators_hash: head.next_validators.hash(),
             consensus_hash: sha(params_hash(
                 self.genesis.max_block_bytes,
                 self.genesis.max_block_gas,
@@ -283,30 +294,81 @@ impl<A: Application> Chain<A> {
         })
     }
 
-    fn execute(&mut self, block: Block, commit: Commit) -> Result<(), NodeError> {
+    /// Executes a block; nothing is persisted. Returns the validators of the second height after it, too.
+    fn finalize(&self, block: &Block) -> Result<(FinalizedBlock, ValidatorSet), NodeError> {
         let height = block.header.height.value();
         let position = position(height, block.header.time, &block.header.proposer_address);
-        let finalized = self.app.finalize_block(position, &block.data)?;
-        let next = self.head.validators.next();
-        // Before the application commits: a node killed in between finds results for every executed block.
-        self.store.put_results(height, &finalized, &next.next())?;
-        self.app.commit()?;
-        self.head = Head {
-            height,
-            id: Some(commit.block_id),
-            time: block.header.time,
-            commit: Some(commit),
-            last_validators: std::mem::replace(&mut self.head.validators, next.clone()),
-            validators: next,
-            finalized,
+        let decision = Decision {
+            votes: votes(block.last_commit.as_ref(), &self.head.last_validators),
+            misbehaviour: Vec::new(),
         };
+        let finalized = self.app.finalize_block(position, &block.data, &decision)?;
+        let after = self
+            .head
+            .next_validators
+            .update(&finalized.validator_updates)?
+            .next();
+        Ok((finalized, after))
+    }
+
+    /// Persists an executed block and moves on.
+    fn conclude(
+        &mut self,
+        block: Block,
+        commit: Commit,
+        finalized: FinalizedBlock,
+        after: ValidatorSet,
+    ) -> Result<(), NodeError> {
+        let height = block.header.height.value();
+        // Before the application commits: a node killed in between finds results for every executed block.
+        self.store.put_results(height, &finalized, &after)?;
+        self.app.commit()?;
+        let next = std::mem::replace(&mut self.head.next_validators, after);
+        self.head.last_validators = std::mem::replace(&mut self.head.validators, next);
+        self.head.height = height;
+        self.head.id = Some(commit.block_id);
+        self.head.time = block.header.time;
+        self.head.commit = Some(commit);
+        self.head.finalized = finalized;
         Ok(())
+    }
+
+    fn check_quorum(&self, validators: &ValidatorSet) -> Result<(), NodeError> {
+        check_quorum(validators, &self.keys)
     }
 
     /// Header time of the last block.
     pub const fn time(&self) -> Time {
         self.head.time
     }
+}
+
+/// Keys and powers of a set.
+fn members(set: &ValidatorSet) -> Vec<ValidatorUpdate> {
+    let member = |validator: &crate::consensus::Validator| {
+        let key = validator.public_key.ed25519()?;
+        Some(ValidatorUpdate {
+            key: key.as_bytes().try_into().ok()?,
+            power: validator.power,
+        })
+    };
+    set.validators().iter().filter_map(member).collect()
+}
+
+/// Who signed the block before.
+fn votes(commit: Option<&Commit>, validators: &ValidatorSet) -> Vec<CommitVote> {
+    let signatures = commit
+        .map(|commit| commit.signatures.as_slice())
+        .unwrap_or_default();
+    let vote = |(validator, signature): (&crate::consensus::Validator, &CommitSig)| {
+        let mut address = [0; 20];
+        address.copy_from_slice(validator.address.as_bytes());
+        CommitVote {
+            validator: address,
+            signed: !signature.is_absent(),
+        }
+    };
+    validators.validators().iter().zip(signatures).map(vote).collect()
 }
 
 /// Whether these keys can decide blocks alone.

@@ -62,7 +62,7 @@ fn light_blocks(chain: Chain<Kv>, app: Arc<Kv>, genesis: &Genesis) -> Vec<Verifi
     blocks
 }
 
-fn start(chain: Chain<Kv>, app: Arc<Kv>, genesis: &Genesis) -> DevEngine<Kv> {
+pub(crate) fn start(chain: Chain<Kv>, app: Arc<Kv>, genesis: &Genesis) -> DevEngine<Kv> {
     let pace = Pace {
         between_blocks: Duration::ZERO,
         idle: Duration::from_secs(3600),

@@ -1,4 +1,5 @@
-//! A key-value application over the real store: `key=value` sets, `key=` removes, `fail=` fails, `bad` is malformed.
+//! A key-value application over the real store: `key=value` sets, `key=` removes, `fail=` fails, `bad` is malformed,
+//! `validator/KEY=POWER` changes a validator.
 
 use std::{
     path::Path,
@@ -8,9 +9,10 @@ use std::{
 use haca_node::{
     NodeError,
     application::{
-        AppHash, Application, BlockPosition, FinalizedBlock, Info, InitChain, ProvenValue, Query, TxResult,
+        AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
+        TxResult,
     },
-    consensus::hash::tx_hash,
+    consensus::{ValidatorUpdate, hash::tx_hash},
     store::{BlockIndex, StagedBlock, Store, Write},
 };
 use haca_wire::GenesisHash;
@@ -20,6 +22,19 @@ pub(crate) struct Kv {
     pub(crate) store: Store,
     staged: Mutex<Option<(StagedBlock, BlockIndex)>>,
     pub(crate) executed: AtomicUsize,
+    /// What came with each executed block.
+    pub(crate) decisions: Mutex<Vec<Decision>>,
+}
+
+fn validator_update(tx: &[u8]) -> Option<ValidatorUpdate> {
+    let (key, power) = std::str::from_utf8(tx)
+        .ok()?
+        .strip_prefix("validator/")?
+        .split_once('=')?;
+    Some(ValidatorUpdate {
+        key: hex::decode(key).ok()?.try_into().ok()?,
+        power: power.parse().ok()?,
+    })
 }
 
 impl Kv {
@@ -28,6 +43,7 @@ impl Kv {
             store: Store::open(&directory.join("state.redb"), genesis, keep)?,
             staged: Mutex::default(),
             executed: AtomicUsize::default(),
+            decisions: Mutex::default(),
         })
     }
 
@@ -86,7 +102,13 @@ impl Application for Kv {
         Ok(txs.iter().all(|tx| tx.contains(&b'=')))
     }
 
-    fn finalize_block(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError> {
+    fn finalize_block(
+        &self,
+        position: BlockPosition,
+        txs: &[Vec<u8>],
+        decision: &Decision,
+    ) -> Result<FinalizedBlock, NodeError> {
+        self.decisions.lock().unwrap().push(decision.clone());
         self.executed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let mut writes = std::collections::BTreeMap::new();
         let mut results = Vec::new();
@@ -109,7 +131,11 @@ impl Application for Kv {
             settled: Vec::new(),
         };
         *self.staged.lock().unwrap() = Some((staged, index));
-        Ok(FinalizedBlock { results, app_hash })
+        Ok(FinalizedBlock {
+            results,
+            app_hash,
+            validator_updates: txs.iter().filter_map(|tx| validator_update(tx)).collect(),
+        })
     }
 
     fn commit(&self) -> Result<(), NodeError> {

@@ -122,6 +122,7 @@ fn a_nonce_takes_one_place_in_the_mempool() {
     let start = haca_node::application::InitChain {
         chain_id: genesis.chain_id.to_string(),
         initial_height: 1,
+        validators: Vec::new(),
     };
     app.init_chain(&start).unwrap();
     let (first, second) = (transfer(&genesis, 1, 1, 300), transfer(&genesis, 1, 2, 300));

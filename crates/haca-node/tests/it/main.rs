@@ -18,9 +18,11 @@ mod ledger;
 mod mempool;
 mod replica;
 mod rest;
+mod rotation;
 mod settlement;
 mod socket;
 mod store;
+mod validators;
 mod vectors;
 
 /// The network in memory of the ledger's tests, and their generator of histories.

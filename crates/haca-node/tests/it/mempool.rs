@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Mutex};
 use haca_node::{
     NodeError,
     application::{
-        AppHash, Application, BlockPosition, FinalizedBlock, Info, InitChain, ProvenValue, Query, TxResult,
+        AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
+        TxResult,
     },
     engine::{Mempool, MempoolLimits},
 };
@@ -42,7 +43,12 @@ impl Application for Gate {
     fn process_proposal(&self, _: BlockPosition, _: &[Vec<u8>]) -> Result<bool, NodeError> {
         unreachable!("a mempool only checks")
     }
-    fn finalize_block(&self, _: BlockPosition, _: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError> {
+    fn finalize_block(
+        &self,
+        _: BlockPosition,
+        _: &[Vec<u8>],
+        _: &Decision,
+    ) -> Result<FinalizedBlock, NodeError> {
         unreachable!("a mempool only checks")
     }
     fn commit(&self) -> Result<(), NodeError> {

@@ -1,0 +1,159 @@
+//! Validators that join, change and leave: when a change counts, and that a dev engine never stalls.
+
+use std::{path::Path, sync::Arc};
+
+use haca_node::{
+    Genesis, NodeError,
+    application::Application as _,
+    driver::Driver as _,
+    engine::{BlockStore, Chain, ValidatorKey},
+};
+
+use super::{
+    engine::{assert_light_client_accepts, network, open, start, time},
+    kv::Kv,
+};
+
+fn key(number: u8) -> ValidatorKey {
+    ValidatorKey::from_secret([number; 32])
+}
+
+fn change(number: u8, power: i64) -> Vec<u8> {
+    format!("validator/{}={power}", hex::encode(key(number).public())).into_bytes()
+}
+
+/// A chain of three validators that holds the keys of the first `held`.
+fn chain(directory: &Path, held: u8) -> (Result<Chain<Kv>, NodeError>, Arc<Kv>, Genesis) {
+    let (genesis, _) = network(3);
+    let keys = (1..=held).map(key).collect();
+    let app = Arc::new(Kv::open(directory, genesis.hash(), 100).unwrap());
+    let blocks = Arc::new(BlockStore::open(&directory.join("blocks.redb"), genesis.hash()).unwrap());
+    (
+        Chain::open(genesis.clone(), keys, blocks, Arc::clone(&app)),
+        app,
+        genesis,
+    )
+}
+
+fn powers(chain: &Chain<Kv>, height: u64) -> Vec<i64> {
+    let set = chain.store().validators(height).unwrap().unwrap();
+    set.validators().iter().map(|v| v.power).collect()
+}
+
+#[test]
+fn a_change_counts_from_the_second_height_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (opened, app, genesis) = chain(directory.path(), 5);
+    let mut chain = opened.unwrap();
+    chain
+        .make_block(vec![change(4, 25), change(1, 3)], time(1))
+        .unwrap();
+    chain.make_block(vec![], time(2)).unwrap();
+    chain
+        .make_block(vec![change(4, 0), change(5, 8)], time(3))
+        .unwrap();
+    for second in 4..9 {
+        chain.make_block(vec![], time(second)).unwrap();
+    }
+    assert_eq!(
+        [1, 2].map(|height| powers(&chain, height)),
+        [[10, 10, 10], [10, 10, 10]]
+    );
+    assert_eq!(
+        [3, 4].map(|height| powers(&chain, height)),
+        [[25, 10, 10, 3], [25, 10, 10, 3]]
+    );
+    assert_eq!(powers(&chain, 5), [10, 10, 8, 3]);
+    let block = |height| chain.store().block(height).unwrap().unwrap();
+    let set = |height| chain.store().validators(height).unwrap().unwrap();
+    for height in 1..=8 {
+        let header = block(height).header;
+        assert_eq!(header.validators_hash, set(height).hash(), "{height}");
+        assert_eq!(header.next_validators_hash, set(height + 1).hash(), "{height}");
+        assert_eq!(header.proposer_address, set(height).proposer(), "{height}");
+    }
+    // The application hears who signed: nobody at first, then the validators of the height before.
+    let votes: Vec<_> = app
+        .decisions
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|decision| decision.votes.clone())
+        .collect();
+    assert_eq!(
+        votes.iter().map(Vec::len).collect::<Vec<_>>(),
+        [0, 3, 3, 4, 4, 4, 4, 4]
+    );
+    assert!(votes.iter().flatten().all(|vote| vote.signed));
+    let newcomer = key(4).address().unwrap();
+    assert_eq!(votes[3][0].validator, newcomer.as_bytes());
+    let engine = start(chain, app, &genesis);
+    let blocks = (1..=8)
+        .map(|height| engine.light_block(height).unwrap().unwrap())
+        .collect();
+    assert_light_client_accepts(blocks);
+    engine.stop();
+}
+
+#[test]
+fn a_restart_keeps_changes_that_do_not_count_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let (opened, _, _) = chain(directory.path(), 5);
+    let mut first = opened.unwrap();
+    first.make_block(vec![change(4, 25)], time(1)).unwrap();
+    drop(first);
+    let (opened, _, _) = chain(directory.path(), 5);
+    let mut again = opened.unwrap();
+    again.make_block(vec![], time(2)).unwrap();
+    again.make_block(vec![], time(3)).unwrap();
+    assert_eq!(powers(&again, 3), [25, 10, 10, 10]);
+    let header = again.store().block(2).unwrap().unwrap().header;
+    let set = again.store().validators(3).unwrap().unwrap();
+    assert_eq!(header.next_validators_hash, set.hash());
+}
+
+#[test]
+fn a_change_that_would_stall_the_dev_engine_is_no_block() {
+    let directory = tempfile::tempdir().unwrap();
+    let (opened, app, _) = chain(directory.path(), 3);
+    let mut chain_of_three = opened.unwrap();
+    chain_of_three.make_block(vec![b"a=1".to_vec()], time(1)).unwrap();
+    let stranger = vec![change(4, 15)];
+    let error = chain_of_three.make_block(stranger.clone(), time(2)).unwrap_err();
+    assert!(
+        matches!(error, NodeError::NoQuorum { found: 30, total: 45 }),
+        "{error}"
+    );
+    assert_eq!(
+        chain_of_three.store().height().unwrap(),
+        1,
+        "the block was not decided"
+    );
+    assert_eq!(app.info().unwrap().height, 1, "and not committed");
+    drop((chain_of_three, app));
+    // The node starts again and goes on without it; a lesser change is none of its concern.
+    let (opened, _, _) = chain(directory.path(), 3);
+    let mut again = opened.unwrap();
+    again.make_block(vec![change(4, 14)], time(2)).unwrap();
+    drop(again);
+    // Who lost a key learns so before the first block.
+    let (opened, _, _) = chain(directory.path(), 2);
+    assert!(matches!(
+        opened.unwrap_err(),
+        NodeError::NoQuorum { found: 20, .. }
+    ));
+}
+
+#[test]
+fn a_change_that_is_none_ends_the_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut chain, _, _) = open(directory.path(), 3);
+    let error = chain.make_block(vec![change(9, 0)], time(1)).unwrap_err();
+    assert_eq!(error.code(), "node.validators");
+    assert!(error.to_string().contains("is not in it"), "{error}");
+    let all = (1..=3).map(|number| change(number, 0)).collect();
+    assert!(
+        matches!(chain.make_block(all, time(1)), Err(NodeError::Validators(_))),
+        "nobody left"
+    );
+}
