@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use haca_node::{
     Genesis, NodeError,
     application::{
-        AppHash, Application, BlockPosition, FinalizedBlock, Info, InitChain, ProvenValue, Query, TxResult,
+        AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
+        TxResult,
     },
     cometbft::{CometBft, CometConfig, find_binary},
     consensus::block_id,
@@ -98,8 +99,13 @@ impl Application for Scripted {
         self.app.process_proposal(position, txs)?;
         Ok(true)
     }
-    fn finalize_block(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError> {
-        self.app.finalize_block(position, txs)
+    fn finalize_block(
+        &self,
+        position: BlockPosition,
+        txs: &[Vec<u8>],
+        decision: &Decision,
+    ) -> Result<FinalizedBlock, NodeError> {
+        self.app.finalize_block(position, txs, decision)
     }
     fn commit(&self) -> Result<(), NodeError> {
         self.app.commit()

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use haca_node::{
     NodeError,
-    application::Application as _,
+    application::{Application as _, Decision},
     engine::{BlockStore, Chain, ValidatorKey},
     evidence_memory::EvidenceLimits,
     ledger_app::LedgerApp,
@@ -55,7 +55,7 @@ fn assert_silent_or_right(log: &ChainLog, app: &LedgerApp) {
     }
     let next = height + 1;
     if next <= log.height()
-        && let Ok(found) = app.finalize_block(log.position(next), &log.block(next).txs)
+        && let Ok(found) = app.finalize_block(log.position(next), &log.block(next).txs, &Decision::default())
     {
         log.check(next, &found);
         let _ = app.commit();

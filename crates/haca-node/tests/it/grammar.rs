@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use haca_ledger::check_proposal;
 use haca_node::{
-    application::{Application, BlockPosition, InitChain, Query},
+    application::{Application, BlockPosition, Decision, InitChain, Query},
     evidence_memory::EvidenceLimits,
     ledger_app::LedgerApp,
 };
@@ -264,7 +264,7 @@ impl<'a> Consensus<'a> {
         let finalize = |height: u64| {
             let mut position = self.next_position();
             position.height = height;
-            let refused = self.calls.finalize_block(position, &[]);
+            let refused = self.calls.finalize_block(position, &[], &Decision::default());
             refuse(
                 refused.unwrap_err().code(),
                 &["ledger.wrong_height", "node.out_of_order"],
@@ -370,7 +370,7 @@ fn the_start_may_be_interrupted_anywhere() {
     let disk = Disk::default();
     let app = open(&log, disk.open(), limits).unwrap();
     assert_eq!(app.commit().unwrap_err().code(), "node.out_of_order");
-    let first = app.finalize_block(log.position(1), &log.block(1).txs);
+    let first = app.finalize_block(log.position(1), &log.block(1).txs, &Decision::default());
     assert_eq!(first.unwrap_err().code(), "node.not_ready");
     assert_eq!(app.check_tx(b"tx", false).unwrap_err().code(), "node.not_ready");
     assert_eq!(app.info().unwrap().height, 0);

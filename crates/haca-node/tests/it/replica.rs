@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use haca_node::{
     NodeError,
-    application::{Application, FinalizedBlock, InitChain},
+    application::{Application, Decision, FinalizedBlock, InitChain},
     evidence_memory::EvidenceLimits,
     ledger_app::LedgerApp,
     store::Store,
@@ -37,6 +37,7 @@ pub(crate) fn init_request(log: &ChainLog) -> InitChain {
     InitChain {
         chain_id: log.genesis.chain_id.to_string(),
         initial_height: 1,
+        validators: Vec::new(),
     }
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn finalize(
     app: &dyn Application,
     height: u64,
 ) -> Result<FinalizedBlock, NodeError> {
-    let found = app.finalize_block(log.position(height), &log.block(height).txs)?;
+    let found = app.finalize_block(log.position(height), &log.block(height).txs, &Decision::default())?;
     log.check(height, &found);
     Ok(found)
 }

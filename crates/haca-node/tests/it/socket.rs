@@ -11,7 +11,8 @@ use haca_node::{
     NodeError,
     abci::{AbciAddress, AbciServer, read_frame},
     application::{
-        AppHash, Application, BlockPosition, FinalizedBlock, Info, InitChain, ProvenValue, Query, TxResult,
+        AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
+        TxResult,
     },
 };
 use haca_wire::Height;
@@ -185,7 +186,12 @@ impl Application for Socket {
         Ok(answer.status == 1)
     }
 
-    fn finalize_block(&self, position: BlockPosition, txs: &[Vec<u8>]) -> Result<FinalizedBlock, NodeError> {
+    fn finalize_block(
+        &self,
+        position: BlockPosition,
+        txs: &[Vec<u8>],
+        _: &Decision,
+    ) -> Result<FinalizedBlock, NodeError> {
         let asked = Asked::FinalizeBlock(RequestFinalizeBlock {
             txs: bytes(txs),
             height: signed(position.height),
@@ -197,6 +203,7 @@ impl Application for Socket {
         Ok(FinalizedBlock {
             results: answer.tx_results.into_iter().map(TxResult::from).collect(),
             app_hash: AppHash::try_from(&answer.app_hash[..]).unwrap(),
+            validator_updates: Vec::new(),
         })
     }
 
