@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haca_ledger::{BlockContext, execute_block};
+use haca_ledger::execute_block;
 use haca_wire::{Amount, Encode, Message, SignedTransaction, Transaction};
 use proptest::prelude::*;
 
@@ -22,8 +22,7 @@ proptest! {
         history.seal(1);
         let mut replay = World::new().state;
         for entry in &history.world.log {
-            let context = BlockContext { height: entry.outcome.height, proposer: entry.proposer, ..BlockContext::default() };
-            let outcome = execute_block(&replay, &context, &entry.txs, &Script::default()).unwrap();
+            let outcome = execute_block(&replay, &entry.context, &entry.txs, &Script::default()).unwrap();
             prop_assert_eq!(&outcome, &entry.outcome);
             replay = after(replay, &outcome.writes);
         }

@@ -118,7 +118,7 @@ pub(crate) struct World {
 /// A block as it was executed.
 #[derive(Clone, Debug)]
 pub(crate) struct LogEntry {
-    pub(crate) proposer: [u8; 20],
+    pub(crate) context: BlockContext,
     pub(crate) txs: Vec<Vec<u8>>,
     pub(crate) outcome: BlockOutcome,
 }
@@ -218,7 +218,7 @@ impl World {
         );
         assert_eq!(self.supply(USD).burned, burned[1], "only OPG burns");
         self.log.push(LogEntry {
-            proposer: self.proposer,
+            context,
             txs: txs.to_vec(),
             outcome: outcome.clone(),
         });

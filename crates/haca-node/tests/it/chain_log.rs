@@ -5,7 +5,7 @@ use std::{path::Path, sync::OnceLock};
 
 use haca_node::{
     Genesis,
-    application::{AppHash, BlockPosition, FinalizedBlock, TxResult},
+    application::{AppHash, BlockPosition, Decision, FinalizedBlock, TxResult},
     engine::ValidatorKey,
     genesis::document,
     store::Store,
@@ -147,10 +147,19 @@ impl ChainLog {
     }
 
     pub(crate) fn position(&self, height: u64) -> BlockPosition {
+        let context = &self.block(height).context;
         BlockPosition {
             height,
-            time_unix_s: 1_790_000_000 + height,
-            proposer: self.block(height).proposer,
+            time_unix_s: context.time_unix_s,
+            proposer: context.proposer,
+        }
+    }
+
+    pub(crate) fn decision(&self, height: u64) -> Decision {
+        let context = &self.block(height).context;
+        Decision {
+            votes: context.votes.clone(),
+            misbehaviour: context.misbehaviour.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use haca_node::{application::Application as _, evidence_memory::EvidenceLimits};
 use crate::{
     chain_log::{ChainLog, network, steps},
     disk::{Disk, Draw},
-    replica::{compare, finalize, handshake, open, replay},
+    replica::{Engine, compare, finalize, handshake, open, replay},
     world::PROPOSER,
 };
 
@@ -122,4 +122,32 @@ fn no_page_that_was_emptied_swapped_or_of_another_time_is_served() {
         }
     }
     assert!(noticed > pages / 2, "{noticed} of {pages} pages three times");
+}
+
+#[test]
+fn no_flipped_bit_of_the_block_store_is_served() {
+    let engine = Engine::new();
+    let disks = [Disk::formatted(), Disk::formatted()];
+    let expected = engine.run(&disks).unwrap();
+    let [state, whole] = disks.map(|disk| disk.content());
+    let (mut draw, mut refused) = (Draw(23), 0);
+    for start in (0..whole.len()).step_by(PAGE_BYTES) {
+        for _ in 0..4 {
+            let offset = usize::try_from(draw.below(PAGE_BYTES as u64)).unwrap();
+            let mut bent = whole.clone();
+            bent[start + offset] ^= 1 << draw.below(8);
+            match engine.run(&[Disk::with(state.clone()), Disk::with(bent)]) {
+                Ok(found) => assert_eq!(found, expected),
+                Err(error) => {
+                    let code = error.code();
+                    assert!(
+                        ["node.store_corrupt", "node.store_format"].contains(&code),
+                        "{code}: {error}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 10, "{refused} refused");
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haca_node::{
-    application::{Application as _, Decision, FinalizedBlock},
+    application::{Application as _, FinalizedBlock},
     evidence_memory::EvidenceLimits,
 };
 use proptest::prelude::*;
@@ -55,8 +55,9 @@ fn run(log: &ChainLog, limits: EvidenceLimits, seen: Seen) -> Vec<FinalizedBlock
                 }
             }
         }
-        let first = app.finalize_block(position, txs, &Decision::default()).unwrap();
-        let second = app.finalize_block(position, txs, &Decision::default()).unwrap();
+        let decision = log.decision(height);
+        let first = app.finalize_block(position, txs, &decision).unwrap();
+        let second = app.finalize_block(position, txs, &decision).unwrap();
         assert_eq!(first, second, "height {height}");
         log.check(height, &first);
         app.commit().unwrap();

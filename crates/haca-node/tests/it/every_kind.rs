@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use haca_node::Genesis;
 use haca_wire::{
-    Amount, Close, Decode as _, Encode as _, Evidence, EvidenceKind, Height, Message, ResponseHash, Signed,
-    SignedTransaction,
+    Amount, Close, Decode as _, Encode as _, Evidence, EvidenceKind, Group, Height, Message, ResponseHash,
+    Signed, SignedTransaction,
 };
 
 use crate::{
@@ -65,6 +65,7 @@ fn transfers(world: &mut World) {
         world.tx(&pauper(), transfer(1)),
         world.tx(&bob(), model(2, proof.clone())),
         world.tx(&bob(), model(3, proof)),
+        world.tx(&bob(), model(3, Key::new(3).registration_proof())),
         world.tx(&node(), Message::Bond { asset, amount }),
         world.tx(&node(), Message::Unbond { asset, amount }),
     ];
@@ -91,20 +92,35 @@ fn settlements(world: &mut World, channel: haca_wire::ChannelId) {
             groups: groups.clone(),
         },
     );
-    let mut failed = world.zk_group(vec![item(world, 6, EvidenceKind::Zk)]);
-    if let Evidence::Zk { proof, .. } = &mut failed.evidence {
-        proof[0] ^= 1;
-    }
-    let good = world.zk_group(vec![item(world, 7, EvidenceKind::Zk)]);
+    // The same receipts with a false proof and with the right one, in either order; then a proof that holds, under
+    // receipts that it was not made for.
+    let batch = |group: &Group| Message::SettleBatch {
+        groups: vec![group.clone()],
+    };
+    let good = [6, 7, 8].map(|sequence| world.zk_group(vec![item(world, sequence, EvidenceKind::Zk)]));
+    let bad = good.clone().map(|mut group| {
+        if let Evidence::Zk { proof, .. } = &mut group.evidence {
+            proof[0] ^= 1;
+        }
+        group
+    });
+    let mut moved = good[0].clone();
+    moved.items = vec![item(world, 106, EvidenceKind::Zk)];
+    let both = Message::SettleBatch {
+        groups: vec![good[2].clone(), bad[1].clone()],
+    };
     let txs = [
         world.tx(&node(), Message::SettleBatch { groups }),
-        world.tx(
-            &node(),
-            Message::SettleBatch {
-                groups: vec![good.clone(), failed],
-            },
-        ),
-        world.tx(&node(), Message::SettleBatch { groups: vec![good] }),
+        world.tx(&node(), batch(&bad[0])),
+        world.tx(&node(), batch(&good[0])),
+        world.tx(&node(), both),
+        world.tx(&node(), batch(&good[1])),
+        world.tx(&node(), batch(&bad[2])),
+    ];
+    world.block(&txs);
+    let txs = [
+        world.tx(&node(), batch(&good[2])),
+        world.tx(&node(), batch(&moved)),
     ];
     world.block(&txs);
 }

@@ -1,22 +1,15 @@
 //! Power that is lost, disks that are full or fail, at any change a block makes to them: whatever happens, the node
 //! stops with an error, finds one of the two heights that it can be at, and replays to the same state.
 
-use std::{path::Path, sync::Arc};
-
 use haca_node::{
-    NodeError,
-    application::{Application as _, Decision},
-    engine::{BlockStore, Chain, ValidatorKey},
-    evidence_memory::EvidenceLimits,
-    ledger_app::LedgerApp,
+    NodeError, application::Application as _, evidence_memory::EvidenceLimits, ledger_app::LedgerApp,
 };
 
 use crate::{
     chain_log::{ChainLog, network, steps},
     disk::{Disk, Draw, Fault, Survival},
-    engine::time,
     every_kind::every_kind,
-    replica::{compare, handshake, open, replay},
+    replica::{Engine, compare, handshake, open, replay},
     world::PROPOSER,
 };
 
@@ -55,7 +48,7 @@ fn assert_silent_or_right(log: &ChainLog, app: &LedgerApp) {
     }
     let next = height + 1;
     if next <= log.height()
-        && let Ok(found) = app.finalize_block(log.position(next), &log.block(next).txs, &Decision::default())
+        && let Ok(found) = app.finalize_block(log.position(next), &log.block(next).txs, &log.decision(next))
     {
         log.check(next, &found);
         let _ = app.commit();
@@ -222,44 +215,6 @@ fn a_read_that_fails_is_an_error_and_never_an_answer() {
         }
     }
     assert!(failed > 50, "{failed} reads failed");
-}
-
-/// The dev engine with its two stores, each on a disk.
-struct Engine {
-    log: ChainLog,
-    keys: Vec<ValidatorKey>,
-}
-
-impl Engine {
-    fn new() -> Self {
-        let (genesis, keys) = network(1);
-        let proposer = keys[0].address().unwrap();
-        let proposer = <[u8; 20]>::try_from(proposer.as_bytes()).unwrap();
-        let log = ChainLog::record(genesis, proposer, steps(5, 5));
-        Self { log, keys }
-    }
-
-    fn open(&self, [state, blocks]: &[Disk; 2]) -> Result<Chain<LedgerApp>, NodeError> {
-        let app = open(&self.log, state.open(), EvidenceLimits::default())?;
-        let genesis = self.log.genesis.clone();
-        let store = BlockStore::open_on(blocks.open(), Path::new("blocks"), genesis.hash())?;
-        Chain::open(genesis, self.keys.clone(), Arc::new(store), app)
-    }
-
-    /// Makes the blocks of the log from wherever the chain stands; returns the identity of each.
-    fn run(&self, disks: &[Disk; 2]) -> Result<Vec<tendermint::Hash>, NodeError> {
-        let mut chain = self.open(disks)?;
-        while chain.height() < self.log.height() {
-            let height = chain.height() + 1;
-            let now = time(i64::try_from(height).unwrap());
-            chain.make_block(self.log.block(height).txs.clone(), now)?;
-            assert_eq!(chain.app_hash(), self.log.hash(height), "height {height}");
-        }
-        let block = |height| chain.store().block(height)?.ok_or(NodeError::NotReady);
-        (1..=chain.height())
-            .map(|height| Ok(block(height)?.header.hash()))
-            .collect()
-    }
 }
 
 #[test]

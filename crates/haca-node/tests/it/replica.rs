@@ -4,14 +4,20 @@ use std::{path::Path, sync::Arc};
 
 use haca_node::{
     NodeError,
-    application::{Application, Decision, FinalizedBlock, InitChain},
+    application::{Application, FinalizedBlock, InitChain},
+    engine::{BlockStore, Chain, ValidatorKey},
     evidence_memory::EvidenceLimits,
     ledger_app::LedgerApp,
     store::Store,
 };
 use redb::StorageBackend;
 
-use crate::{chain_log::ChainLog, script::Script};
+use crate::{
+    chain_log::{ChainLog, network, steps},
+    disk::Disk,
+    engine::time,
+    script::Script,
+};
 
 /// Versions that a replica keeps: few, so that every block prunes.
 pub(crate) const KEEP: u64 = 3;
@@ -58,7 +64,11 @@ pub(crate) fn finalize(
     app: &dyn Application,
     height: u64,
 ) -> Result<FinalizedBlock, NodeError> {
-    let found = app.finalize_block(log.position(height), &log.block(height).txs, &Decision::default())?;
+    let found = app.finalize_block(
+        log.position(height),
+        &log.block(height).txs,
+        &log.decision(height),
+    )?;
     log.check(height, &found);
     Ok(found)
 }
@@ -91,4 +101,42 @@ pub(crate) fn compare(log: &ChainLog, app: &LedgerApp) {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     assert_eq!(found, expected, "state at {height}");
+}
+
+/// The dev engine with its two stores, each on a disk.
+pub(crate) struct Engine {
+    pub(crate) log: ChainLog,
+    keys: Vec<ValidatorKey>,
+}
+
+impl Engine {
+    pub(crate) fn new() -> Self {
+        let (genesis, keys) = network(1);
+        let proposer = keys[0].address().unwrap();
+        let proposer = <[u8; 20]>::try_from(proposer.as_bytes()).unwrap();
+        let log = ChainLog::record(genesis, proposer, steps(5, 5));
+        Self { log, keys }
+    }
+
+    fn open(&self, [state, blocks]: &[Disk; 2]) -> Result<Chain<LedgerApp>, NodeError> {
+        let app = open(&self.log, state.open(), EvidenceLimits::default())?;
+        let genesis = self.log.genesis.clone();
+        let store = BlockStore::open_on(blocks.open(), Path::new("blocks"), genesis.hash())?;
+        Chain::open(genesis, self.keys.clone(), Arc::new(store), app)
+    }
+
+    /// Makes the blocks of the log from wherever the chain stands; returns the identity of each.
+    pub(crate) fn run(&self, disks: &[Disk; 2]) -> Result<Vec<tendermint::Hash>, NodeError> {
+        let mut chain = self.open(disks)?;
+        while chain.height() < self.log.height() {
+            let height = chain.height() + 1;
+            let now = time(i64::try_from(height).unwrap());
+            chain.make_block(self.log.block(height).txs.clone(), now)?;
+            assert_eq!(chain.app_hash(), self.log.hash(height), "height {height}");
+        }
+        let block = |height| chain.store().block(height)?.ok_or(NodeError::NotReady);
+        (1..=chain.height())
+            .map(|height| Ok(block(height)?.header.hash()))
+            .collect()
+    }
 }
