@@ -45,7 +45,7 @@ Usage: cargo xtask COMMAND
                    Alter the sources of a package in thousands of ways, and list in target/mutants.txt what its
                    tests do not notice; --also names a package whose tests run on the rest, and --again runs
                    nothing but what survived before
-  cometbft         Print the path of the pinned CometBFT, after installing it where it is missing
+  tools            Print the path of the pinned CometBFT, after installing it where it is missing
 ";
 
 fn main() -> ExitCode {
@@ -89,7 +89,7 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["mutants", rest @ ..] => {
             mutants::run(&Workspace::find()?, &mutants::Options::parse(rest)?).map(done)
         }
-        ["cometbft"] => {
+        ["tools"] => {
             step::print(&format!("{}\n", cometbft::ensure(&Workspace::find()?)?.display()));
             Ok(ExitCode::SUCCESS)
         }

@@ -1,15 +1,16 @@
 //! The command line of `haca-node`. Results go to stdout, everything else to stderr.
 
-use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haca_wire::Address;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use tendermint::Time;
 
 use crate::{
     NodeError,
-    cometbft::CometConfig,
+    cometbft::{COMETBFT_VERSION, CometConfig, HostPort, Peer, node_id},
     engine::Pace,
     evidence::ZkEvidence,
     genesis::Genesis,
@@ -35,6 +36,19 @@ enum Command {
     Start(Start),
     /// Print the whole committed state as JSON; the node must not be running
     Export(HomeArg),
+    /// Print the name that others know the node by in CometBFT's peer-to-peer network
+    Id(HomeArg),
+    /// Become another program that the system ends when the process PARENT does
+    #[command(hide = true)]
+    WithParent(WithParent),
+}
+
+#[derive(Args)]
+struct WithParent {
+    parent: i32,
+    program: OsString,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
 }
 
 #[derive(Args)]
@@ -48,9 +62,12 @@ struct HomeArg {
 struct Init {
     #[command(flatten)]
     home: HomeArg,
+    /// Join the network of this genesis document, with a key of our own
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chain_id", "holder", "app_state"])]
+    genesis: Option<PathBuf>,
     /// Name of the network, such as haca-dev-1
-    #[arg(long, value_name = "ID")]
-    chain_id: String,
+    #[arg(long, value_name = "ID", required_unless_present = "genesis")]
+    chain_id: Option<String>,
     /// Number of the network in signatures (EIP-712)
     #[arg(long, value_name = "N", default_value_t = 7410)]
     chain_number: u64,
@@ -61,7 +78,7 @@ struct Init {
     #[arg(
         long,
         value_name = "ADDRESS",
-        required_unless_present = "app_state",
+        required_unless_present_any = ["app_state", "genesis"],
         conflicts_with = "app_state"
     )]
     holder: Option<Address>,
@@ -105,16 +122,32 @@ struct Start {
     /// CometBFT binary, in place of the one on PATH
     #[arg(long, value_name = "FILE")]
     cometbft: Option<PathBuf>,
-    /// Port of CometBFT's RPC; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    comet_rpc_port: u16,
-    /// Port of CometBFT's peer-to-peer network; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    comet_p2p_port: u16,
+    /// Its version, to try another than the supported one
+    #[arg(long, value_name = "VERSION", default_value = COMETBFT_VERSION)]
+    comet_version: String,
+    /// Address of CometBFT's RPC; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    comet_rpc: SocketAddr,
+    /// Address of CometBFT's peer-to-peer network; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    comet_p2p: SocketAddr,
+    /// Where other nodes reach this one, if not at --comet-p2p
+    #[arg(long, value_name = "HOST:PORT")]
+    external_address: Option<HostPort>,
+    /// Node to stay connected with; repeatable
+    #[arg(long, value_name = "ID@HOST:PORT", value_delimiter = ',')]
+    persistent_peer: Vec<Peer>,
+    /// Node to learn others from; repeatable
+    #[arg(long, value_name = "ID@HOST:PORT", value_delimiter = ',')]
+    seed: Vec<Peer>,
+    /// Time between a block and the next height, in milliseconds (CometBFT)
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    commit_ms: u64,
 }
 
-/// Runs the command line. The first argument is the name of the program.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the command line. The first argument is the name of the program. `subcommand` leads to this command line in
+/// the running executable: nothing for `haca-node`.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, subcommand: &[&str]) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -124,8 +157,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Init(arguments) => init(&arguments),
-        Command::Start(arguments) => start(&arguments),
+        Command::Start(arguments) => start(&arguments, subcommand),
         Command::Export(arguments) => export(&arguments),
+        Command::Id(arguments) => node_id(&Home::new(&arguments.home)).and_then(|id| print(&id.to_string())),
+        Command::WithParent(arguments) => Err(with_parent(&arguments)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -143,8 +178,43 @@ fn print(line: &str) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// Becomes the program; returns only if that fails.
+fn with_parent(arguments: &WithParent) -> NodeError {
+    use std::os::unix::process::CommandExt as _;
+    let failed = |reason: String| NodeError::CometExited { reason };
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return failed(format!("the system does not tie it to its node: {error}"));
+    }
+    // The parent may have gone before the system was asked.
+    let parent = getppid().map(|parent| parent.as_raw_nonzero().get());
+    if parent != Some(arguments.parent) {
+        return failed("its node has gone".to_owned());
+    }
+    let error = std::process::Command::new(&arguments.program)
+        .args(&arguments.arguments)
+        .exec();
+    failed(format!(
+        "{} could not be started: {error}",
+        arguments.program.display()
+    ))
+}
+
+/// What [`with_parent`] is called by.
+fn launcher(subcommand: &[&str]) -> Vec<OsString> {
+    let Ok(program) = std::env::current_exe() else {
+        return Vec::new();
+    };
+    let mut words = vec![program.into_os_string()];
+    words.extend(subcommand.iter().map(OsString::from));
+    words.extend(["with-parent".into(), std::process::id().to_string().into()]);
+    words
+}
+
 fn init(arguments: &Init) -> Result<(), NodeError> {
     let home = Home::new(&arguments.home.home);
+    if let Some(document) = &arguments.genesis {
+        return print(&home::join(&home, document)?.hash().to_string());
+    }
     let app_state: Option<Value> = match &arguments.app_state {
         None => None,
         Some(path) => {
@@ -162,7 +232,7 @@ fn init(arguments: &Init) -> Result<(), NodeError> {
     let holder = arguments.holder.unwrap_or_default();
     let genesis = home::init(
         &home,
-        &arguments.chain_id,
+        arguments.chain_id.as_deref().unwrap_or_default(),
         Time::now(),
         arguments.validators,
         |validators| {
@@ -172,15 +242,21 @@ fn init(arguments: &Init) -> Result<(), NodeError> {
     print(&genesis.hash().to_string())
 }
 
-fn start(arguments: &Start) -> Result<(), NodeError> {
+fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
     let engine = match arguments.engine {
         EngineName::Dev => Engine::Dev,
-        EngineName::Cometbft => Engine::CometBft(CometConfig {
+        EngineName::Cometbft => Engine::CometBft(Box::new(CometConfig {
             binary: arguments.cometbft.clone(),
-            rpc_port: arguments.comet_rpc_port,
-            p2p_port: arguments.comet_p2p_port,
+            version: arguments.comet_version.clone(),
+            launcher: launcher(subcommand),
+            rpc: arguments.comet_rpc,
+            p2p: arguments.comet_p2p,
+            external_address: arguments.external_address.clone(),
+            persistent_peers: arguments.persistent_peer.clone(),
+            seeds: arguments.seed.clone(),
+            timeout_commit: Duration::from_millis(arguments.commit_ms),
             ..CometConfig::default()
-        }),
+        })),
     };
     let config = NodeConfig {
         listen: arguments.listen.clone(),

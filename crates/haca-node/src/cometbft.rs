@@ -1,11 +1,15 @@
 //! CometBFT as a child process that drives the application over a unix socket.
 
 mod binary;
+mod configuration;
 mod layout;
+mod peer;
 mod process;
 mod rpc;
 
 use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -15,13 +19,13 @@ use haca_wire::TxHash;
 use tendermint_proto::v0_38::types;
 
 pub use binary::{COMETBFT_VERSION, find_binary};
+pub use peer::{HostPort, NodeId, Peer};
 
 use crate::{
     abci::{AbciAddress, AbciServer},
     application::Application,
     consensus::hash::tx_hash,
     driver::{DecidedBlock, Driver, LightBlock, Status},
-    engine::check_quorum,
     error::NodeError,
     genesis::Genesis,
     home::Home,
@@ -29,8 +33,6 @@ use crate::{
 use process::Process;
 use rpc::Rpc;
 
-/// Time that CometBFT gets to answer after its start.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a starting CometBFT is asked.
 const START_POLL: Duration = Duration::from_millis(50);
 
@@ -39,26 +41,54 @@ const START_POLL: Duration = Duration::from_millis(50);
 pub struct CometConfig {
     /// The binary; `None` looks on PATH, then in GOPATH/bin.
     pub binary: Option<PathBuf>,
-    /// Port of the RPC on the loopback interface; 0 takes a free one.
-    pub rpc_port: u16,
-    /// Port of the peer-to-peer network; 0 takes a free one.
-    pub p2p_port: u16,
+    /// The version the binary has to be of.
+    pub version: String,
+    /// What stands before CometBFT's command line: a program that ends with this process and becomes CometBFT, such
+    /// as `haca-node with-parent`. Empty starts CometBFT by itself, which then outlives a killed node until the next
+    /// start.
+    pub launcher: Vec<OsString>,
+    /// Address of the RPC; port 0 takes a free one.
+    pub rpc: SocketAddr,
+    /// Address of the peer-to-peer network; port 0 takes a free one.
+    pub p2p: SocketAddr,
+    /// Where other nodes reach this one, if not at the peer-to-peer address.
+    pub external_address: Option<HostPort>,
+    /// Nodes to stay connected with.
+    pub persistent_peers: Vec<Peer>,
+    /// Nodes to learn others from.
+    pub seeds: Vec<Peer>,
     /// Time between a commit and the next height.
     pub timeout_commit: Duration,
     /// Whether waiting transactions are checked again after each block.
     pub recheck: bool,
+    /// Time that CometBFT gets to answer after its start.
+    pub start_timeout: Duration,
 }
+
+/// A free port of this machine alone.
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Default for CometConfig {
     fn default() -> Self {
         Self {
             binary: None,
-            rpc_port: 0,
-            p2p_port: 0,
+            version: COMETBFT_VERSION.to_owned(),
+            launcher: Vec::new(),
+            rpc: LOOPBACK,
+            p2p: LOOPBACK,
+            external_address: None,
+            persistent_peers: Vec::new(),
+            seeds: Vec::new(),
             timeout_commit: Duration::from_secs(1),
             recheck: true,
+            start_timeout: Duration::from_secs(60),
         }
     }
+}
+
+/// The name of the node with this home in the peer-to-peer network; its key is made if there is none.
+pub fn node_id(home: &Home) -> Result<NodeId, NodeError> {
+    peer::node_id(&home.node_key())
 }
 
 /// A running CometBFT node.
@@ -80,8 +110,7 @@ impl CometBft {
         app: Arc<dyn Application>,
         failed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, NodeError> {
-        check_quorum(&genesis.validators, home.keys()?.get(..1).unwrap_or_default())?;
-        let binary = find_binary(config.binary.as_deref())?;
+        let binary = find_binary(config.binary.as_deref(), &config.version)?;
         let ports = layout::Ports::choose(config)?;
         let socket = layout::socket_path(home);
         layout::write(home, genesis, config, &ports, &socket)?;
@@ -97,7 +126,7 @@ impl CometBft {
         };
         let process = {
             let failure = Arc::clone(&failure);
-            Process::start(&binary, home, move |reason| {
+            Process::start(&config.launcher, &binary, home, move |reason| {
                 let _ = failure.set(reason);
                 failed();
             })?
@@ -105,32 +134,49 @@ impl CometBft {
         let comet = Self {
             app,
             genesis_time: genesis.time,
-            rpc: Rpc::new(ports.rpc),
+            rpc: Rpc::new(&ports.rpc_host(config.rpc)),
             process,
             server: Mutex::new(server),
             failure,
         };
-        comet.wait_until_ready()?;
+        comet.wait_until_ready(config.start_timeout)?;
         Ok(comet)
     }
 
-    fn wait_until_ready(&self) -> Result<(), NodeError> {
-        let deadline = Instant::now() + START_TIMEOUT;
+    fn wait_until_ready(&self, patience: Duration) -> Result<(), NodeError> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(reason) = self.failure() {
                 return Err(NodeError::CometExited { reason });
             }
-            match self.rpc.status() {
+            match self.rpc.sync() {
                 Ok(_) => return Ok(()),
-                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) if Instant::now() > deadline => {
+                    return Err(NodeError::CometSilent {
+                        seconds: patience.as_secs(),
+                    });
+                }
                 Err(_) => std::thread::sleep(START_POLL),
             }
         }
     }
 
     /// Whether CometBFT has decided a block of this height; its header exists once the application has executed it.
+    /// Blocks before a snapshot that the node started from, and pruned ones, are an error.
     fn has(&self, height: u64) -> Result<bool, NodeError> {
-        Ok((1..=self.app.info()?.height).contains(&height))
+        let newest = self.app.info()?.height;
+        if !(1..=newest).contains(&height) {
+            return Ok(false);
+        }
+        let oldest = self.rpc.sync()?.earliest;
+        if height < oldest {
+            return Err(NodeError::HeightUnavailable {
+                found: height,
+                oldest,
+                newest,
+            });
+        }
+        Ok(true)
     }
 }
 
@@ -196,6 +242,7 @@ impl Driver for CometBft {
             time: head.map_or(self.genesis_time, |(header, _)| header.time),
             mempool_txs,
             mempool_bytes,
+            catching_up: self.rpc.sync()?.catching_up,
         })
     }
 

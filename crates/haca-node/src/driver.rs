@@ -48,6 +48,8 @@ pub struct Status {
     pub mempool_txs: usize,
     /// Bytes in the mempool.
     pub mempool_bytes: usize,
+    /// Whether the node is still behind the others, and takes no transactions.
+    pub catching_up: bool,
 }
 
 /// A running consensus engine.

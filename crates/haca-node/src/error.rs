@@ -196,14 +196,28 @@ pub enum NodeError {
         path: PathBuf,
         /// Its version.
         found: String,
-        /// The version this node drives.
-        expected: &'static str,
+        /// The version that was asked for.
+        expected: String,
     },
     /// The CometBFT process could not be started or ended by itself.
     #[error("cometbft ended: {reason}")]
     CometExited {
         /// Exit status, or why it did not start.
         reason: String,
+    },
+    /// CometBFT runs and does not answer.
+    #[error("cometbft has not answered within {seconds} s of its start")]
+    CometSilent {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The name or address of a peer is malformed.
+    #[error("peer `{found}`: expected {expected}")]
+    PeerAddress {
+        /// What was given.
+        found: String,
+        /// What it has to look like.
+        expected: &'static str,
     },
     /// CometBFT's RPC did not answer as expected.
     #[error("cometbft RPC {method}: {reason}")]
@@ -254,6 +268,8 @@ impl NodeError {
             Self::CometMissing => "comet.missing",
             Self::CometVersion { .. } => "comet.version",
             Self::CometExited { .. } => "comet.exited",
+            Self::CometSilent { .. } => "comet.silent",
+            Self::PeerAddress { .. } => "comet.peer",
             Self::CometRpc { .. } => "comet.rpc",
             Self::Abci { .. } => "abci.protocol",
         }
@@ -288,7 +304,7 @@ impl NodeError {
                 "restore the key file from a backup; it has CometBFT's priv_validator_key.json format"
             }
             Self::NoQuorum { .. } => {
-                "put the missing keys into the validators directory; a CometBFT node holds one key and has no peers yet, so its network has one validator"
+                "put the missing keys into the validators directory, or run the network with --engine cometbft, where each node holds one key"
             }
             Self::Validators(_) => "correct the validators in the genesis document",
             Self::StoreLocked { .. } => "stop the other node that uses this --home",
@@ -318,11 +334,17 @@ impl NodeError {
                 "do what the reason says, then start the node again; if it fails at the same height, report it with the log"
             }
             Self::EngineStopped => "the log says why it stopped; start the node again",
-            Self::CometMissing => "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",
+            Self::CometMissing => {
+                "`cargo xtask tools` installs it, as does `go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4`"
+            }
             Self::CometVersion { .. } => {
-                "go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4, or pass --cometbft PATH"
+                "`cargo xtask tools` installs the right one; pass its path with --cometbft"
             }
             Self::CometExited { .. } => "see cometbft.log in the data directory",
+            Self::CometSilent { .. } => {
+                "see cometbft.log in the data directory; the process was ended, and nothing is lost"
+            }
+            Self::PeerAddress { .. } => "`haca-node id` prints a node's ID; a peer is named ID@HOST:PORT",
             Self::CometRpc { .. } => {
                 "see cometbft.log in the data directory; the process may still be starting"
             }

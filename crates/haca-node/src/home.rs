@@ -62,6 +62,11 @@ impl Home {
         self.0.join("cometbft")
     }
 
+    /// The key that names the node in CometBFT's peer-to-peer network.
+    pub fn node_key(&self) -> PathBuf {
+        self.cometbft().join("config/node_key.json")
+    }
+
     /// Reads the validator keys in order.
     pub fn keys(&self) -> Result<Vec<ValidatorKey>, NodeError> {
         let mut keys = Vec::new();
@@ -94,10 +99,52 @@ pub fn init(
     if home.genesis().exists() {
         return Err(NodeError::AlreadyInitialised { path: home.genesis() });
     }
+    let keys = make_keys(home, validators.clamp(1, MAX_VALIDATORS))?;
+    let genesis = first_document(chain_id, time, &keys, app_state)?;
+    write_genesis(home, &genesis)?;
+    Ok(genesis)
+}
+
+/// Creates a new network of several nodes with one validator key each, all with the same genesis document.
+pub fn init_network(
+    homes: &[Home],
+    chain_id: &str,
+    time: Time,
+    app_state: impl FnOnce(&[Address]) -> Value,
+) -> Result<Genesis, NodeError> {
+    let mut keys = Vec::new();
+    for home in homes {
+        keys.extend(make_keys(home, 1)?);
+    }
+    // An earlier attempt may have been cut short after some of the homes.
+    let genesis = match homes.iter().find(|home| home.genesis().exists()) {
+        Some(home) => Genesis::read(&home.genesis())?,
+        None => first_document(chain_id, time, &keys, app_state)?,
+    };
+    for home in homes {
+        write_genesis(home, &genesis)?;
+    }
+    Ok(genesis)
+}
+
+/// Creates the directory of a node that joins a network: a key of its own, and the network's genesis document byte for
+/// byte. The node validates once the network counts its key among the validators.
+pub fn join(home: &Home, genesis: &Path) -> Result<Genesis, NodeError> {
+    if home.genesis().exists() {
+        return Err(NodeError::AlreadyInitialised { path: home.genesis() });
+    }
+    let genesis = Genesis::read(genesis)?;
+    genesis_state(&genesis)?;
+    make_keys(home, 1)?;
+    write_genesis(home, &genesis)?;
+    Ok(genesis)
+}
+
+fn make_keys(home: &Home, validators: usize) -> Result<Vec<ValidatorKey>, NodeError> {
     prepare_directory(home.path())?;
     prepare_directory(&home.validators())?;
     let mut keys = Vec::new();
-    for index in 0..validators.clamp(1, MAX_VALIDATORS) {
+    for index in 0..validators {
         let path = home.validators().join(format!("{index}.json"));
         // An earlier attempt may have been cut short.
         let key = match path.exists() {
@@ -110,20 +157,31 @@ pub fn init(
         };
         keys.push(key);
     }
+    Ok(keys)
+}
+
+fn first_document(
+    chain_id: &str,
+    time: Time,
+    keys: &[ValidatorKey],
+    app_state: impl FnOnce(&[Address]) -> Value,
+) -> Result<Genesis, NodeError> {
     let addresses: Vec<Address> = keys.iter().filter_map(validator_address).collect();
     let public: Vec<[u8; 32]> = keys.iter().map(ValidatorKey::public).collect();
-    let bytes = document(chain_id, time, &public, &app_state(&addresses))?;
-    let genesis = Genesis::parse(bytes)?;
+    let genesis = Genesis::parse(document(chain_id, time, &public, &app_state(&addresses))?)?;
     genesis_state(&genesis)?;
-    // Written under another name first: a genesis document is whole or absent.
+    Ok(genesis)
+}
+
+/// Written under another name first: a genesis document is whole or absent.
+fn write_genesis(home: &Home, genesis: &Genesis) -> Result<(), NodeError> {
     let partial = home.path().join("genesis.json.partial");
     let unwritable = |source| NodeError::DataDirectory {
         path: home.genesis(),
         source,
     };
     fs::write(&partial, &genesis.bytes).map_err(unwritable)?;
-    fs::rename(&partial, home.genesis()).map_err(unwritable)?;
-    Ok(genesis)
+    fs::rename(&partial, home.genesis()).map_err(unwritable)
 }
 
 fn validator_address(key: &ValidatorKey) -> Option<Address> {

@@ -5,5 +5,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    haca_node::cli::run(std::env::args_os())
+    haca_node::cli::run(std::env::args_os(), &[])
 }

@@ -38,7 +38,7 @@ pub enum Engine {
     /// One process that holds all validator keys; not BFT.
     Dev,
     /// CometBFT as a child process.
-    CometBft(CometConfig),
+    CometBft(Box<CometConfig>),
 }
 
 /// How to run a node.

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run a network on this machine until interrupted; continue where it stopped
     Up(Up),
+    /// Run a network of several validators under CometBFT on this machine until interrupted
+    Testnet(Testnet),
     /// Order an inference from a running network and show answer, receipt and settlement
     Infer(Infer),
     /// Check a bundle or a scorecard offline, or a receipt against a node
@@ -94,6 +96,32 @@ pub(crate) struct Up {
     /// Address of the inference node's API
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7411")]
     pub(crate) inference_listen: String,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Testnet {
+    /// Where keys, chains and receipts live
+    #[arg(long, value_name = "DIR", default_value = ".haca-testnet")]
+    pub(crate) dir: PathBuf,
+    /// Validators of a new network
+    #[arg(long, value_name = "N", default_value = "4", value_parser = validators)]
+    pub(crate) validators: usize,
+    /// Time between a block and the next height, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 500)]
+    pub(crate) blocks_ms: u64,
+    /// CometBFT binary, in place of the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cometbft: Option<PathBuf>,
+    /// Its version, to try another than the supported one
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) comet_version: Option<String>,
+}
+
+fn validators(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=16) => Ok(number),
+        _ => Err("1 to 16 of them".to_owned()),
+    }
 }
 
 #[derive(ClapArgs)]

@@ -133,7 +133,7 @@ fn cometbft() -> Finding {
             State::Warning
         },
         found: version.unwrap_or_else(|| "not found".into()),
-        hint: "needed only for real networks: go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",
+        hint: "needed only for real networks: `cargo xtask tools`, or go install github.com/cometbft/cometbft/cmd/cometbft@v0.39.4",
     }
 }
 

@@ -23,6 +23,7 @@ mod session;
 mod setup;
 mod signals;
 mod state;
+mod testnet;
 mod tx;
 mod up;
 mod verify;
@@ -65,6 +66,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
     match &args.command {
         Command::Demo(demo) => demo::run(demo, screen),
         Command::Up(up) => up::run(up, screen),
+        Command::Testnet(testnet) => testnet::run(testnet, screen),
         Command::Infer(infer) => infer::run(infer, screen),
         Command::Verify(verify) => verify::run(verify, screen),
         Command::Model(model) => model::run(model, screen),

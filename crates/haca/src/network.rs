@@ -30,6 +30,22 @@ pub(crate) struct NetworkFile {
     pub(crate) trust: String,
     /// "dev" or "cometbft".
     pub(crate) engine: String,
+    /// The full nodes of a network of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) nodes: Vec<NodePlace>,
+}
+
+/// The addresses of one of several full nodes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NodePlace {
+    /// Its API.
+    pub(crate) url: String,
+    /// Host and port of CometBFT's RPC.
+    pub(crate) rpc: String,
+    /// Host and port of CometBFT's peer-to-peer network.
+    pub(crate) p2p: String,
+    /// Its name there.
+    pub(crate) id: String,
 }
 
 /// A network's directory.
@@ -70,7 +86,15 @@ impl Network {
 
     /// The full node's home.
     pub(crate) fn node_home(&self) -> PathBuf {
-        self.dir.join("node")
+        match self.file.nodes.is_empty() {
+            true => self.dir.join("node"),
+            false => self.testnet_home(0),
+        }
+    }
+
+    /// The home of one of several full nodes.
+    pub(crate) fn testnet_home(&self, index: usize) -> PathBuf {
+        self.dir.join(format!("node-{index}"))
     }
 
     /// The genesis document.
@@ -104,8 +128,7 @@ impl Network {
             &["--engine", &self.file.engine, "--listen", listen],
             with_parent,
         )?;
-        let client = NodeClient::new(&self.file.node_url);
-        process.wait_ready(|| client.is_ready())?;
+        process.wait_node(&self.file.node_url)?;
         Ok(process)
     }
 
@@ -191,7 +214,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts this very program with other arguments.
-    fn start(
+    pub(crate) fn start(
         name: &'static str,
         log: &Path,
         paths: &[&std::ffi::OsStr],
@@ -236,6 +259,11 @@ impl Process {
         })
     }
 
+    /// Its process number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Lets the process live on when this value goes.
     pub(crate) fn let_go(mut self) {
         self.detached = true;
@@ -266,6 +294,12 @@ impl Process {
         )
     }
 
+    /// Waits until the full node at `url` serves.
+    pub(crate) fn wait_node(&mut self, url: &str) -> Result<(), Failure> {
+        let client = NodeClient::new(url);
+        self.wait_ready(|| client.is_ready())
+    }
+
     fn wait_ready(&mut self, ready: impl Fn() -> bool) -> Result<(), Failure> {
         let start = Instant::now();
         while !ready() {
@@ -283,6 +317,11 @@ impl Process {
             std::thread::sleep(POLL);
         }
         Ok(())
+    }
+
+    /// Asks the process to end and does not wait for it.
+    pub(crate) fn terminate(&self) {
+        let _ = signal(self.child.id(), Signal::TERM);
     }
 
     /// Asks the process to end, and ends it when it does not.

@@ -66,6 +66,13 @@ impl Screen {
         }
     }
 
+    /// The same on one line, for whoever reads it while the command goes on.
+    pub(crate) fn line(&self, value: &serde_json::Value) {
+        if self.json {
+            self.out(&value.to_string());
+        }
+    }
+
     /// Text on stdout whatever the mode.
     pub(crate) fn out(&self, text: &str) {
         if writeln!(std::io::stdout().lock(), "{text}").is_err() {

@@ -32,7 +32,8 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<u8, Failure> {
 /// Runs what `haca-node` runs.
 pub(crate) fn node(node: &Node) -> std::process::ExitCode {
     let name = std::ffi::OsString::from("haca-node");
-    haca_node::cli::run(std::iter::once(name).chain(node.arguments.iter().cloned()))
+    let arguments = std::iter::once(name).chain(node.arguments.iter().cloned());
+    haca_node::cli::run(arguments, &["node"])
 }
 
 fn exec(error: ExecError) -> Failure {

@@ -10,7 +10,7 @@ use haca_node::home::Home;
 use haca_wire::{Address, Amount, GenesisHash};
 
 use crate::failure::{Exit, Failure};
-use crate::network::{Network, NetworkFile};
+use crate::network::{Network, NetworkFile, NodePlace};
 use crate::session::{client, replace};
 
 /// The CometBFT chain identifier of local networks.
@@ -34,12 +34,45 @@ pub(crate) const DIGITS_MODEL: &[u8] = include_bytes!("../../../models/digits/di
 /// Makes keys, genesis and homes in a directory that holds no network yet. An interrupted attempt is continued:
 /// `network.json` is written last.
 pub(crate) fn create(dir: &Path, engine: &str) -> Result<Network, Failure> {
+    found(dir, engine, Vec::new(), |network, state| {
+        if network.genesis().exists() {
+            return std::fs::read(network.genesis())
+                .map_err(|error| Failure::file(&network.genesis(), "read", &error));
+        }
+        let validators = if engine == "cometbft" { 1 } else { VALIDATORS };
+        let home = Home::new(network.node_home());
+        let genesis = haca_node::home::init(&home, CHAIN_NAME, tendermint::Time::now(), validators, state);
+        Ok(genesis.map_err(node)?.bytes)
+    })
+}
+
+/// The same for a network of several full nodes with a validator's key each.
+pub(crate) fn create_testnet(dir: &Path, validators: usize) -> Result<Network, Failure> {
+    let places = vec![NodePlace::default(); validators];
+    found(dir, "cometbft", places, |network, state| {
+        let homes = (0..validators).map(|index| Home::new(network.testnet_home(index)));
+        let homes: Vec<Home> = homes.collect();
+        let genesis = haca_node::home::init_network(&homes, CHAIN_NAME, tendermint::Time::now(), state);
+        Ok(genesis.map_err(node)?.bytes)
+    })
+}
+
+/// What makes the ledger's first state from the validators' addresses.
+type FirstState<'a> = &'a dyn Fn(&[Address]) -> serde_json::Value;
+
+fn found(
+    dir: &Path,
+    engine: &str,
+    nodes: Vec<NodePlace>,
+    genesis: impl FnOnce(&Network, FirstState<'_>) -> Result<Vec<u8>, Failure>,
+) -> Result<Network, Failure> {
     std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, "create", &error))?;
     let file = NetworkFile {
         node_url: String::new(),
         inference_url: String::new(),
         trust: String::new(),
         engine: engine.to_owned(),
+        nodes,
     };
     let mut network = Network {
         dir: dir.to_owned(),
@@ -51,18 +84,10 @@ pub(crate) fn create(dir: &Path, engine: &str) -> Result<Network, Failure> {
     let models = network.inference_home().join("models");
     std::fs::create_dir_all(&models).map_err(|error| Failure::file(&models, "create", &error))?;
     replace(&models.join("digits.haca"), DIGITS_MODEL)?;
-    let genesis = if network.genesis().exists() {
-        std::fs::read(network.genesis()).map_err(|error| Failure::file(&network.genesis(), "read", &error))?
-    } else {
-        let validators = if engine == "cometbft" { 1 } else { VALIDATORS };
-        let state = |validators: &[Address]| {
-            app_state(validators, user.address(), operator.address(), treasury.address())
-        };
-        let home = Home::new(network.node_home());
-        haca_node::home::init(&home, CHAIN_NAME, tendermint::Time::now(), validators, state)
-            .map_err(node)?
-            .bytes
+    let state = |validators: &[Address]| {
+        app_state(validators, user.address(), operator.address(), treasury.address())
     };
+    let genesis = genesis(&network, &state)?;
     network.file.trust = GenesisHash(*blake3::hash(&genesis).as_bytes()).to_string();
     Ok(network)
 }

@@ -38,6 +38,13 @@ fn start(up: &Up, screen: &Screen) -> Result<(Network, Vec<Process>), Failure> {
     } else {
         Network::load(&up.data)?
     };
+    if !network.file.nodes.is_empty() {
+        return Err(Failure::usage(
+            "cli.testnet",
+            format!("{} holds a network of several validators", up.data.display()),
+            "`haca testnet --dir` continues it; name another directory with --data",
+        ));
+    }
     if network.file.engine != up.engine && !fresh {
         screen.note(format!(
             "continuing with the {} engine that the network has",

@@ -13,19 +13,19 @@ pub const COMETBFT_VERSION: &str = "v0.39.4";
 /// constant of the source, which is wrong in some releases.
 const MODULE: &[u8] = b"\nmod\tgithub.com/cometbft/cometbft\t";
 
-/// Finds the binary and checks its version.
-pub fn find_binary(named: Option<&Path>) -> Result<PathBuf, NodeError> {
+/// Finds the binary and checks its version, [`COMETBFT_VERSION`] as a rule.
+pub fn find_binary(named: Option<&Path>, expected: &str) -> Result<PathBuf, NodeError> {
     let path = match named {
         Some(path) => path.to_owned(),
         None => search().ok_or(NodeError::CometMissing)?,
     };
     let bytes = fs::read(&path).map_err(|_| NodeError::CometMissing)?;
     match module_version(&bytes) {
-        Some(COMETBFT_VERSION) => Ok(path),
+        Some(found) if found == expected => Ok(path),
         found => Err(NodeError::CometVersion {
             path,
             found: found.unwrap_or("of unknown version").to_owned(),
-            expected: COMETBFT_VERSION,
+            expected: expected.to_owned(),
         }),
     }
 }

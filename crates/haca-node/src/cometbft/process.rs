@@ -1,12 +1,14 @@
 //! The child process: started once, watched, ended with SIGTERM and, because it can hang, SIGKILL.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
@@ -19,6 +21,9 @@ use crate::{error::NodeError, home::Home};
 const GRACE: Duration = Duration::from_secs(5);
 /// How often the child is looked at.
 const POLL: Duration = Duration::from_millis(50);
+
+/// Environment variables that the child sees.
+const HANDED_ON: [&str; 3] = ["HOME", "PATH", "TMPDIR"];
 
 /// A watched child process.
 #[derive(Debug)]
@@ -36,73 +41,59 @@ impl Process {
     /// Starts the binary on the directory; its output goes to `cometbft.log`. `ended` is called once if it ends by
     /// itself, even with exit status 0, which does not mean health.
     pub(super) fn start(
+        launcher: &[OsString],
         binary: &Path,
         home: &Home,
         ended: impl FnOnce(String) + Send + 'static,
     ) -> Result<Self, NodeError> {
-        let log_path = home.path().join("cometbft.log");
-        let unwritable = |source| NodeError::DataDirectory {
-            path: log_path.clone(),
-            source,
-        };
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log_path)
-            .map_err(unwritable)?;
-        let errors = log.try_clone().map_err(unwritable)?;
-        let child = Command::new(binary)
-            .arg("start")
-            .arg("--home")
-            .arg(home.cometbft())
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .map_err(|error| NodeError::CometExited {
-                reason: format!("{} could not be started: {error}", binary.display()),
-            })?;
-        let pid_file = pid_file(home);
-        fs::write(&pid_file, child.id().to_string()).map_err(unwritable)?;
-        let process = Self {
-            child: Arc::new(Mutex::new(child)),
-            stopping: Arc::default(),
-            pid_file,
-        };
-        process.watch(ended)?;
-        Ok(process)
-    }
-
-    fn watch(&self, ended: impl FnOnce(String) + Send + 'static) -> Result<(), NodeError> {
-        let (child, stopping) = (Arc::clone(&self.child), Arc::clone(&self.stopping));
+        let mut command = command(launcher, binary, home)?;
+        let stopping: Arc<AtomicBool> = Arc::default();
+        let (started, start) = mpsc::channel();
+        let watched = Arc::clone(&stopping);
+        // The system ties a child's life to the thread that started it, so that is the one that watches it.
         let watch = move || {
-            while !stopping.load(Ordering::SeqCst) {
-                let status = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
-                match status {
-                    Ok(None) => std::thread::sleep(POLL),
-                    Ok(Some(status)) => {
-                        if !stopping.load(Ordering::SeqCst) {
-                            ended(format!("the process ended with {status}"));
-                        }
-                        return;
-                    }
-                    Err(error) => return ended(format!("the process can't be watched: {error}")),
-                }
+            let child = match command.spawn() {
+                Ok(child) => Arc::new(Mutex::new(child)),
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            if started.send(Ok(Arc::clone(&child))).is_ok() {
+                watch(&child, &watched, ended);
             }
         };
+        let failed = |reason: String| NodeError::CometExited { reason };
         std::thread::Builder::new()
             .name("cometbft-watch".to_owned())
             .spawn(watch)
-            .map(|_| ())
-            .map_err(|error| NodeError::CometExited {
-                reason: format!("no thread to watch it: {error}"),
-            })
+            .map_err(|error| failed(format!("no thread to watch it: {error}")))?;
+        let child = start
+            .recv()
+            .map_err(|error| failed(error.to_string()))?
+            .map_err(|error| failed(format!("{} could not be started: {error}", binary.display())))?;
+        let pid_file = pid_file(home);
+        let process = Self {
+            child,
+            stopping,
+            pid_file,
+        };
+        let number = process.lock().id().to_string();
+        if let Err(source) = fs::write(&process.pid_file, number) {
+            process.stop();
+            return Err(NodeError::DataDirectory {
+                path: process.pid_file.clone(),
+                source,
+            });
+        }
+        Ok(process)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the process. Repeating it is harmless.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut child = self.lock();
         let running = |child: &mut Child| matches!(child.try_wait(), Ok(None));
         if running(&mut child) {
             if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
@@ -116,6 +107,59 @@ impl Process {
             let _ = child.wait();
         }
         let _ = fs::remove_file(&self.pid_file);
+    }
+}
+
+/// The command line. Of the environment only what finds files is handed on: CometBFT takes settings from variables, and
+/// the launcher from those of its caller.
+fn command(launcher: &[OsString], binary: &Path, home: &Home) -> Result<Command, NodeError> {
+    let log_path = home.path().join("cometbft.log");
+    let unwritable = |source| NodeError::DataDirectory {
+        path: log_path.clone(),
+        source,
+    };
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .map_err(unwritable)?;
+    let errors = log.try_clone().map_err(unwritable)?;
+    let mut command = match launcher.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+        None => Command::new(binary),
+    };
+    command
+        .arg("start")
+        .arg("--home")
+        .arg(home.cometbft())
+        .env_clear()
+        .envs(
+            HANDED_ON
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors);
+    Ok(command)
+}
+
+/// Looks at the child until it has ended.
+fn watch(child: &Mutex<Child>, stopping: &AtomicBool, ended: impl FnOnce(String)) {
+    let reason = loop {
+        let status = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+        match status {
+            Ok(None) => std::thread::sleep(POLL),
+            Ok(Some(status)) => break format!("the process ended with {status}"),
+            Err(error) => break format!("the process can't be watched: {error}"),
+        }
+    };
+    if !stopping.load(Ordering::SeqCst) {
+        ended(reason);
     }
 }
 

@@ -29,6 +29,15 @@ pub(super) struct Rpc {
     url: String,
 }
 
+/// Which blocks CometBFT has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sync {
+    /// Height of the oldest block; 0 when there is none.
+    pub(super) earliest: u64,
+    /// Whether it is behind its peers.
+    pub(super) catching_up: bool,
+}
+
 fn failed(method: &'static str, reason: impl ToString) -> NodeError {
     NodeError::CometRpc {
         method,
@@ -49,14 +58,14 @@ fn number<T: std::str::FromStr>(method: &'static str, value: &Value, path: &str)
 }
 
 impl Rpc {
-    pub(super) fn new(port: u16) -> Self {
+    pub(super) fn new(host: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             .build();
         Self {
             agent: config.into(),
-            url: format!("http://127.0.0.1:{port}"),
+            url: format!("http://{host}"),
         }
     }
 
@@ -88,10 +97,13 @@ impl Rpc {
             .map_err(|reason| failed(method, reason))
     }
 
-    /// Height of CometBFT's last block.
-    pub(super) fn status(&self) -> Result<u64, NodeError> {
+    /// Where CometBFT stands.
+    pub(super) fn sync(&self) -> Result<Sync, NodeError> {
         let answer = self.call("status", &json!({}))?;
-        number("status", &answer, "/sync_info/latest_block_height")
+        Ok(Sync {
+            earliest: number("status", &answer, "/sync_info/earliest_block_height")?,
+            catching_up: answer.pointer("/sync_info/catching_up").and_then(Value::as_bool) == Some(true),
+        })
     }
 
     /// Offers a transaction to the mempool. One that is known already is accepted again.
@@ -100,6 +112,7 @@ impl Rpc {
         let answer = match self.try_call(method, &json!({ "tx": base64_encode(tx) }))? {
             Ok(answer) => answer,
             Err(reason) if reason.contains("tx already exists in cache") => return Ok(()),
+            Err(reason) if reason.contains("catching up") => return Err(NodeError::NotReady),
             Err(reason) if reason.contains("mempool is full") => {
                 let (transactions, bytes) = self.mempool_size()?;
                 return Err(NodeError::MempoolFull { transactions, bytes });

@@ -372,7 +372,7 @@ fn votes(commit: Option<&Commit>, validators: &ValidatorSet) -> Vec<CommitVote> 
 }
 
 /// Whether these keys can decide blocks alone.
-pub(crate) fn check_quorum(validators: &ValidatorSet, keys: &[ValidatorKey]) -> Result<(), NodeError> {
+fn check_quorum(validators: &ValidatorSet, keys: &[ValidatorKey]) -> Result<(), NodeError> {
     let holds = |address: &account::Id| keys.iter().any(|key| key.address() == Some(*address));
     validators
         .quorum(holds)

@@ -239,6 +239,7 @@ impl<A: Application> Driver for DevEngine<A> {
             time: block.map_or(self.shared.genesis_time, |b| b.header.time),
             mempool_txs,
             mempool_bytes,
+            catching_up: false,
         })
     }
 

@@ -37,7 +37,7 @@ fn view(api: &Api) -> Result<Arc<StateView>, Problem> {
     Ok(api.app.store().view().ok_or(NodeError::NotReady)?)
 }
 
-/// 200 once there is a block, 503 before and after the engine has stopped.
+/// 200 once there is a block and the node keeps up, 503 before and after the engine has stopped.
 pub(super) async fn health(State(api): Handler) -> Result<Json<Value>, Problem> {
     if let Some(reason) = api.driver.failure() {
         return Err(Problem::new(
@@ -47,10 +47,15 @@ pub(super) async fn health(State(api): Handler) -> Result<Json<Value>, Problem> 
             "the log says why it stopped; start the node again",
         ));
     }
-    match api.app.store().tip() {
-        Some(tip) if tip.height > 0 => Ok(Json(json!({ "status": "ready", "height": tip.height }))),
-        _ => Err(NodeError::NotReady.into()),
-    }
+    let height = blocking(api, |api| {
+        let height = view(api)?.tip().height;
+        if height == 0 || api.driver.status()?.catching_up {
+            return Err(NodeError::NotReady.into());
+        }
+        Ok(height)
+    })
+    .await?;
+    Ok(Json(json!({ "status": "ready", "height": height })))
 }
 
 /// Prometheus text.
@@ -89,6 +94,7 @@ pub(super) async fn status(State(api): Handler) -> Result<Json<Value>, Problem> 
             "app_height": view.tip().height,
             "tick": clock.tick.0,
             "base_fee": clock.base_fee.to_string(),
+            "catching_up": status.catching_up,
             "mempool": { "transactions": status.mempool_txs, "bytes": status.mempool_bytes },
             "version": env!("CARGO_PKG_VERSION"),
         }))

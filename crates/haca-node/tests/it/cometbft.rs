@@ -8,7 +8,7 @@ use haca_node::{
         AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
         TxResult,
     },
-    cometbft::{CometBft, CometConfig, find_binary},
+    cometbft::{COMETBFT_VERSION, CometBft, CometConfig, find_binary},
     consensus::block_id,
     driver::{DecidedBlock, Driver as _},
     engine::{BlockStore, Chain},
@@ -27,15 +27,15 @@ use super::{
     script::Script,
 };
 
-fn config() -> CometConfig {
+pub(crate) fn config() -> CometConfig {
     CometConfig {
         timeout_commit: Duration::from_millis(50),
         ..CometConfig::default()
     }
 }
 
-fn require_cometbft() {
-    if let Err(error) = find_binary(None) {
+pub(crate) fn require_cometbft() {
+    if let Err(error) = find_binary(None, COMETBFT_VERSION) {
         panic!("this test needs CometBFT: {error}; {}", error.hint());
     }
 }

@@ -177,7 +177,7 @@ fn killed_twelve_times_under_load_the_chain_is_what_an_uninterrupted_replay_give
 
 #[test]
 fn killed_with_cometbft_the_orphan_is_ended_and_the_chain_continues() {
-    if let Err(error) = haca_node::cometbft::find_binary(None) {
+    if let Err(error) = haca_node::cometbft::find_binary(None, haca_node::cometbft::COMETBFT_VERSION) {
         panic!("this test needs CometBFT: {error}; {}", error.hint());
     }
     let directory = tempfile::tempdir().unwrap();

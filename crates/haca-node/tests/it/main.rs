@@ -22,6 +22,7 @@ mod rotation;
 mod settlement;
 mod socket;
 mod store;
+mod supervision;
 mod validators;
 mod vectors;
 

@@ -11,4 +11,5 @@ mod local;
 #[path = "../../../haca-prover/examples/networks/network.rs"]
 mod network;
 mod scorecard;
+mod testnet;
 mod up;

@@ -1,0 +1,85 @@
+//! `config.toml`, as CometBFT reads it at its start.
+
+use std::path::Path;
+
+use super::{CometConfig, Peer, layout::Ports};
+
+/// Waiting transactions.
+const MEMPOOL_TRANSACTIONS: usize = 5_000;
+/// Bytes of all waiting transactions.
+const MEMPOOL_BYTES: usize = 64 << 20;
+/// Bytes of an RPC body: a transaction in base64 and the JSON around it.
+const RPC_BODY_BYTES: usize = haca_wire::limit::TX_BYTES * 3 / 2 + 4096;
+
+fn list(peers: &[Peer]) -> String {
+    let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    peers.join(",")
+}
+
+/// The document. Keys that are not here keep CometBFT's defaults.
+///
+/// Recheck: an application behind a socket has `recheck_timeout` to look at all that waits, and what it answers later is
+/// ignored. 5,000 signatures take about half a second and evidence is remembered, so ten seconds are plenty.
+pub(super) fn toml(config: &CometConfig, ports: &Ports, socket: &Path) -> String {
+    let Ports { rpc, p2p } = ports;
+    let (rpc_host, p2p_host) = (config.rpc.ip(), config.p2p.ip());
+    let (rpc, p2p) = (
+        std::net::SocketAddr::new(rpc_host, *rpc),
+        std::net::SocketAddr::new(p2p_host, *p2p),
+    );
+    // Peers on this machine share its address, which the address book of a public network refuses.
+    let local = p2p_host.is_loopback();
+    let external = config
+        .external_address
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let (persistent, seeds) = (list(&config.persistent_peers), list(&config.seeds));
+    let timeout_commit = config.timeout_commit.as_millis();
+    let recheck = config.recheck;
+    let tx_bytes = haca_wire::limit::TX_BYTES;
+    let socket = socket.display();
+    format!(
+        r#"proxy_app = "unix://{socket}"
+moniker = "haca"
+abci = "socket"
+log_level = "info"
+filter_peers = false
+
+[rpc]
+laddr = "tcp://{rpc}"
+max_body_bytes = {RPC_BODY_BYTES}
+pprof_laddr = ""
+
+[p2p]
+laddr = "tcp://{p2p}"
+external_address = "{external}"
+persistent_peers = "{persistent}"
+seeds = "{seeds}"
+addr_book_strict = {strict}
+allow_duplicate_ip = {local}
+
+[mempool]
+type = "flood"
+recheck = {recheck}
+recheck_timeout = "10s"
+size = {MEMPOOL_TRANSACTIONS}
+max_txs_bytes = {MEMPOOL_BYTES}
+max_tx_bytes = {tx_bytes}
+
+[statesync]
+enable = false
+
+[consensus]
+timeout_commit = "{timeout_commit}ms"
+create_empty_blocks = true
+
+[tx_index]
+indexer = "null"
+
+[instrumentation]
+prometheus = false
+"#,
+        strict = !local,
+    )
+}
