@@ -76,6 +76,7 @@ mod tests {
             unbonding: 3,
             signer_grace: 1,
             reward_divisor: 0,
+            gas_registration: Gas(1),
         }
     }
 

@@ -3,13 +3,12 @@
 
 use haca_wire::state::{ChainRecord, Clock, Params, key};
 use haca_wire::{
-    Address, Amount, AssetId, Decode, Domain, Gas, Height, Message, SignedTransaction, Tick, TypedData, limit,
+    Address, Amount, AssetId, Decode, Domain, Gas, Height, SignedTransaction, Tick, TypedData, limit,
 };
 
-use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::fee::{evidence_gas, least_gas};
-use crate::message::{Rules, Stop, signer_found};
+use crate::message::{Rules, Stop, Trust, signer_found};
 use crate::overlay::{need, read};
 use crate::refusal::Refusal;
 use crate::state_reader::StateReader;
@@ -17,7 +16,6 @@ use crate::state_reader::StateReader;
 /// The committed state's terms for the block after it.
 pub(crate) struct Gate<'a> {
     pub(crate) state: &'a dyn StateReader,
-    pub(crate) checker: &'a dyn CheckProof,
     pub(crate) params: Params,
     pub(crate) domain: Domain,
     /// The next block.
@@ -49,8 +47,7 @@ impl Price {
     }
 }
 
-/// A transaction whose terms hold, with the least it may cost. It has to be signed and its payer has to have that much
-/// before [`Gate::price`] looks at its evidence.
+/// A transaction whose terms hold, with the least it may cost.
 pub(crate) struct Offered {
     pub(crate) tx: SignedTransaction,
     pub(crate) least: Price,
@@ -76,12 +73,11 @@ impl Priced {
 
 impl<'a> Gate<'a> {
     /// Reads the terms of the block after the committed state.
-    pub(crate) fn open(state: &'a dyn StateReader, checker: &'a dyn CheckProof) -> Result<Self, LedgerError> {
+    pub(crate) fn open(state: &'a dyn StateReader) -> Result<Self, LedgerError> {
         let clock: Clock = need(state, key::CLOCK)?;
         let chain: ChainRecord = need(state, key::CHAIN)?;
         Ok(Self {
             state,
-            checker,
             params: need(state, key::PARAMS)?,
             domain: chain.domain(),
             height: Height(clock.height.0.saturating_add(1)),
@@ -91,9 +87,9 @@ impl<'a> Gate<'a> {
     }
 
     /// The rules of the block, for its messages.
-    pub(crate) fn rules(&self) -> Rules<'a> {
+    pub(crate) fn rules(&self, trust: Trust<'a>) -> Rules<'a> {
         Rules {
-            checker: self.checker,
+            trust,
             params: self.params,
             domain: self.domain,
             height: self.height,
@@ -101,7 +97,7 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Decodes bytes and checks expiry, base fee, least gas and nonce: all that costs little and needs no evidence.
+    /// Decodes bytes and checks expiry, base fee, least gas and nonce.
     pub(crate) fn offered(&self, bytes: &[u8]) -> Result<Offered, Stop> {
         let tx = decode(bytes)?;
         let gas = least_gas(&self.params, &tx, bytes.len());
@@ -115,17 +111,10 @@ impl<'a> Gate<'a> {
         Ok(Offered { tx, least })
     }
 
-    /// The whole price. Decodes a verifying key, which takes long, so only for who has signed and has the least price.
+    /// The whole price, by the models' records. Nothing is decoded for it.
     pub(crate) fn price(&self, offered: Offered) -> Result<Priced, Stop> {
         let Offered { tx, least } = offered;
-        if let Message::RegisterModel { verifying_key, .. } = &tx.transaction.message
-            && self.checker.registration_gas(verifying_key).is_none()
-        {
-            // A key that decodes at length and in vain pays for nothing: no block may hold it.
-            let reason = self.checker.facts(verifying_key).err().unwrap_or("no_gas");
-            return Err(Refusal::VerifyingKey { reason }.into());
-        }
-        let evidence = evidence_gas(self.state, &tx.transaction.message, self.checker)?;
+        let evidence = evidence_gas(self.state, &tx.transaction.message)?;
         let gas = Gas(least.gas.0.saturating_add(evidence.0));
         self.check_gas(gas)?;
         let price = self.bill(&tx, gas)?;

@@ -8,7 +8,7 @@ use crate::bank::Purse;
 use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::fee::{is_exhausted, next_base_fee, usable_gas, used_budget};
-use crate::message::{Execution, Stop, later};
+use crate::message::{Execution, Stop, Trust, later};
 use crate::outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
 use crate::overlay::Overlay;
 use crate::refusal::Refusal;
@@ -68,7 +68,7 @@ pub fn execute_block(
     txs: &[Vec<u8>],
     checker: &dyn CheckProof,
 ) -> Result<BlockOutcome, LedgerError> {
-    let gate = Gate::open(state, checker)?;
+    let gate = Gate::open(state)?;
     if context.height != gate.height {
         return Err(LedgerError::WrongHeight {
             found: context.height,
@@ -85,7 +85,7 @@ pub fn execute_block(
     }
     let mut outcomes = Vec::new();
     for (outcome, priced) in charged {
-        outcomes.push(block.execute(outcome, priced)?);
+        outcomes.push(block.execute(outcome, priced, checker)?);
     }
     block.finish(swept, reward, outcomes)
 }
@@ -157,11 +157,16 @@ impl<'a> Block<'a> {
     }
 
     /// Runs the message of a charged transaction: all of it, or nothing.
-    fn execute(&mut self, mut outcome: TxOutcome, priced: Option<Priced>) -> Result<TxOutcome, LedgerError> {
+    fn execute(
+        &mut self,
+        mut outcome: TxOutcome,
+        priced: Option<Priced>,
+        checker: &dyn CheckProof,
+    ) -> Result<TxOutcome, LedgerError> {
         let Some(priced) = priced else {
             return Ok(outcome);
         };
-        let rules = self.gate.rules();
+        let rules = self.gate.rules(Trust::Checked(checker));
         let mut execution = Execution {
             rules: &rules,
             state: &mut self.state,

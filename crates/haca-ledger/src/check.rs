@@ -1,9 +1,10 @@
 //! Where evidence is verified: behind a trait, so that the ledger holds no proof system and the node may
 //! remember what it has verified.
 
-use haca_wire::state::{ChainRecord, ModelRecord, key};
+use haca_wire::state::{ChainRecord, ModelRecord, Params, key};
 use haca_wire::{
-    Evidence, Gas, Inference, Message, ModelId, ReceiptHash, SignedTransaction, TensorSpec, proof_context,
+    Evidence, Gas, Group, Inference, Message, ModelId, ReceiptHash, SignedTransaction, TensorSpec,
+    proof_context,
 };
 
 use crate::error::LedgerError;
@@ -47,12 +48,14 @@ pub trait CheckProof: Sync {
 /// One proof of a transaction: what a node can verify ahead of, and in parallel to, execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvidenceJob {
-    /// [`CheckProof::registration`].
+    /// [`CheckProof::registration`], unless it would take more than `limit`.
     Registration {
         /// Encoded verifying key.
         verifying_key: Vec<u8>,
         /// The proof.
         proof: Vec<u8>,
+        /// The most gas of a registration.
+        limit: Gas,
     },
     /// [`CheckProof::settlement`].
     Settlement {
@@ -71,7 +74,14 @@ impl EvidenceJob {
     /// Verifies with `checker`.
     pub fn run(&self, checker: &dyn CheckProof) -> Result<(), &'static str> {
         match self {
-            Self::Registration { verifying_key, proof } => checker.registration(verifying_key, proof),
+            Self::Registration {
+                verifying_key,
+                proof,
+                limit,
+            } => match checker.registration_gas(verifying_key) {
+                Some(gas) if gas <= *limit => checker.registration(verifying_key, proof),
+                _ => Err("registration_gas"),
+            },
             Self::Settlement {
                 verifying_key,
                 context,
@@ -82,49 +92,60 @@ impl EvidenceJob {
     }
 }
 
-/// The proofs that executing `tx` over `state` may ask for, without those that have no price and so are never
-/// verified. A node runs them in parallel to fill the memory of its [`CheckProof`]; executing the block gives the same
-/// result without.
-pub fn evidence_jobs(
+/// How many places for a proof `tx` has: the numbers that [`evidence_job`] takes.
+pub fn evidence_places(tx: &SignedTransaction) -> usize {
+    match &tx.transaction.message {
+        Message::RegisterModel { .. } => 1,
+        Message::SettleBatch { groups } => groups.len(),
+        _ => 0,
+    }
+}
+
+/// The proof at place `index` that executing `tx` over `state` may ask for, unless there is none there or it has no
+/// price and so is never verified. A node runs such jobs in parallel to fill the memory of its [`CheckProof`]; executing
+/// the block gives the same result without. One at a time: each holds a verifying key, and a transaction may have a
+/// thousand places.
+pub fn evidence_job(
     state: &dyn StateReader,
     tx: &SignedTransaction,
-) -> Result<Vec<EvidenceJob>, LedgerError> {
-    let mut jobs = Vec::new();
+    index: usize,
+) -> Result<Option<EvidenceJob>, LedgerError> {
     match &tx.transaction.message {
-        Message::RegisterModel { verifying_key, proof } => jobs.push(EvidenceJob::Registration {
-            verifying_key: verifying_key.clone(),
-            proof: proof.clone(),
-        }),
-        Message::SettleBatch { groups } => {
-            let domain = need::<ChainRecord>(state, key::CHAIN)?.domain();
-            for group in groups {
-                let Evidence::Zk { inferences, proof } = &group.evidence else {
-                    continue;
-                };
-                let Some(first) = group.items.first() else {
-                    continue;
-                };
-                let Some(model) = read::<ModelRecord>(state, &key::model(first.order.value.model))? else {
-                    continue;
-                };
-                let count = inferences.len();
-                if count != group.items.len() || count > model.max_batch as usize {
-                    continue;
-                }
-                let receipts: Vec<ReceiptHash> = group
-                    .items
-                    .iter()
-                    .map(|item| item.receipt.value.hash(&domain))
-                    .collect();
-                jobs.push(EvidenceJob::Settlement {
-                    verifying_key: model.verifying_key,
-                    context: proof_context(&domain, &receipts),
-                    inferences: inferences.clone(),
-                    proof: proof.clone(),
-                });
-            }
+        Message::RegisterModel { verifying_key, proof } => {
+            let params: Params = need(state, key::PARAMS)?;
+            Ok((index == 0).then(|| EvidenceJob::Registration {
+                verifying_key: verifying_key.clone(),
+                proof: proof.clone(),
+                limit: params.gas_registration,
+            }))
         }
-        _ => {}
+        Message::SettleBatch { groups } => groups
+            .get(index)
+            .map_or(Ok(None), |group| settlement_job(state, group)),
+        _ => Ok(None),
     }
-    Ok(jobs)
+}
+
+fn settlement_job(state: &dyn StateReader, group: &Group) -> Result<Option<EvidenceJob>, LedgerError> {
+    let (Evidence::Zk { inferences, proof }, Some(first)) = (&group.evidence, group.items.first()) else {
+        return Ok(None);
+    };
+    let Some(model) = read::<ModelRecord>(state, &key::model(first.order.value.model))? else {
+        return Ok(None);
+    };
+    if inferences.len() != group.items.len() || model.gas(inferences.len()).is_none() {
+        return Ok(None);
+    }
+    let domain = need::<ChainRecord>(state, key::CHAIN)?.domain();
+    let receipts: Vec<ReceiptHash> = group
+        .items
+        .iter()
+        .map(|item| item.receipt.value.hash(&domain))
+        .collect();
+    Ok(Some(EvidenceJob::Settlement {
+        verifying_key: model.verifying_key,
+        context: proof_context(&domain, &receipts),
+        inferences: inferences.clone(),
+        proof: proof.clone(),
+    }))
 }

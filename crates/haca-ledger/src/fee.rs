@@ -6,7 +6,6 @@ use std::collections::btree_map::Entry;
 use haca_wire::state::{ModelRecord, Params, key};
 use haca_wire::{Amount, Evidence, Gas, Message, ModelId, SignedTransaction};
 
-use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::overlay::read;
 use crate::state_reader::StateReader;
@@ -72,19 +71,24 @@ pub fn next_base_fee(params: &Params, base_fee: Amount, used: Gas) -> Amount {
     Amount(moved).max(BASE_FEE_FLOOR)
 }
 
-/// The least gas of a transaction of `bytes` bytes: a flat part, a part per byte and a part per signature. All that is
-/// known without a look at the state or at a verifying key.
+/// The least gas of a transaction of `bytes` bytes: a flat part, a part per byte, a part per signature, and the price of
+/// a registration. All that is known without a look at the state.
 pub(crate) fn least_gas(params: &Params, tx: &SignedTransaction, bytes: usize) -> Gas {
     let message = &tx.transaction.message;
     let own = if tx.sponsor_signature.is_some() { 2 } else { 1 };
     let signatures = signatures_of(message).saturating_add(own);
     let per_byte = params.gas_byte.0.saturating_mul(bytes as u64);
     let per_signature = params.gas_signature.0.saturating_mul(signatures);
+    let registration = match message {
+        Message::RegisterModel { .. } => params.gas_registration.0,
+        _ => 0,
+    };
     Gas(params
         .gas_flat
         .0
         .saturating_add(per_byte)
-        .saturating_add(per_signature))
+        .saturating_add(per_signature)
+        .saturating_add(registration))
 }
 
 /// Signatures that the message carries.
@@ -106,43 +110,39 @@ fn signatures_of(message: &Message) -> u64 {
     }
 }
 
-/// Gas of the proofs, which is added to [`least_gas`]: of a registration by its verifying key, of a settlement by the
-/// models in the committed `state`. Known before anything is verified, and the same for everybody; but decoding a key
-/// takes long, so nobody is asked for it who might not pay. A proof that can't be priced (unknown model, batch out of range)
-/// costs nothing here and is refused before it is looked at; a key that can't be priced is not admitted at all.
-pub(crate) fn evidence_gas(
-    state: &dyn StateReader,
-    message: &Message,
-    checker: &dyn CheckProof,
-) -> Result<Gas, LedgerError> {
+/// Gas of the proofs of a settlement, which is added to [`least_gas`]: what the models' records in the committed
+/// `state` say. Known before anything is verified, and the same for everybody. A proof that can't be priced (unknown
+/// model, batch out of range) costs nothing here and is refused before it is looked at.
+pub(crate) fn evidence_gas(state: &dyn StateReader, message: &Message) -> Result<Gas, LedgerError> {
+    let Message::SettleBatch { groups } = message else {
+        return Ok(Gas(0));
+    };
     let mut sum = 0u64;
-    match message {
-        Message::RegisterModel { verifying_key, .. } => {
-            sum = checker.registration_gas(verifying_key).unwrap_or_default().0;
-        }
-        Message::SettleBatch { groups } => {
-            // Without their verifying keys: many models of a megabyte each may be named.
-            let mut models: BTreeMap<ModelId, Option<ModelRecord>> = BTreeMap::new();
-            for group in groups {
-                let (Evidence::Zk { .. }, Some(first)) = (&group.evidence, group.items.first()) else {
-                    continue;
-                };
-                let id = first.order.value.model;
-                let model = match models.entry(id) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => {
-                        let record: Option<ModelRecord> = read(state, &key::model(id))?;
-                        place.insert(record.map(|record| ModelRecord {
-                            verifying_key: Vec::new(),
-                            ..record
-                        }))
-                    }
-                };
-                let gas = model.as_ref().and_then(|model| model.gas(group.items.len()));
-                sum = sum.saturating_add(gas.unwrap_or_default().0);
+    // Without their verifying keys: many models of a quarter of a megabyte each may be named.
+    let mut models: BTreeMap<ModelId, Option<ModelRecord>> = BTreeMap::new();
+    for group in groups {
+        let (Evidence::Zk { .. }, Some(first)) = (&group.evidence, group.items.first()) else {
+            continue;
+        };
+        let id = first.order.value.model;
+        let model = match models.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let record: Option<ModelRecord> = read(state, &key::model(id))?;
+                place.insert(record.map(|record| ModelRecord {
+                    verifying_key: Vec::new(),
+                    ..record
+                }))
             }
-        }
-        _ => {}
+        };
+        let gas = model.as_ref().and_then(|model| model.gas(group.items.len()));
+        sum = sum.saturating_add(gas.unwrap_or_default().0);
     }
     Ok(Gas(sum))
+}
+
+/// What a proposer earns by including a transaction, per million gas: who pays more of it goes first.
+pub fn tip_density(tip: Amount, gas: Gas) -> u128 {
+    let scaled = tip.0.saturating_mul(1_000_000);
+    scaled.checked_div(u128::from(gas.0)).unwrap_or(scaled)
 }

@@ -88,6 +88,7 @@ pub struct GenesisParams {
     pub unbonding: u64,
     pub signer_grace: u64,
     pub reward_divisor: u64,
+    pub gas_registration: u64,
 }
 
 /// An amount as a decimal string.
@@ -128,6 +129,7 @@ impl From<Params> for GenesisParams {
             unbonding: params.unbonding,
             signer_grace: params.signer_grace,
             reward_divisor: params.reward_divisor,
+            gas_registration: params.gas_registration.0,
         }
     }
 }
@@ -150,6 +152,7 @@ impl From<&GenesisParams> for Params {
             unbonding: params.unbonding,
             signer_grace: params.signer_grace,
             reward_divisor: params.reward_divisor,
+            gas_registration: Gas(params.gas_registration),
         }
     }
 }
@@ -173,6 +176,7 @@ pub const fn standard_params() -> Params {
         unbonding: 14_400,
         signer_grace: 3_600,
         reward_divisor: 10_000_000,
+        gas_registration: Gas(300_000_000),
     }
 }
 
@@ -339,6 +343,9 @@ fn check_params(params: &Params) -> Result<(), GenesisError> {
     }
     if params.gas_flat.0 == 0 {
         return refuse("gas_flat", 0, "at least 1");
+    }
+    if params.gas_registration.0 == 0 {
+        return refuse("gas_registration", 0, "at least 1");
     }
     if params.node_stake.0 == 0 {
         return refuse("node_stake", 0, "above 0");

@@ -12,7 +12,7 @@ mod transfer;
 pub(crate) use channel::close;
 
 use haca_wire::state::{NodeRecord, Params, key};
-use haca_wire::{Address, AssetId, Domain, Height, Message, SignatureError, Tick, TxHash};
+use haca_wire::{Address, AssetId, Domain, Height, Message, SignatureError, Signed, Tick, TxHash, TypedData};
 
 use crate::check::CheckProof;
 use crate::error::LedgerError;
@@ -54,11 +54,35 @@ impl From<LedgerError> for Stop {
 /// What stays the same for every message of a block.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
-    pub(crate) checker: &'a dyn CheckProof,
+    pub(crate) trust: Trust<'a>,
     pub(crate) params: Params,
     pub(crate) domain: Domain,
     pub(crate) height: Height,
     pub(crate) tick: Tick,
+}
+
+/// What becomes of the signatures and proofs inside a message.
+#[derive(Clone, Copy)]
+pub(crate) enum Trust<'a> {
+    /// Each is checked. So it is in a block, where the sender has paid for it.
+    Checked(&'a dyn CheckProof),
+    /// Each is taken for good, none is looked at. So it is in a mempool: what only a signature or a proof fails is
+    /// charged in a block, and whatever is refused here has cost no more than reading it.
+    Assumed,
+}
+
+impl Rules<'_> {
+    /// Checks a signature inside a message.
+    pub(crate) fn check_signature<T: TypedData>(
+        &self,
+        signed: &Signed<T>,
+        signer: Address,
+    ) -> Result<(), SignatureError> {
+        match self.trust {
+            Trust::Checked(_) => signed.check(&self.domain, signer),
+            Trust::Assumed => Ok(()),
+        }
+    }
 }
 
 /// One message being executed.

@@ -6,17 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haca_wire::{
-    Address, Amount, AssetId, Gas, Height, Inference, Message, Nonce, TxHash, TxMeta, state::key,
-};
+use haca_wire::{Address, Amount, AssetId, Gas, Height, Nonce, TxHash, TxMeta, state::key};
 use thiserror::Error;
 
 use crate::admission::{Gate, Offered, Price, Priced};
 use crate::bank::Purse;
-use crate::check::{CheckProof, ModelFacts};
 use crate::error::LedgerError;
-use crate::fee::usable_gas;
-use crate::message::{Execution, Stop};
+use crate::fee::{tip_density, usable_gas};
+use crate::message::{Execution, Stop, Trust};
 use crate::outcome::tx_hash;
 use crate::overlay::{Overlay, read};
 use crate::refusal::Refusal;
@@ -25,9 +22,9 @@ use crate::state_reader::StateReader;
 /// How thoroughly a mempool looks at a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckMode {
-    /// First sight: everything, evidence included.
+    /// First sight.
     New,
-    /// After a block: everything but signatures and evidence, which do not change.
+    /// After a block: everything but the signatures of sender and sponsor, which do not change.
     Again,
 }
 
@@ -46,6 +43,8 @@ pub struct Admission {
     pub gas: Gas,
     /// OPG to set aside for it: gas x base fee + tip.
     pub reserve: Amount,
+    /// OPG that the payer of gas holds; all it has waiting together may reserve this much.
+    pub funds: Amount,
     /// The proposer's tip.
     pub tip: Amount,
     /// Last height that can include it.
@@ -94,17 +93,17 @@ impl ProposalRefusal {
 }
 
 /// Whether a mempool may hold `bytes`, given the OPG already `reserved` by waiting transactions of the same payer
-/// of gas. A verifying key is decoded only for who has signed and can pay the gas without it, and evidence is verified
-/// last, only for who can pay all; the message runs on a copy of the state after the
-/// last block, so a transaction that needs another one first is refused until that one is committed.
+/// of gas. The message runs on a copy of the state after the last block, so a transaction that needs another one first
+/// is refused until that one is committed; but no key is decoded, and neither the signatures nor the proofs inside the
+/// message are looked at. Whoever is refused here pays nothing, so all that happens here is cheap; what only its
+/// signatures, its key or its proofs fail burns its gas in a block.
 pub fn check_tx(
     state: &dyn StateReader,
     bytes: &[u8],
     mode: CheckMode,
     reserved: &dyn Fn(Address) -> Amount,
-    checker: &dyn CheckProof,
 ) -> Result<Result<Admission, Refusal>, LedgerError> {
-    match try_check_tx(state, bytes, mode, reserved, checker) {
+    match try_check_tx(state, bytes, mode, reserved) {
         Ok(admission) => Ok(Ok(admission)),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
         Err(Stop::Failed(error)) => Err(error),
@@ -116,33 +115,22 @@ fn try_check_tx(
     bytes: &[u8],
     mode: CheckMode,
     reserved: &dyn Fn(Address) -> Amount,
-    checker: &dyn CheckProof,
 ) -> Result<Admission, Stop> {
-    let verified = Verified(checker);
-    let checker: &dyn CheckProof = match mode {
-        CheckMode::New => checker,
-        CheckMode::Again => &verified,
-    };
-    let gate = Gate::open(state, checker)?;
+    let gate = Gate::open(state)?;
     let offered = gate.offered(bytes)?;
     let gas_payer = offered.payer();
     let mut overlay = Overlay::new(state);
-    let found = overlay.balance(gas_payer, AssetId::OPG)?;
-    let found = Amount(found.0.saturating_sub(reserved(gas_payer).0));
-    offered.least.check_funds(found)?;
+    let funds = overlay.balance(gas_payer, AssetId::OPG)?;
+    let free = Amount(funds.0.saturating_sub(reserved(gas_payer).0));
+    offered.least.check_funds(free)?;
     if mode == CheckMode::New {
         gate.check_signatures(&offered.tx)?;
     }
     let priced = gate.price(offered)?;
-    priced.price.check_funds(found)?;
+    priced.price.check_funds(free)?;
     let hash = tx_hash(bytes);
     charge(&mut overlay, &priced)?;
-    match dry_run(&gate, &mut overlay, &priced, hash) {
-        // Everything else held, so a proof was verified. Were the transaction refused here, nobody would pay for that
-        // and it could be asked for without end; in a block it burns its gas.
-        Ok(()) | Err(Stop::Refused(Refusal::Evidence { .. } | Refusal::RegistrationProof { .. })) => {}
-        Err(stop) => return Err(stop),
-    }
+    dry_run(&gate, &mut overlay, &priced, hash)?;
     let meta = &priced.tx.transaction.meta;
     Ok(Admission {
         hash,
@@ -151,6 +139,7 @@ fn try_check_tx(
         gas_payer,
         gas: priced.price.gas,
         reserve: priced.price.cost,
+        funds,
         tip: meta.tip,
         expiry: meta.expiry,
     })
@@ -162,7 +151,7 @@ fn charge(overlay: &mut Overlay<'_>, priced: &Priced) -> Result<(), Stop> {
 }
 
 fn dry_run(gate: &Gate<'_>, overlay: &mut Overlay<'_>, priced: &Priced, hash: TxHash) -> Result<(), Stop> {
-    let rules = gate.rules();
+    let rules = gate.rules(Trust::Assumed);
     let mut execution = Execution {
         rules: &rules,
         state: overlay,
@@ -173,35 +162,13 @@ fn dry_run(gate: &Gate<'_>, overlay: &mut Overlay<'_>, priced: &Priced, hash: Tx
     execution.run(&priced.tx.transaction.message)
 }
 
-/// A checker for evidence that was verified when the transaction was first seen.
-struct Verified<'a>(&'a dyn CheckProof);
-
-impl CheckProof for Verified<'_> {
-    fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
-        self.0.facts(verifying_key)
-    }
-
-    fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        self.0.registration_gas(verifying_key)
-    }
-
-    fn registration(&self, _: &[u8], _: &[u8]) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    fn settlement(&self, _: &[u8], _: &[u8; 32], _: &[Inference], _: &[u8]) -> Result<(), &'static str> {
-        Ok(())
-    }
-}
-
 /// Whether `txs` may be the next block: each decodes, holds its terms and its signatures, is paid for out of the
 /// committed balances, and all fit the budget together.
 pub fn check_proposal(
     state: &dyn StateReader,
     txs: &[Vec<u8>],
-    checker: &dyn CheckProof,
 ) -> Result<Result<(), ProposalRefusal>, LedgerError> {
-    let gate = Gate::open(state, checker)?;
+    let gate = Gate::open(state)?;
     let mut draft = Draft::default();
     for (index, bytes) in txs.iter().enumerate() {
         match draft.add_bytes(&gate, bytes) {
@@ -222,9 +189,8 @@ pub fn select_proposal(
     state: &dyn StateReader,
     candidates: &[Vec<u8>],
     max_bytes: u64,
-    checker: &dyn CheckProof,
 ) -> Result<Vec<usize>, LedgerError> {
-    let gate = Gate::open(state, checker)?;
+    let gate = Gate::open(state)?;
     let mut priced = Vec::new();
     for (index, bytes) in candidates.iter().enumerate() {
         match price_candidate(&gate, bytes) {
@@ -234,7 +200,7 @@ pub fn select_proposal(
         }
     }
     // Stable: equal tips per gas keep the order of arrival.
-    priced.sort_by_key(|(_, _, tx)| core::cmp::Reverse(tip_density(tx)));
+    priced.sort_by_key(|(_, _, tx)| core::cmp::Reverse(tx.density()));
     let mut draft = Draft::default();
     let mut chosen = Vec::new();
     for (index, len, tx) in &priced {
@@ -250,21 +216,25 @@ pub fn select_proposal(
     Ok(chosen)
 }
 
-/// The price of a candidate for a proposal. Signatures are checked when it is chosen, but before a key is decoded.
+/// The price of a candidate for a proposal. Signatures are checked when it is chosen.
 fn price_candidate(gate: &Gate<'_>, bytes: &[u8]) -> Result<Priced, Stop> {
     let offered = gate.offered(bytes)?;
     let found = read(gate.state, &key::balance(offered.payer(), AssetId::OPG))?;
     offered.least.check_funds(found.unwrap_or_default())?;
-    if matches!(offered.tx.transaction.message, Message::RegisterModel { .. }) {
-        gate.check_signatures(&offered.tx)?;
-    }
     gate.price(offered)
 }
 
-/// Tip per million gas.
-fn tip_density(tx: &Priced) -> u128 {
-    let scaled = tx.tx.transaction.meta.tip.0.saturating_mul(1_000_000);
-    scaled.checked_div(u128::from(tx.price.gas.0)).unwrap_or(scaled)
+impl Admission {
+    /// What it pays to go first, per million gas.
+    pub fn density(&self) -> u128 {
+        tip_density(self.tip, self.gas)
+    }
+}
+
+impl Priced {
+    fn density(&self) -> u128 {
+        tip_density(self.tx.transaction.meta.tip, self.price.gas)
+    }
 }
 
 /// A block being put together.

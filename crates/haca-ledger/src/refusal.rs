@@ -438,6 +438,22 @@ refusals! {
         index: usize
     } = 89, "ledger.input_root", "inputs of inference {index} do not hash to its receipt's root",
         "give the inferences in the order of the receipts";
+    /// The registration takes more gas than one may.
+    RegistrationGas {
+        /// What the key says.
+        found: Gas,
+        /// The most.
+        expected: Gas
+    } = 190, "ledger.registration_gas", "the registration takes {found} gas, a registration may take {expected}",
+        "register a smaller model";
+    /// The mempool is nearly full, and what waits pays more.
+    Outbid {
+        /// Tip per million gas.
+        found: u128,
+        /// What waits pays at least this.
+        expected: u128
+    } = 191, "ledger.outbid", "the tip is {found} per million gas; more than {expected} is needed while the mempool is full",
+        "send it with a higher tip, or later";
     /// Another transaction of the sender with this nonce waits for a block.
     NonceWaiting = 94, "ledger.nonce_waiting", "another transaction of the sender with this nonce waits for a block",
         "sign with a nonce of its own, or wait until the other one is in a block or has expired";

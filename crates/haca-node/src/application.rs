@@ -46,6 +46,8 @@ pub struct TxResult {
     pub gas_wanted: u64,
     /// Gas it used.
     pub gas_used: u64,
+    /// What it pays to go first, as a check finds it; no part of the outcome of a block.
+    pub priority: u128,
 }
 
 impl TxResult {

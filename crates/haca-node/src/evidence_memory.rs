@@ -1,19 +1,17 @@
-//! Remembers which evidence was verified, so that a proof seen in the mempool is not verified again in a block.
+//! Remembers which evidence was verified, so that a proof seen in the mempool is not verified again in a block, nor by
+//! two threads at once.
 //!
 //! What is remembered is the answer of a pure function under a hash of all its arguments; forgetting changes
 //! nothing but time.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     num::NonZero,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use haca_ledger::{CheckProof, EvidenceJob, ModelFacts};
+use haca_ledger::{CheckProof, ModelFacts};
 use haca_wire::{Encode as _, Gas, Inference};
 
 use crate::metrics::Metrics;
@@ -23,7 +21,7 @@ use crate::metrics::Metrics;
 pub struct EvidenceLimits {
     /// Answers kept; the oldest goes first.
     pub answers: usize,
-    /// Threads that verify the evidence of a block ahead of its execution.
+    /// Threads that verify evidence ahead of execution.
     pub threads: usize,
 }
 
@@ -42,6 +40,22 @@ type Key = [u8; 32];
 struct Answers {
     known: BTreeMap<Key, Result<(), &'static str>>,
     order: VecDeque<Key>,
+    /// What is being verified: whoever asks for it meanwhile waits.
+    pending: BTreeSet<Key>,
+}
+
+impl Answers {
+    fn remember(&mut self, key: Key, answer: Result<(), &'static str>, limit: usize) {
+        if self.known.insert(key, answer).is_none() {
+            self.order.push_back(key);
+        }
+        while self.order.len() > limit {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            self.known.remove(&oldest);
+        }
+    }
 }
 
 /// A [`CheckProof`] that remembers.
@@ -50,6 +64,20 @@ pub struct EvidenceMemory {
     metrics: Arc<Metrics>,
     limits: EvidenceLimits,
     answers: Mutex<Answers>,
+    found: Condvar,
+}
+
+/// Lets others in when a verification ends, however it ends.
+struct Pending<'a> {
+    memory: &'a EvidenceMemory,
+    key: Key,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.memory.lock().pending.remove(&self.key);
+        self.memory.found.notify_all();
+    }
 }
 
 impl EvidenceMemory {
@@ -60,6 +88,7 @@ impl EvidenceMemory {
             metrics,
             limits,
             answers: Mutex::default(),
+            found: Condvar::new(),
         }
     }
 
@@ -72,41 +101,23 @@ impl EvidenceMemory {
         key: Key,
         verify: impl FnOnce() -> Result<(), &'static str>,
     ) -> Result<(), &'static str> {
-        if let Some(answer) = self.lock().known.get(&key) {
-            self.metrics.evidence(true);
-            return *answer;
+        let mut answers = self.lock();
+        loop {
+            if let Some(answer) = answers.known.get(&key) {
+                self.metrics.evidence(true);
+                return *answer;
+            }
+            if answers.pending.insert(key) {
+                break;
+            }
+            answers = self.found.wait(answers).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(answers);
+        let _pending = Pending { memory: self, key };
         self.metrics.evidence(false);
         let answer = verify();
-        let mut answers = self.lock();
-        if answers.known.insert(key, answer).is_none() {
-            answers.order.push_back(key);
-        }
-        if answers.order.len() > self.limits.answers
-            && let Some(oldest) = answers.order.pop_front()
-        {
-            answers.known.remove(&oldest);
-        }
+        self.lock().remember(key, answer, self.limits.answers);
         answer
-    }
-
-    /// Verifies jobs on all threads.
-    pub fn run_all(&self, jobs: &[EvidenceJob]) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let _ = job.run(self);
-            }
-        };
-        let threads = self.limits.threads.min(jobs.len());
-        if threads < 2 {
-            return work();
-        }
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
-            }
-        });
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
 
 use haca_ledger::{
     Admission, BlockContext, BlockOutcome, CheckMode, CheckProof, GenesisOutcome, LedgerError, ReadError,
-    Refusal, StateReader, TxOutcome, check_proposal, check_tx, execute_block, init_genesis, select_proposal,
+    Refusal, StateReader, TxOutcome, check_proposal, check_tx, evidence_places, execute_block, init_genesis,
+    query, select_proposal, usable_gas,
 };
 use haca_wire::{
     Address, Amount, Decode as _, Encode as _, Height, Nonce, SignedTransaction, TxHash,
@@ -21,10 +22,13 @@ use crate::{
         TxResult,
     },
     consensus::hash::tx_hash,
+    engine::MempoolLimits,
     error::NodeError,
+    evidence_ahead::EvidenceAhead,
     evidence_memory::{EvidenceLimits, EvidenceMemory},
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
     metrics::Metrics,
+    price_floor::PriceFloor,
     store::{BlockIndex, StagedBlock, StateView, Store},
 };
 
@@ -79,8 +83,12 @@ struct Staged {
 /// The ledger as an [`Application`].
 pub struct LedgerApp {
     genesis: Genesis,
+    /// Before the store: its threads hold views of it.
+    ahead: EvidenceAhead,
+    evidence: Arc<EvidenceMemory>,
+    /// What a transaction must pay where the mempool is not ours.
+    floor: Option<Mutex<PriceFloor>>,
     store: Store,
-    evidence: EvidenceMemory,
     metrics: Arc<Metrics>,
     staged: Mutex<Option<Staged>>,
     /// What the transactions admitted since the last commit have claimed.
@@ -93,18 +101,41 @@ struct Reserved {
     /// OPG set aside per payer of gas.
     amounts: BTreeMap<Address, Amount>,
     nonces: BTreeMap<(Address, Nonce), TxHash>,
+    /// Gas of the transactions whose evidence is verified ahead: at most a block's, since nobody has paid for it yet.
+    ahead: u64,
 }
 
 impl Reserved {
-    /// Counts a transaction; false when another one waits with its nonce.
-    fn add(&mut self, admission: &Admission) -> bool {
+    /// Counts a transaction, once. Refused when another one waits with its nonce, or when what waits has claimed the
+    /// money meanwhile: several are checked at once.
+    fn add(&mut self, admission: &Admission) -> Result<(), Refusal> {
         let place = (admission.sender, admission.nonce);
-        if *self.nonces.entry(place).or_insert(admission.hash) != admission.hash {
-            return false;
+        if let Some(waiting) = self.nonces.get(&place) {
+            return match *waiting == admission.hash {
+                true => Ok(()),
+                false => Err(Refusal::NonceWaiting),
+            };
         }
         let sum = self.amounts.entry(admission.gas_payer).or_default();
+        let free = Amount(admission.funds.0.saturating_sub(sum.0));
+        if free < admission.reserve {
+            return Err(Refusal::CannotPayGas {
+                found: free,
+                expected: admission.reserve,
+            });
+        }
         sum.0 = sum.0.saturating_add(admission.reserve.0);
-        true
+        self.nonces.insert(place, admission.hash);
+        Ok(())
+    }
+
+    /// Gives back what [`Self::add`] took.
+    fn release(&mut self, admission: &Admission) {
+        if self.nonces.remove(&(admission.sender, admission.nonce)).is_some()
+            && let Some(sum) = self.amounts.get_mut(&admission.gas_payer)
+        {
+            sum.0 = sum.0.saturating_sub(admission.reserve.0);
+        }
     }
 }
 
@@ -153,14 +184,23 @@ impl LedgerApp {
         metrics: Arc<Metrics>,
         limits: EvidenceLimits,
     ) -> Self {
+        let evidence = Arc::new(EvidenceMemory::new(checker, Arc::clone(&metrics), limits));
         Self {
             genesis,
+            ahead: EvidenceAhead::start(Arc::clone(&evidence), limits.threads),
+            evidence,
+            floor: None,
             store,
-            evidence: EvidenceMemory::new(checker, Arc::clone(&metrics), limits),
             metrics,
             staged: Mutex::default(),
             reserved: Mutex::default(),
         }
+    }
+
+    /// The same before a mempool of these limits that is first come, first served.
+    pub fn before_mempool(mut self, limits: &MempoolLimits) -> Self {
+        self.floor = Some(Mutex::new(PriceFloor::new(limits)));
+        self
     }
 
     /// The store.
@@ -172,18 +212,53 @@ impl LedgerApp {
         self.store.view().ok_or(NodeError::NotReady)
     }
 
-    /// Verifies in parallel what executing `txs` will ask for. The results are the same without.
-    fn verify_ahead(&self, view: &StateView, txs: &[Vec<u8>]) -> Result<(), NodeError> {
-        let mut jobs = Vec::new();
-        for tx in txs {
-            // Bytes that do not decode are refused by the ledger itself.
-            if let Ok(tx) = SignedTransaction::decode_all(tx) {
-                jobs.extend(haca_ledger::evidence_jobs(&Committed(view), &tx)?);
-            }
+    /// Has the evidence of an admitted transaction verified in the background, as long as what is verified so fits
+    /// into a block: it is paid for only when a block includes it.
+    fn verify_ahead(
+        &self,
+        view: &Arc<StateView>,
+        bytes: &[u8],
+        admission: &Admission,
+    ) -> Result<(), NodeError> {
+        let Ok(tx) = SignedTransaction::decode_all(bytes) else {
+            return Ok(());
+        };
+        if evidence_places(&tx) == 0 {
+            return Ok(());
         }
-        self.evidence.run_all(&jobs);
+        let params = query::params(&Committed(view))?;
+        let mut reserved = lock(&self.reserved);
+        let gas = reserved.ahead.saturating_add(admission.gas.0);
+        if gas <= usable_gas(&params).0 {
+            reserved.ahead = gas;
+            drop(reserved);
+            self.ahead.push(view, tx);
+        }
         Ok(())
     }
+
+    /// Claims what an admitted transaction needs: its nonce, its money, and a place in the mempool.
+    fn claim(&self, admission: &Admission, bytes: usize) -> Result<(), Refusal> {
+        // The place last: nobody is pushed out for who is refused.
+        let mut reserved = lock(&self.reserved);
+        reserved.add(admission)?;
+        let Some(floor) = &self.floor else {
+            return Ok(());
+        };
+        let found = admission.density();
+        let placed = lock(floor).admit(admission.hash, bytes, found);
+        placed.map_err(|expected| {
+            reserved.release(admission);
+            Refusal::Outbid { found, expected }
+        })
+    }
+}
+
+/// The transactions of a block; bytes that do not decode are refused by the ledger itself.
+fn decoded(txs: &[Vec<u8>]) -> Vec<SignedTransaction> {
+    txs.iter()
+        .filter_map(|tx| SignedTransaction::decode_all(tx).ok())
+        .collect()
 }
 
 fn result(outcome: &TxOutcome) -> TxResult {
@@ -193,6 +268,7 @@ fn result(outcome: &TxOutcome) -> TxResult {
         log: outcome.log(),
         gas_wanted: outcome.gas_wanted.0,
         gas_used: outcome.gas_used.0,
+        priority: 0,
     }
 }
 
@@ -268,18 +344,21 @@ impl Application for LedgerApp {
                 .copied()
                 .unwrap_or_default()
         };
-        match check_tx(&Committed(&view), tx, mode, &reserved, &self.evidence)? {
-            Ok(admission) => {
-                if !lock(&self.reserved).add(&admission) {
-                    return Ok(refused(&Refusal::NonceWaiting));
-                }
-                Ok(TxResult {
-                    gas_wanted: admission.gas.0,
-                    ..TxResult::default()
-                })
-            }
-            Err(refusal) => Ok(refused(&refusal)),
+        let admission = match check_tx(&Committed(&view), tx, mode, &reserved)? {
+            Ok(admission) => admission,
+            Err(refusal) => return Ok(refused(&refusal)),
+        };
+        if let Err(refusal) = self.claim(&admission, tx.len()) {
+            return Ok(refused(&refusal));
         }
+        if !recheck {
+            self.verify_ahead(&view, tx, &admission)?;
+        }
+        Ok(TxResult {
+            gas_wanted: admission.gas.0,
+            priority: admission.density(),
+            ..TxResult::default()
+        })
     }
 
     fn prepare_proposal(
@@ -289,7 +368,7 @@ impl Application for LedgerApp {
         max_bytes: usize,
     ) -> Result<Vec<Vec<u8>>, NodeError> {
         let view = self.view()?;
-        let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64, &self.evidence)?;
+        let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64)?;
         let mut room = max_bytes;
         let mut block = Vec::with_capacity(chosen.len());
         for tx in chosen.into_iter().filter_map(|position| txs.get(position)) {
@@ -305,7 +384,14 @@ impl Application for LedgerApp {
 
     fn process_proposal(&self, _: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError> {
         let view = self.view()?;
-        Ok(check_proposal(&Committed(&view), txs, &self.evidence)?.is_ok())
+        let accepted = check_proposal(&Committed(&view), txs)?.is_ok();
+        if accepted {
+            // All of it is paid for if the block is decided, and votes take a while.
+            for tx in decoded(txs) {
+                self.ahead.push(&view, tx);
+            }
+        }
+        Ok(accepted)
     }
 
     fn finalize_block(
@@ -316,7 +402,8 @@ impl Application for LedgerApp {
     ) -> Result<FinalizedBlock, NodeError> {
         let started = Instant::now();
         let view = self.view()?;
-        self.verify_ahead(&view, txs)?;
+        self.ahead.clear();
+        self.ahead.run_all(&view, decoded(txs));
         let context = BlockContext {
             height: Height(position.height),
             proposer: position.proposer,
@@ -324,7 +411,7 @@ impl Application for LedgerApp {
             votes: decision.votes.clone(),
             misbehaviour: decision.misbehaviour.clone(),
         };
-        let mut outcome = execute_block(&Committed(&view), &context, txs, &self.evidence)?;
+        let mut outcome = execute_block(&Committed(&view), &context, txs, self.evidence.as_ref())?;
         let writes = std::mem::take(&mut outcome.writes);
         let block = self.store.stage(position.height, writes.into_iter().collect())?;
         let results: Vec<TxResult> = outcome.txs.iter().map(result).collect();
@@ -360,6 +447,9 @@ impl Application for LedgerApp {
         self.store.commit(staged.block, &staged.index)?;
         // What still waits is checked again and reserves anew.
         *lock(&self.reserved) = Reserved::default();
+        if let Some(floor) = &self.floor {
+            lock(floor).next_block();
+        }
         self.metrics.block(&staged.outcome, staged.started.elapsed());
         Ok(())
     }

@@ -30,6 +30,7 @@ pub mod driver;
 pub mod engine;
 pub mod error;
 pub mod evidence;
+pub mod evidence_ahead;
 pub mod evidence_memory;
 pub mod genesis;
 pub mod home;
@@ -37,6 +38,7 @@ pub mod key_memory;
 pub mod ledger_app;
 pub mod metrics;
 pub mod node;
+pub mod price_floor;
 pub mod rest;
 pub mod store;
 

@@ -90,12 +90,12 @@ impl Node {
         })?;
         let metrics = Arc::new(Metrics::default());
         let store = Store::open(&home.state(), genesis.hash(), config.keep_versions)?;
-        let app = Arc::new(LedgerApp::new(
-            genesis.clone(),
-            store,
-            checker,
-            Arc::clone(&metrics),
-        ));
+        let app = LedgerApp::new(genesis.clone(), store, checker, Arc::clone(&metrics));
+        let app = Arc::new(match &config.engine {
+            // Its own mempool goes by price.
+            Engine::Dev => app,
+            Engine::CometBft(_) => app.before_mempool(&MempoolLimits::default()),
+        });
         let (failed, failure) = watch::channel(false);
         let driver = start_engine(config, &home, &genesis, &app, failed)?;
         let api = Api {

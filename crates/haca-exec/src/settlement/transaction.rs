@@ -49,6 +49,7 @@ fn is_passing(status: u16, code: &str) -> bool {
     matches!(
         code,
         "ledger.base_fee"
+            | "ledger.outbid"
             | "ledger.block_full"
             | "ledger.cannot_pay_gas"
             | "ledger.nonce_used"

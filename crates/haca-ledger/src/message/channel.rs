@@ -68,8 +68,8 @@ impl Execution<'_, '_> {
             }
             .into());
         }
-        quote
-            .check(&domain, terms.node)
+        self.rules
+            .check_signature(quote, terms.node)
             .map_err(|error| Refusal::QuoteSignature {
                 found: signer_found(error),
                 expected: terms.node,
@@ -189,8 +189,8 @@ impl Execution<'_, '_> {
                 expected: self.rules.height,
             });
         }
-        consent
-            .check(&self.rules.domain, other)
+        self.rules
+            .check_signature(consent, other)
             .map_err(|error| Refusal::ConsentSignature {
                 found: signer_found(error),
                 expected: other,

@@ -2,22 +2,27 @@
 
 use haca_wire::state::{ModelRecord, key};
 
-use super::{Execution, Stop};
+use super::{Execution, Stop, Trust};
 use crate::outcome::Effect;
 use crate::refusal::Refusal;
 
 impl Execution<'_, '_> {
     /// Registers a model under the id that its verifying key hashes to (`spec/ledger.md`, RegisterModel).
     pub(super) fn register_model(&mut self, verifying_key: &[u8], proof: &[u8]) -> Result<(), Stop> {
-        let checker = self.rules.checker;
-        // A key that could not be priced has paid for no verification.
-        if checker.registration_gas(verifying_key).is_none() {
-            let reason = checker.facts(verifying_key).err().unwrap_or("no_gas");
-            return Err(Refusal::VerifyingKey { reason }.into());
-        }
+        // Its key is looked at in a block, where that is paid for.
+        let Trust::Checked(checker) = self.rules.trust else {
+            return Ok(());
+        };
         let facts = checker
             .facts(verifying_key)
             .map_err(|reason| Refusal::VerifyingKey { reason })?;
+        let found = checker
+            .registration_gas(verifying_key)
+            .ok_or(Refusal::VerifyingKey { reason: "no_gas" })?;
+        let expected = self.rules.params.gas_registration;
+        if found > expected {
+            return Err(Refusal::RegistrationGas { found, expected }.into());
+        }
         let model = facts.model;
         if self.state.get::<ModelRecord>(&key::model(model))?.is_some() {
             return Err(Refusal::ModelExists { model }.into());

@@ -13,8 +13,8 @@ impl Execution<'_, '_> {
         order: &Signed<Order>,
         channel: &ChannelRecord,
     ) -> Result<OrderHash, Refusal> {
-        order
-            .check(&self.rules.domain, channel.payer)
+        self.rules
+            .check_signature(order, channel.payer)
             .map_err(|error| Refusal::OrderSignature {
                 found: signer_found(error),
                 expected: channel.payer,
@@ -65,8 +65,8 @@ impl Execution<'_, '_> {
 
     fn check_receipt_signature(&self, receipt: &Signed<Receipt>) -> Result<(), Refusal> {
         let expected = receipt.value.signer;
-        receipt
-            .check(&self.rules.domain, expected)
+        self.rules
+            .check_signature(receipt, expected)
             .map_err(|error| Refusal::ReceiptSignature {
                 found: signer_found(error),
                 expected,

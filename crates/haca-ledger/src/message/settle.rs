@@ -1,5 +1,8 @@
 //! SettleBatch: evidence checked, fees paid, sequences used, all or nothing.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use haca_wire::state::{ChannelRecord, ModelRecord, NodeRecord, key};
 use haca_wire::{
     Amount, Evidence, EvidenceKind, Group, Inference, Item, ModelId, Order, OrderHash, Receipt, ReceiptHash,
@@ -7,7 +10,7 @@ use haca_wire::{
 };
 
 use super::receipt::{check_pair, use_sequence};
-use super::{Execution, Stop};
+use super::{Execution, Stop, Trust};
 use crate::bank::Purse;
 use crate::outcome::Effect;
 use crate::refusal::Refusal;
@@ -16,22 +19,26 @@ impl Execution<'_, '_> {
     /// Settles every receipt of every group, or none (`spec/ledger.md`, SettleBatch). The cheap checks of all
     /// groups come before the first proof.
     pub(super) fn settle_batch(&mut self, groups: &[Group]) -> Result<(), Stop> {
+        let mut models = BTreeMap::new();
         let mut proofs = Vec::new();
         for group in groups {
-            let (id, model) = self.model_of(group)?;
+            let (id, model) = self.model_of(group, &mut models)?;
             let mut receipts = Vec::new();
             for item in &group.items {
-                receipts.push(self.settle_item(item, group, id, &model)?);
+                receipts.push(self.settle_item(item, group, id, model)?);
             }
             if let Evidence::Zk { inferences, proof } = &group.evidence {
-                self.check_tensors(group, inferences, &model)?;
-                proofs.push((model, receipts, inferences, proof));
+                self.check_tensors(group, inferences, model)?;
+                proofs.push((id, receipts, inferences, proof));
             }
         }
-        for (model, receipts, inferences, proof) in proofs {
+        let Trust::Checked(checker) = self.rules.trust else {
+            return Ok(());
+        };
+        for (id, receipts, inferences, proof) in proofs {
+            let model: ModelRecord = self.state.need(&key::model(id))?;
             let context = proof_context(&self.rules.domain, &receipts);
-            self.rules
-                .checker
+            checker
                 .settlement(&model.verifying_key, &context, inferences, proof)
                 .map_err(|reason| Refusal::Evidence { reason })?;
         }
@@ -39,15 +46,26 @@ impl Execution<'_, '_> {
     }
 
     /// The one model that the group's orders name, registered in an earlier block: gas was computed from the state
-    /// before this block.
-    fn model_of(&self, group: &Group) -> Result<(ModelId, ModelRecord), Stop> {
-        let mut models = group.items.iter().map(|item| item.order.value.model);
-        let id = models.next().unwrap_or_default();
-        if let Some(found) = models.find(|model| *model != id) {
+    /// before this block. `models` keeps what was read, without the verifying keys: a batch may have a thousand groups.
+    fn model_of<'m>(
+        &self,
+        group: &Group,
+        models: &'m mut BTreeMap<ModelId, ModelRecord>,
+    ) -> Result<(ModelId, &'m ModelRecord), Stop> {
+        let mut named = group.items.iter().map(|item| item.order.value.model);
+        let id = named.next().unwrap_or_default();
+        if let Some(found) = named.find(|model| *model != id) {
             return Err(Refusal::MixedModels { found, expected: id }.into());
         }
-        let record: Option<ModelRecord> = self.state.get(&key::model(id))?;
-        let record = record.ok_or(Refusal::UnknownModel { model: id })?;
+        let record = match models.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let record: Option<ModelRecord> = self.state.get(&key::model(id))?;
+                let mut record = record.ok_or(Refusal::UnknownModel { model: id })?;
+                record.verifying_key = Vec::new();
+                place.insert(record)
+            }
+        };
         if record.registered >= self.rules.height {
             return Err(Refusal::ModelTooNew { model: id }.into());
         }

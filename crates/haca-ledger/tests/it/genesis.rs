@@ -110,6 +110,7 @@ fn rejects_parameters_under_which_a_rule_would_not_hold() {
         ("grace", json!(0)),
         ("claim_window", json!(0)),
         ("signer_grace", json!(0)),
+        ("gas_registration", json!(0)),
         ("unbonding", json!(34)),
     ];
     for (name, value) in cases {

@@ -1,8 +1,6 @@
 //! RegisterModel.
 
-use haca_ledger::{
-    CheckMode, Effect, ProposalRefusal, Refusal, check_proposal, check_tx, query, select_proposal,
-};
+use haca_ledger::{CheckMode, Effect, Refusal, check_proposal, check_tx, query, select_proposal};
 use haca_wire::{Amount, Encode, EvidenceKind, Gas, Message};
 
 use crate::script::{Key, UNPRICED};
@@ -64,9 +62,9 @@ fn a_wrong_registration_proof_burns_its_gas() {
     assert_eq!(query::model(&world.state, Key::new(1).model).unwrap(), None);
 }
 
-/// Decoding takes long, and a key without a price pays for none of it: no mempool, no selection and no block takes it.
+/// Finding out that a key is none may take as long as verifying many proofs.
 #[test]
-fn a_key_that_cannot_be_priced_is_admitted_nowhere() {
+fn a_key_that_is_refused_has_paid_for_being_looked_at() {
     let mut world = World::new();
     let mut unpriced = Key::new(1);
     unpriced.gas = UNPRICED;
@@ -75,37 +73,39 @@ fn a_key_that_cannot_be_priced_is_admitted_nowhere() {
         proof: Vec::new(),
     };
     for (message, reason) in [(malformed, "script.key"), (register(&unpriced), "no_gas")] {
-        let refusal = Refusal::VerifyingKey { reason };
         let tx = world.tx(&bob(), message);
+        let before = world.script.decoded();
         let nobody_waits = |_| Amount(0);
-        let admission = check_tx(&world.state, &tx, CheckMode::New, &nobody_waits, &world.script).unwrap();
-        assert_eq!(admission, Err(refusal.clone()));
+        let admission = check_tx(&world.state, &tx, CheckMode::New, &nobody_waits).unwrap();
+        assert!(admission.is_ok(), "else it could be asked for without end");
         let txs = [tx];
-        let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
-        assert!(chosen.is_empty());
-        let proposal = check_proposal(&world.state, &txs, &world.script).unwrap();
-        let refused = ProposalRefusal::Transaction {
-            index: 0,
-            refusal: refusal.clone(),
-        };
-        assert_eq!(proposal, Err(refused));
+        assert_eq!(select_proposal(&world.state, &txs, u64::MAX).unwrap(), [0]);
+        assert_eq!(check_proposal(&world.state, &txs).unwrap(), Ok(()));
+        assert_eq!(world.script.decoded(), before, "looked at only in a block");
         let outcome = world.block(&txs).txs.remove(0);
-        assert_eq!(
-            (outcome.refusal, outcome.gas_used, outcome.burned),
-            (Some(refusal), Gas(0), Amount(0))
-        );
+        assert_eq!(outcome.refusal, Some(Refusal::VerifyingKey { reason }));
+        assert!(outcome.gas_used > world.params().gas_registration);
     }
     assert_eq!(world.script.count(), 0);
 }
 
 #[test]
-fn registration_gas_is_part_of_the_price() {
+fn every_registration_has_the_same_price_and_none_takes_more() {
     let mut world = World::new();
     let mut dear = Key::new(2);
-    dear.gas = Gas(5_000);
-    let cheap = world.run(&bob(), register(&Key::new(1))).gas_used.0;
-    let dear = world.run(&bob(), register(&dear)).gas_used.0;
-    assert_eq!(dear - cheap, 4_900);
+    dear.gas = world.params().gas_registration;
+    let cheap = world.run(&bob(), register(&Key::new(1))).gas_used;
+    let outcome = world.run(&bob(), register(&dear));
+    assert_eq!((outcome.refusal, outcome.gas_used), (None, cheap));
+    let mut too_dear = Key::new(3);
+    too_dear.gas = Gas(dear.gas.0 + 1);
+    let (found, expected) = (too_dear.gas, dear.gas);
+    let before = world.script.count();
+    assert_eq!(
+        world.refused(&bob(), register(&too_dear)),
+        Refusal::RegistrationGas { found, expected }
+    );
+    assert_eq!(world.script.count(), before, "its proof is not looked at");
 }
 
 #[test]

@@ -73,6 +73,7 @@ pub(crate) fn test_params() -> Params {
         unbonding: 40,
         signer_grace: 8,
         reward_divisor: 1_000,
+        gas_registration: Gas(1_000),
     }
 }
 

@@ -3,11 +3,8 @@
 use std::path::Path;
 
 use super::{CometConfig, Peer, layout::Ports};
+use crate::engine::MempoolLimits;
 
-/// Waiting transactions.
-const MEMPOOL_TRANSACTIONS: usize = 5_000;
-/// Bytes of all waiting transactions.
-const MEMPOOL_BYTES: usize = 64 << 20;
 /// Bytes of an RPC body: a transaction in base64 and the JSON around it.
 const RPC_BODY_BYTES: usize = haca_wire::limit::TX_BYTES * 3 / 2 + 4096;
 
@@ -37,7 +34,11 @@ pub(super) fn toml(config: &CometConfig, ports: &Ports, socket: &Path) -> String
     let (persistent, seeds) = (list(&config.persistent_peers), list(&config.seeds));
     let timeout_commit = config.timeout_commit.as_millis();
     let recheck = config.recheck;
-    let tx_bytes = haca_wire::limit::TX_BYTES;
+    let MempoolLimits {
+        transactions,
+        bytes,
+        tx_bytes,
+    } = MempoolLimits::default();
     let socket = socket.display();
     format!(
         r#"proxy_app = "unix://{socket}"
@@ -63,8 +64,8 @@ allow_duplicate_ip = {local}
 type = "flood"
 recheck = {recheck}
 recheck_timeout = "10s"
-size = {MEMPOOL_TRANSACTIONS}
-max_txs_bytes = {MEMPOOL_BYTES}
+size = {transactions}
+max_txs_bytes = {bytes}
 max_tx_bytes = {tx_bytes}
 
 [statesync]

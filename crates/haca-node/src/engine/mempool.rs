@@ -1,7 +1,9 @@
-//! Transactions that wait for a block: first come, first served, bounded by count and bytes, no duplicates.
+//! Transactions that wait for a block, best paid first, bounded by count and bytes, no duplicates. When there is no
+//! room, whoever pays least makes room for who pays more.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -30,11 +32,51 @@ impl Default for MempoolLimits {
     }
 }
 
+/// Where a transaction stands: by what it pays, then by arrival.
+type Place = (Reverse<u128>, u64);
+
 #[derive(Debug, Default)]
 struct Waiting {
-    queue: VecDeque<(TxHash, Vec<u8>)>,
-    hashes: BTreeSet<TxHash>,
+    queue: BTreeMap<Place, (TxHash, Vec<u8>)>,
+    places: BTreeMap<TxHash, Place>,
     bytes: usize,
+    arrivals: u64,
+}
+
+impl Waiting {
+    fn insert(&mut self, hash: TxHash, priority: u128, tx: Vec<u8>) {
+        let place = (Reverse(priority), self.arrivals);
+        self.arrivals = self.arrivals.wrapping_add(1);
+        self.bytes = self.bytes.saturating_add(tx.len());
+        self.places.insert(hash, place);
+        self.queue.insert(place, (hash, tx));
+    }
+
+    fn remove(&mut self, hash: &TxHash) {
+        let place = self.places.remove(hash);
+        if let Some((_, tx)) = place.and_then(|place| self.queue.remove(&place)) {
+            self.bytes = self.bytes.saturating_sub(tx.len());
+        }
+    }
+
+    /// What has to leave so that `more` bytes fit: the worst paid, the latest of equals first, each paying less than
+    /// `priority`. `None` when that is not enough.
+    fn displaced(&self, limits: &MempoolLimits, more: usize, priority: u128) -> Option<Vec<TxHash>> {
+        let mut count = self.queue.len().saturating_add(1);
+        let mut bytes = self.bytes.saturating_add(more);
+        let mut leaving = Vec::new();
+        let mut worst = self.queue.iter().rev();
+        while count > limits.transactions || bytes > limits.bytes {
+            let ((Reverse(paid), _), (hash, tx)) = worst.next()?;
+            if *paid >= priority {
+                return None;
+            }
+            count = count.saturating_sub(1);
+            bytes = bytes.saturating_sub(tx.len());
+            leaving.push(*hash);
+        }
+        Some(leaving)
+    }
 }
 
 /// The mempool.
@@ -66,14 +108,10 @@ impl Mempool {
             });
         }
         let hash = TxHash(tx_hash(&tx));
-        {
-            let waiting = self.lock();
-            if waiting.hashes.contains(&hash) {
-                return Ok(hash);
-            }
-            self.check_room(&waiting, tx.len())?;
+        if self.lock().places.contains_key(&hash) {
+            return Ok(hash);
         }
-        // Checked outside the lock: evidence may take milliseconds.
+        // Checked outside the lock, so that several are checked at once.
         let result = app.check_tx(&tx, false)?;
         if !result.is_ok() {
             return Err(NodeError::TxRefused {
@@ -82,32 +120,28 @@ impl Mempool {
             });
         }
         let mut waiting = self.lock();
-        self.check_room(&waiting, tx.len())?;
-        if waiting.hashes.insert(hash) {
-            waiting.bytes += tx.len();
-            waiting.queue.push_back((hash, tx));
+        if waiting.places.contains_key(&hash) {
+            return Ok(hash);
         }
-        Ok(hash)
-    }
-
-    fn check_room(&self, waiting: &Waiting, more: usize) -> Result<(), NodeError> {
-        if waiting.queue.len() >= self.limits.transactions
-            || waiting.bytes.saturating_add(more) > self.limits.bytes
-        {
+        let Some(leaving) = waiting.displaced(&self.limits, tx.len(), result.priority) else {
             return Err(NodeError::MempoolFull {
                 transactions: waiting.queue.len(),
                 bytes: waiting.bytes,
             });
+        };
+        for worst in &leaving {
+            waiting.remove(worst);
         }
-        Ok(())
+        waiting.insert(hash, result.priority, tx);
+        Ok(hash)
     }
 
-    /// The oldest transactions, together at most `max_bytes`. They stay until [`Self::settle`].
+    /// The best paid transactions, together at most `max_bytes`. They stay until [`Self::settle`].
     pub fn reap(&self, max_bytes: usize) -> Vec<Vec<u8>> {
         let waiting = self.lock();
         let mut bytes = 0_usize;
         let mut txs = Vec::new();
-        for (_, tx) in &waiting.queue {
+        for (_, tx) in waiting.queue.values() {
             bytes = bytes.saturating_add(tx.len());
             if bytes > max_bytes {
                 break;
@@ -119,30 +153,24 @@ impl Mempool {
 
     /// Removes what a block included and what the new state no longer admits.
     pub fn settle(&self, included: &[Vec<u8>], app: &dyn Application) -> Result<(), NodeError> {
-        let gone: BTreeSet<TxHash> = included.iter().map(|tx| TxHash(tx_hash(tx))).collect();
-        self.remove(|hash| gone.contains(hash));
-        let rest: Vec<(TxHash, Vec<u8>)> = self.lock().queue.iter().cloned().collect();
+        let gone = included.iter().map(|tx| TxHash(tx_hash(tx)));
+        self.remove(gone.collect());
+        let rest: Vec<(TxHash, Vec<u8>)> = self.lock().queue.values().cloned().collect();
         let mut refused = BTreeSet::new();
         for (hash, tx) in rest {
             if !app.check_tx(&tx, true)?.is_ok() {
                 refused.insert(hash);
             }
         }
-        self.remove(|hash| refused.contains(hash));
+        self.remove(refused);
         Ok(())
     }
 
-    fn remove(&self, gone: impl Fn(&TxHash) -> bool) {
+    fn remove(&self, gone: BTreeSet<TxHash>) {
         let mut waiting = self.lock();
-        let waiting = &mut *waiting;
-        waiting.queue.retain(|(hash, tx)| {
-            let leaves = gone(hash);
-            if leaves {
-                waiting.hashes.remove(hash);
-                waiting.bytes -= tx.len();
-            }
-            !leaves
-        });
+        for hash in gone {
+            waiting.remove(&hash);
+        }
     }
 
     /// Transactions and bytes that wait.

@@ -85,6 +85,7 @@ impl From<abci::ExecTxResult> for TxResult {
             log: raw.log,
             gas_wanted: u64::try_from(raw.gas_wanted).unwrap_or(0),
             gas_used: u64::try_from(raw.gas_used).unwrap_or(0),
+            priority: 0,
         }
     }
 }

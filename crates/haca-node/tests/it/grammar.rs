@@ -17,7 +17,6 @@ use crate::{
     disk::{Disk, Survival},
     every_kind::every_kind,
     replica::{KEEP, compare, finalize, handshake, init_request, open},
-    script::Script,
     socket::Socket,
     world::PROPOSER,
 };
@@ -222,7 +221,7 @@ impl<'a> Consensus<'a> {
             tx[at] ^= 1;
         }
         let state = self.log.state(self.committed);
-        let expected = check_proposal(state, &txs, &Script::default()).unwrap().is_ok();
+        let expected = check_proposal(state, &txs).unwrap().is_ok();
         let found = self.calls.process_proposal(self.next_position(), &txs).unwrap();
         assert_eq!(found, expected);
     }

@@ -120,6 +120,7 @@ impl Application for Kv {
                 log: format!("height {}", position.height),
                 gas_wanted: tx.len() as u64,
                 gas_used: index as u64,
+                priority: 0,
             });
             writes.extend(write);
         }

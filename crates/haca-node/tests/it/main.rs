@@ -12,6 +12,7 @@ mod engine;
 mod every_kind;
 mod evidence;
 mod faults;
+mod floods;
 mod grammar;
 mod kv;
 mod ledger;

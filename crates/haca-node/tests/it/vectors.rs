@@ -49,6 +49,7 @@ fn vectors() -> Vec<Vector> {
             log: String::new(),
             gas_wanted: number(&result["gas_wanted"]),
             gas_used: number(&result["gas_used"]),
+            priority: 0,
         });
         found.push(Vector {
             results: results.collect(),

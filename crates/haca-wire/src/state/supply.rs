@@ -75,6 +75,9 @@ pub struct Params {
     pub signer_grace: u64,
     /// The proposer of a block receives the pool divided by this number; 0 pays nothing.
     pub reward_divisor: u64,
+    /// Gas of decoding a verifying key and verifying its registration proof, whatever the key: what it takes is known
+    /// only once it is decoded. A key whose registration takes more is refused.
+    pub gas_registration: Gas,
 }
 codec_struct!(Params {
     block_gas,
@@ -91,7 +94,8 @@ codec_struct!(Params {
     claim_window,
     unbonding,
     signer_grace,
-    reward_divisor
+    reward_divisor,
+    gas_registration
 });
 
 /// An asset, fixed at genesis.
