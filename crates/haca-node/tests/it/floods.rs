@@ -11,7 +11,7 @@ use std::{
 use haca_ledger::{CheckProof, ModelFacts, standard_params, usable_gas};
 use haca_node::{
     Genesis, NodeError,
-    application::{Application, BlockPosition, InitChain},
+    application::{Application, BlockPosition, Decision, InitChain},
     engine::{Mempool, MempoolLimits},
     evidence_memory::EvidenceLimits,
     ledger_app::LedgerApp,
@@ -103,6 +103,7 @@ impl Node {
         let start = InitChain {
             chain_id: genesis.chain_id.to_string(),
             initial_height: 1,
+            validators: Vec::new(),
         };
         app.init_chain(&start).unwrap();
         Self {
@@ -156,7 +157,10 @@ impl Node {
         };
         let txs = self.app.prepare_proposal(position, candidates, 8 << 20).unwrap();
         assert!(self.app.process_proposal(position, &txs).unwrap());
-        let done = self.app.finalize_block(position, &txs).unwrap();
+        let done = self
+            .app
+            .finalize_block(position, &txs, &Decision::default())
+            .unwrap();
         let used: u64 = done.results.iter().map(|result| result.gas_used).sum();
         assert!(used <= usable_gas(&standard_params()).0);
         self.app.commit().unwrap();
