@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use haca_ledger::LedgerError;
+use haca_ledger::{CommitVote, LedgerError, Misbehaviour, MisbehaviourKind};
 use haca_node::{
     NodeError,
     abci::{AbciAddress, AbciServer, read_frame},
@@ -14,15 +14,22 @@ use haca_node::{
         AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
         TxResult,
     },
+    consensus::ValidatorUpdate,
 };
 use haca_wire::Height;
+use proptest::prelude::*;
 use prost::Message as _;
 use tendermint_proto::{
     google::protobuf::Timestamp,
-    v0_38::abci::{
-        Request, RequestCheckTx, RequestCommit, RequestFinalizeBlock, RequestInfo, RequestInitChain,
-        RequestPrepareProposal, RequestProcessProposal, RequestQuery, Response, request::Value as Asked,
-        response::Value as Answer,
+    v0_38::{
+        abci::{
+            self, CommitInfo, Misbehavior, MisbehaviorType, Request, RequestCheckTx, RequestCommit,
+            RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestPrepareProposal,
+            RequestProcessProposal, RequestQuery, Response, Validator, VoteInfo, request::Value as Asked,
+            response::Value as Answer,
+        },
+        crypto::{PublicKey, public_key::Sum},
+        types::BlockIdFlag,
     },
 };
 
@@ -78,6 +85,61 @@ fn time(position: BlockPosition) -> Option<Timestamp> {
         seconds: signed(position.time_unix_s),
         nanos: 0,
     })
+}
+
+fn validator(address: [u8; 20]) -> Option<Validator> {
+    Some(Validator {
+        address: address.to_vec().into(),
+        power: 1,
+    })
+}
+
+fn vote(vote: &CommitVote) -> VoteInfo {
+    VoteInfo {
+        validator: validator(vote.validator),
+        block_id_flag: if vote.signed {
+            BlockIdFlag::Commit
+        } else {
+            BlockIdFlag::Absent
+        }
+        .into(),
+    }
+}
+
+fn misbehavior(found: &Misbehaviour) -> Misbehavior {
+    Misbehavior {
+        r#type: match found.kind {
+            MisbehaviourKind::DuplicateVote => MisbehaviorType::DuplicateVote,
+            MisbehaviourKind::LightClientAttack => MisbehaviorType::LightClientAttack,
+        }
+        .into(),
+        validator: validator(found.validator),
+        height: signed(found.height.0),
+        time: Some(Timestamp {
+            seconds: signed(found.time_unix_s),
+            nanos: 0,
+        }),
+        total_voting_power: 1,
+    }
+}
+
+fn update(update: &ValidatorUpdate) -> abci::ValidatorUpdate {
+    abci::ValidatorUpdate {
+        pub_key: Some(PublicKey {
+            sum: Some(Sum::Ed25519(update.key.to_vec())),
+        }),
+        power: update.power,
+    }
+}
+
+fn updated(update: abci::ValidatorUpdate) -> ValidatorUpdate {
+    match update.pub_key.unwrap().sum.unwrap() {
+        Sum::Ed25519(key) => ValidatorUpdate {
+            key: key.try_into().unwrap(),
+            power: update.power,
+        },
+        other => panic!("{other:?}"),
+    }
 }
 
 fn bytes<B: From<Vec<u8>>>(txs: &[Vec<u8>]) -> Vec<B> {
@@ -138,6 +200,7 @@ impl Application for Socket {
         let asked = Asked::InitChain(RequestInitChain {
             chain_id: request.chain_id.clone(),
             initial_height: signed(request.initial_height),
+            validators: request.validators.iter().map(update).collect(),
             ..Default::default()
         });
         let answer = expect!(InitChain, self.call(Purpose::Consensus, asked));
@@ -190,10 +253,15 @@ impl Application for Socket {
         &self,
         position: BlockPosition,
         txs: &[Vec<u8>],
-        _: &Decision,
+        decision: &Decision,
     ) -> Result<FinalizedBlock, NodeError> {
         let asked = Asked::FinalizeBlock(RequestFinalizeBlock {
             txs: bytes(txs),
+            decided_last_commit: Some(CommitInfo {
+                round: 0,
+                votes: decision.votes.iter().map(vote).collect(),
+            }),
+            misbehavior: decision.misbehaviour.iter().map(misbehavior).collect(),
             height: signed(position.height),
             time: time(position),
             proposer_address: position.proposer.to_vec().into(),
@@ -203,7 +271,7 @@ impl Application for Socket {
         Ok(FinalizedBlock {
             results: answer.tx_results.into_iter().map(TxResult::from).collect(),
             app_hash: AppHash::try_from(&answer.app_hash[..]).unwrap(),
-            validator_updates: Vec::new(),
+            validator_updates: answer.validator_updates.into_iter().map(updated).collect(),
         })
     }
 
@@ -233,5 +301,131 @@ impl Application for Socket {
             proof: answer.proof_ops.unwrap().ops.remove(0).data,
             height: u64::try_from(answer.height).unwrap(),
         })
+    }
+}
+
+/// A block as it was told.
+type Told = (BlockPosition, Vec<Vec<u8>>, Decision);
+
+/// Keeps what it was told and answers with it.
+#[derive(Default)]
+struct Recorder {
+    init: Mutex<Vec<InitChain>>,
+    finalized: Mutex<Vec<Told>>,
+    answer: Mutex<Option<FinalizedBlock>>,
+}
+
+impl Application for Recorder {
+    fn info(&self) -> Result<Info, NodeError> {
+        Err(NodeError::NotReady)
+    }
+    fn init_chain(&self, request: &InitChain) -> Result<AppHash, NodeError> {
+        self.init.lock().unwrap().push(request.clone());
+        Ok([7; 32])
+    }
+    fn check_tx(&self, _: &[u8], _: bool) -> Result<TxResult, NodeError> {
+        Err(NodeError::NotReady)
+    }
+    fn prepare_proposal(
+        &self,
+        _: BlockPosition,
+        txs: Vec<Vec<u8>>,
+        _: usize,
+    ) -> Result<Vec<Vec<u8>>, NodeError> {
+        Ok(txs)
+    }
+    fn process_proposal(&self, _: BlockPosition, _: &[Vec<u8>]) -> Result<bool, NodeError> {
+        Ok(false)
+    }
+    fn finalize_block(
+        &self,
+        position: BlockPosition,
+        txs: &[Vec<u8>],
+        decision: &Decision,
+    ) -> Result<FinalizedBlock, NodeError> {
+        self.finalized
+            .lock()
+            .unwrap()
+            .push((position, txs.to_vec(), decision.clone()));
+        self.answer.lock().unwrap().clone().ok_or(NodeError::NotReady)
+    }
+    fn commit(&self) -> Result<(), NodeError> {
+        Ok(())
+    }
+    fn query(&self, _: &Query) -> Result<ProvenValue, NodeError> {
+        Err(NodeError::NotReady)
+    }
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..5_u64, 0..=i64::MAX as u64]
+}
+
+fn decision() -> impl Strategy<Value = Decision> {
+    let vote =
+        (any::<[u8; 20]>(), any::<bool>()).prop_map(|(validator, signed)| CommitVote { validator, signed });
+    let misbehaviour = (any::<bool>(), any::<[u8; 20]>(), number(), number()).prop_map(
+        |(double, validator, height, time_unix_s)| Misbehaviour {
+            kind: match double {
+                true => MisbehaviourKind::DuplicateVote,
+                false => MisbehaviourKind::LightClientAttack,
+            },
+            validator,
+            height: Height(height),
+            time_unix_s,
+        },
+    );
+    let votes = prop::collection::vec(vote, 0..5);
+    (votes, prop::collection::vec(misbehaviour, 0..4))
+        .prop_map(|(votes, misbehaviour)| Decision { votes, misbehaviour })
+}
+
+fn updates() -> impl Strategy<Value = Vec<ValidatorUpdate>> {
+    let update = (any::<[u8; 32]>(), number()).prop_map(|(key, power)| ValidatorUpdate {
+        key,
+        power: signed(power),
+    });
+    prop::collection::vec(update, 0..4)
+}
+
+fn results() -> impl Strategy<Value = Vec<TxResult>> {
+    let bytes = prop::collection::vec(any::<u8>(), 0..9);
+    let result = (any::<u32>(), bytes, ".{0,9}", number(), number()).prop_map(
+        |(code, data, log, gas_wanted, gas_used)| TxResult {
+            code,
+            data,
+            log,
+            gas_wanted,
+            gas_used,
+            ..TxResult::default()
+        },
+    );
+    prop::collection::vec(result, 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_consensus_decides_and_what_it_leads_to_arrive_whole(
+        genesis in updates(),
+        (height, time_unix_s, proposer) in (number(), number(), any::<[u8; 20]>()),
+        txs in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..4),
+        decision in decision(),
+        (results, app_hash, validator_updates) in (results(), any::<[u8; 32]>(), updates()),
+    ) {
+        let app = Arc::new(Recorder::default());
+        let socket = Socket::serve(Arc::<Recorder>::clone(&app));
+        let init = InitChain { chain_id: "chain".to_owned(), initial_height: height, validators: genesis };
+        prop_assert_eq!(socket.init_chain(&init).unwrap(), [7; 32]);
+        prop_assert_eq!(&*app.init.lock().unwrap(), &[init]);
+
+        let answer = FinalizedBlock { results, app_hash, validator_updates };
+        *app.answer.lock().unwrap() = Some(answer.clone());
+        let position = BlockPosition { height, time_unix_s, proposer };
+        prop_assert_eq!(socket.finalize_block(position, &txs, &decision).unwrap(), answer);
+        prop_assert_eq!(&*app.finalized.lock().unwrap(), &[(position, txs.clone(), decision)]);
+        prop_assert_eq!(socket.prepare_proposal(position, txs.clone(), 9).unwrap(), txs.clone());
+        prop_assert!(!socket.process_proposal(position, &txs).unwrap());
     }
 }
