@@ -249,7 +249,7 @@ def evidence(reader):
     if kind == 2:
         reader.list(lambda: [reader.list(lambda: tensor(reader)) for _ in range(2)])
         reader.blob()
-    elif kind != 1:
+    elif kind not in (1, 4):
         raise ValueError(f"evidence kind {kind}")
     return kind
 
@@ -321,14 +321,18 @@ class Domain:
 
 
 def audit_supply(state, tally):
-    """Per asset: what accounts, channels, bonds, stakes, unbonding, pool hold, and what was burned, is what was issued;
+    """Per asset: what accounts, channels, held fees, bonds, stakes, unbonding, pool hold, and what was burned, is what was issued;
     and the ledger's own records say so."""
-    parts = ["balances", "escrow", "bonds", "stakes", "unbonding", "pool"]
+    parts = ["balances", "escrow", "held", "bonds", "stakes", "unbonding", "pool"]
     held = {record["asset"]: dict.fromkeys(parts, 0) for record in state["supplies"]}
     for entry in state["balances"]:
         held[entry["asset"]]["balances"] += int(entry["amount"])
     for channel in state["channels"]:
         held[channel["asset"]]["escrow"] += int(channel["deposit"])
+    for entry in state["held"]:
+        held[entry["asset"]]["held"] += int(entry["fee"])
+        if entry["demand"]:
+            held[0]["held"] += int(entry["demand"]["deposit"])
     for bond in state["bonds"]:
         held[bond["asset"]]["bonds"] += int(bond["total"])
     for node in state["nodes"]:

@@ -19,6 +19,7 @@ from wire_format import (
     DTYPES,
     EVIDENCE_VERSION,
     MESSAGES,
+    OPTIMISTIC_EVIDENCE,
     SIGNED_EVIDENCE,
     STRUCTS,
     TAG,
@@ -125,7 +126,7 @@ def random_group(domain):
     count = RNG.randint(1, 2)
     items = listed([random_item(domain) for _ in range(count)])
     if RNG.random() < 0.5:
-        return items + SIGNED_EVIDENCE
+        return items + RNG.choice([SIGNED_EVIDENCE, OPTIMISTIC_EVIDENCE])
     return items + zk(
         [inference([random_tensor()], [random_tensor()]) for _ in range(count)], octets(RNG.randint(0, 50))
     )
@@ -167,6 +168,28 @@ def random_message(name, domain):
         order, receipt = signed_struct("Order", domain)[2], signed_struct("Receipt", domain)[2]
         value = {"order": content(order), "receipt": content(receipt)}
         data = order + receipt
+    elif name == "Demand":
+        path = [octets(32) for _ in range(RNG.randint(0, 4))]
+        value = {"channel": channel, "first": number("uint64"), "sequence": number("uint64"), "receipt": octets(32)}
+        data = channel + unsigned(64, value["first"]) + unsigned(64, value["sequence"]) + value["receipt"] + listed(path)
+        value["path"] = path
+    elif name == "Respond":
+        receipts = [unsigned(64, number("uint64")) + struct("Receipt", random_struct("Receipt")) for _ in range(2)]
+        answers, proof = listed(receipts), octets(RNG.randint(0, 50))
+        inferences = listed([inference([random_tensor()], [random_tensor()]) for _ in range(2)])
+        value = {"answers": content(answers), "inferences": content(inferences), "proof": content(proof)}
+        data = answers + inferences + blob(proof)
+    elif name == "SettleVouchers":
+        pairs = [signed_struct("Voucher", domain)[2] + signed_struct("ReceiptRoot", domain)[2] for _ in range(2)]
+        data = listed(pairs[: RNG.randint(1, 2)])
+        value = {"coverages": content(data)}
+    elif name == "ClaimFalseLeaf":
+        order, receipt = signed_struct("Order", domain)[2], signed_struct("Receipt", domain)[2]
+        root, leaf = signed_struct("ReceiptRoot", domain)[2], optional(octets(32) if RNG.random() < 0.5 else None)
+        path = [octets(32) for _ in range(RNG.randint(0, 4))]
+        value = {"order": content(order), "receipt": content(receipt), "root": content(root), "leaf": content(leaf)}
+        value["path"] = path
+        data = order + receipt + root + leaf + listed(path)
     else:
         order = signed_struct("Order", domain)[2]
         first, second = signed_struct("Receipt", domain)[2], signed_struct("Receipt", domain)[2]
@@ -230,7 +253,7 @@ def extreme(name, low):
 
 def write_eip712():
     cases = []
-    for name in ("Quote", "Order", "Receipt", "Close"):
+    for name in ("Quote", "Order", "Receipt", "Close", "Voucher", "ReceiptRoot"):
         values = [extreme(name, True), extreme(name, False)] + [random_struct(name) for _ in range(6)]
         for index, value in enumerate(values):
             cases.append(eip712_case(f"{name} {index}", name, value, struct(name, value), random_domain()))
@@ -422,14 +445,15 @@ def write_evidence():
         ("zk", zk([pair], octets(40))),
         ("zk, two inferences", zk([pair, pair], b"")),
         ("zk, nothing", zk([], b"")),
+        ("optimistic", OPTIMISTIC_EVIDENCE),
     ]
     good += [("zk, 1024 inferences", zk([inference([], [])] * 1024, b""))]
-    groups = [("signed", items + SIGNED_EVIDENCE), ("zk", items + zk([pair], octets(40)))]
+    groups = [("signed", items + SIGNED_EVIDENCE), ("optimistic", items + OPTIMISTIC_EVIDENCE), ("zk", items + zk([pair], octets(40)))]
     groups += [(f"random {i}", random_group(domain)) for i in range(3)]
     write("accept/evidence.json", accepted("Evidence", good) + accepted("Group", groups))
     bit = tensor({"dtype": "int8", "shape": [], "data": [1]})
     rows = [(f"version {version}", bytes([version, 1]), "unknown_version") for version in (0, 2, 255)]
-    rows += [(f"kind {tag}", EVIDENCE_VERSION + bytes([tag]), "bad_tag") for tag in (0, 3, 4, 5, 255)]
+    rows += [(f"kind {tag}", EVIDENCE_VERSION + bytes([tag]), "bad_tag") for tag in (0, 3, 5, 255)]
     proven = EVIDENCE_VERSION + b"\x02"
     rows += [
         ("empty", b"", "truncated"),
@@ -455,7 +479,7 @@ def write_evidence():
     ]
     group += [
         ("no evidence", items, "truncated"),
-        ("optimistic", items + EVIDENCE_VERSION + b"\x04", "bad_tag"),
+        ("tee", items + EVIDENCE_VERSION + b"\x03", "bad_tag"),
         ("evidence of version 2", items + b"\x02\x01", "unknown_version"),
         ("two kinds", items + SIGNED_EVIDENCE + b"\x01", "trailing"),
     ]
@@ -487,7 +511,7 @@ def write_transactions():
     body, signature, _ = signed_transaction("Transfer", domain)
     whole = body + signature + optional(None)
     sponsored, first, second = signed_transaction("Transfer", domain, True)
-    rows = [(f"message {tag}", body[:meta] + bytes([tag]) + whole[meta + 1 :], "bad_tag") for tag in (0, 12, 255)]
+    rows = [(f"message {tag}", body[:meta] + bytes([tag]) + whole[meta + 1 :], "bad_tag") for tag in (0, 21, 255)]
     rows += [(f"version {version}", bytes([version]) + whole[1:], "unknown_version") for version in (0, 2, 255)]
     rows += [
         ("empty", b"", "truncated"),
@@ -519,6 +543,13 @@ def write_transactions():
     rows += [
         ("no groups", message("SettleBatch", listed([])), "invalid"),
         ("65 groups", message("SettleBatch", length(65)), "too_long"),
+    ]
+    rows += [
+        ("no answers", message("Respond", listed([]) + listed([]) + blob(b"")), "invalid"),
+        ("1025 answers", message("Respond", length(1025)), "too_long"),
+        ("no vouchers", message("SettleVouchers", listed([])), "invalid"),
+        ("257 vouchers", message("SettleVouchers", length(257)), "too_long"),
+        ("path of 65 hashes", message("Demand", bytes(80) + length(65)), "too_long"),
     ]
     rows += [("consent flag 3", message("CloseChannel", bytes(32) + b"\x03"), "bad_tag")]
     rows += [("verifying key of 2^18 + 1 bytes", message("RegisterModel", length((1 << 18) + 1)), "too_long")]

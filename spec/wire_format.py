@@ -64,6 +64,14 @@ STRUCTS = {
         ("blockHash", "bytes32"), ("signer", "address"),
     ],
     "Close": [("channel", "bytes32"), ("expires", "uint64")],
+    "Voucher": [
+        ("channel", "bytes32"), ("first", "uint64"), ("count", "uint32"), ("root", "bytes32"), ("model", "bytes32"),
+        ("evidence", "uint8"), ("total", "uint128"), ("warranty", "uint128"), ("settleBy", "uint64"),
+    ],
+    "ReceiptRoot": [
+        ("channel", "bytes32"), ("first", "uint64"), ("count", "uint32"), ("root", "bytes32"),
+        ("blockHeight", "uint64"), ("blockHash", "bytes32"), ("signer", "address"),
+    ],
     "TxMeta": [
         ("sender", "address"), ("expiry", "uint64"), ("nonce", "bytes32"), ("maxBaseFee", "uint128"),
         ("tip", "uint128"), ("sponsor", "address"),
@@ -86,8 +94,17 @@ MESSAGES = {
     "SettleBatch": [("groups", "bytes32")],
     "ClaimMissed": [("order", "bytes32"), ("receipt", "bytes32")],
     "ClaimEquivocation": [("order", "bytes32"), ("first", "bytes32"), ("second", "bytes32")],
-}
+    "Demand": [
+        ("channel", "bytes32"), ("first", "uint64"), ("sequence", "uint64"), ("receipt", "bytes32"), ("path", "bytes32[]"),
+    ],
+    "Respond": [("answers", "bytes32"), ("inferences", "bytes32"), ("proof", "bytes32")],
+    "SettleVouchers": [("coverages", "bytes32")],
+    "ClaimFalseLeaf": [
+        ("order", "bytes32"), ("receipt", "bytes32"), ("root", "bytes32"), ("leaf", "bytes32"), ("path", "bytes32[]"),
+    ],
+}  # fmt: skip
 TAG = {name: 1 + index for index, name in enumerate(MESSAGES)}
+TAG |= {"Demand": 17, "Respond": 18, "SettleVouchers": 19, "ClaimFalseLeaf": 20}
 
 DOMAIN_TYPE = [("name", "string"), ("version", "string"), ("chainId", "uint256"), ("salt", "bytes32")]
 
@@ -174,6 +191,7 @@ def zk(inferences, proof):
 EVIDENCE_VERSION = b"\x01"
 TX_VERSION = b"\x01"
 SIGNED_EVIDENCE = EVIDENCE_VERSION + b"\x01"
+OPTIMISTIC_EVIDENCE = EVIDENCE_VERSION + b"\x04"
 
 
 def content(data):

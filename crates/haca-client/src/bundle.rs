@@ -113,7 +113,7 @@ fn assemble(
         .cloned()
         .ok_or_else(|| malformed("another group".into(), "the group with the receipt"))?;
     let covered = match group.evidence {
-        Evidence::Signed => vec![inferred.receipt],
+        Evidence::Signed | Evidence::Optimistic => vec![inferred.receipt],
         Evidence::Zk { .. } => digests(&group, domain),
     };
     let index = covered
@@ -210,7 +210,7 @@ fn fetch_proofs(node: &NodeClient, settled: &SettledReceipt, group: &Group) -> R
     for _ in 0..ATTEMPTS {
         let receipts = node.entry(&key::receipts(settled.height), None)?;
         let model = match group.evidence {
-            Evidence::Signed => None,
+            Evidence::Signed | Evidence::Optimistic => None,
             Evidence::Zk { .. } => {
                 match node.entry(&key::model(settled.settlement.model), Some(receipts.height)) {
                     Ok(model) => Some(model.proof),

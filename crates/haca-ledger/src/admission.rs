@@ -1,14 +1,15 @@
 //! The way in: what must hold before a transaction is charged. Nothing here depends on other transactions of the
 //! block except where it says so.
 
-use haca_wire::state::{ChainRecord, Clock, Params, key};
+use haca_wire::state::{ChainRecord, Clock, HeldRecord, NodeRecord, Params, key};
 use haca_wire::{
-    Address, Amount, AssetId, Decode, Domain, Gas, Height, SignedTransaction, Tick, TypedData, limit,
+    Address, Amount, Answer, AssetId, Decode, Domain, Gas, Height, Message, SignedTransaction, Tick,
+    TypedData, limit,
 };
 
 use crate::error::LedgerError;
 use crate::fee::{evidence_gas, least_gas};
-use crate::message::{Rules, Stop, Trust, signer_found};
+use crate::message::{Rules, Stop, Trust, held_key, open_demand, signer_found};
 use crate::overlay::{need, read};
 use crate::refusal::Refusal;
 use crate::state_reader::StateReader;
@@ -94,6 +95,7 @@ impl<'a> Gate<'a> {
             domain: self.domain,
             height: self.height,
             tick: self.tick,
+            base_fee: self.base_fee,
         }
     }
 
@@ -114,11 +116,32 @@ impl<'a> Gate<'a> {
     /// The whole price, by the models' records. Nothing is decoded for it.
     pub(crate) fn price(&self, offered: Offered) -> Result<Priced, Stop> {
         let Offered { tx, least } = offered;
+        if let Message::Respond { answers, .. } = &tx.transaction.message {
+            self.check_answers(tx.transaction.meta.sender, answers)?;
+        }
         let evidence = evidence_gas(self.state, &tx.transaction.message)?;
         let gas = Gas(least.gas.0.saturating_add(evidence.0));
         self.check_gas(gas)?;
         let price = self.bill(&tx, gas)?;
         Ok(Priced { tx, price })
+    }
+
+    /// Refuses a response unless all its demands are open in the committed state and the sender is the node they are
+    /// for. Only then may it use the part of the budget that is kept for answers.
+    fn check_answers(&self, sender: Address, answers: &[Answer]) -> Result<(), Stop> {
+        for answer in answers {
+            let held: Option<HeldRecord> = read(self.state, &key::held(held_key(answer)))?;
+            let held = open_demand(held, answer, &self.domain)?;
+            let node: NodeRecord = need(self.state, &key::node(held.node))?;
+            if sender != held.node && node.signer() != Some(sender) {
+                return Err(Refusal::NotTheNode {
+                    found: sender,
+                    expected: held.node,
+                }
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// What `gas` costs the payer of `tx`.

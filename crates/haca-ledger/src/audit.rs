@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use haca_wire::state::{ChannelState, Entry, EntryError, Queue, Supply};
-use haca_wire::{Address, Amount, AssetId};
+use haca_wire::state::{Calendar, ChannelState, Entry, EntryError, Queue, Supply};
+use haca_wire::{Address, Amount, AssetId, Tick};
 use thiserror::Error;
 
 /// Why a state does not add up.
@@ -132,8 +132,14 @@ struct Count {
     counted: BTreeMap<AssetId, Supply>,
     /// Total and reserved, by bond record.
     bonds: BTreeMap<(Address, AssetId), (Amount, Amount)>,
-    /// Reserves, by channel records.
+    /// Reserves, by channels and held fees.
     reserves: BTreeMap<(Address, AssetId), Amount>,
+    /// Open demands, by held fees and by dockets.
+    demands: BTreeMap<Address, u64>,
+    dockets: BTreeMap<Address, u64>,
+    due: u64,
+    dues: BTreeMap<Tick, u64>,
+    calendar: Calendar,
     closing: u64,
     closing_queue: Queue,
     unbonding: u64,
@@ -161,11 +167,26 @@ impl Count {
                     });
                 }
                 self.grow(asset, channel.deposit, |supply| &mut supply.escrow)?;
-                let sum = self.reserves.entry((channel.node, asset)).or_default();
-                *sum = sum
-                    .checked_add(channel.reserve)
-                    .ok_or(AuditError::NoSupply { asset })?;
+                self.reserve(channel.node, asset, channel.reserve)?;
             }
+            Entry::Held(_, held) => {
+                let asset = held.asset;
+                self.grow(asset, held.fee, |supply| &mut supply.held)?;
+                if let Some(demand) = &held.demand {
+                    self.grow(AssetId::OPG, demand.deposit, |supply| &mut supply.held)?;
+                    let open = self.demands.entry(held.node).or_default();
+                    *open = open.saturating_add(1);
+                }
+                self.reserve(held.node, asset, held.warranty)?;
+            }
+            Entry::Docket(node, docket) => {
+                self.dockets.insert(*node, docket.open);
+            }
+            Entry::Due(..) => self.due = self.due.saturating_add(1),
+            Entry::Dues(tick, count) => {
+                self.dues.insert(*tick, *count);
+            }
+            Entry::DueQueue(calendar) => self.calendar = *calendar,
             Entry::Node(_, node) => self.grow(AssetId::OPG, node.stake, |supply| &mut supply.stakes)?,
             Entry::Pool(amount) => self.grow(AssetId::OPG, *amount, |supply| &mut supply.pool)?,
             Entry::Unbonding(_, entry) => {
@@ -177,6 +198,12 @@ impl Count {
             Entry::ClosingQueue(queue) => self.closing_queue = *queue,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn reserve(&mut self, node: Address, asset: AssetId, amount: Amount) -> Result<(), AuditError> {
+        let sum = self.reserves.entry((node, asset)).or_default();
+        *sum = sum.checked_add(amount).ok_or(AuditError::NoSupply { asset })?;
         Ok(())
     }
 
@@ -204,6 +231,7 @@ impl Count {
             let parts = [
                 ("balances", recorded.balances, counted.balances),
                 ("escrow", recorded.escrow, counted.escrow),
+                ("held", recorded.held, counted.held),
                 ("bonds", recorded.bonds, counted.bonds),
                 ("stakes", recorded.stakes, counted.stakes),
                 ("unbonding", recorded.unbonding, counted.unbonding),
@@ -251,12 +279,31 @@ impl Count {
     }
 
     fn compare_queues(&self) -> Result<(), AuditError> {
+        // Of the calendar's oldest tick, some entries are worked off.
+        let listed = self
+            .dues
+            .values()
+            .fold(0u64, |sum, count| sum.saturating_add(*count));
+        let oldest = self.dues.get(&self.calendar.tick).copied().unwrap_or_default();
+        let due = listed.saturating_sub(self.calendar.position.min(oldest));
+        for node in self.demands.keys().chain(self.dockets.keys()) {
+            let found = self.dockets.get(node).copied().unwrap_or_default();
+            let expected = self.demands.get(node).copied().unwrap_or_default();
+            if found != expected {
+                return Err(AuditError::QueueLength {
+                    queue: "docket",
+                    found,
+                    expected,
+                });
+            }
+        }
         let queues = [
             ("closing", self.closing, self.closing_queue),
             ("unbonding", self.unbonding, self.unbonding_queue),
         ];
-        for (queue, found, bounds) in queues {
-            let expected = bounds.tail.saturating_sub(bounds.head);
+        let queues =
+            queues.map(|(queue, found, bounds)| (queue, found, bounds.tail.saturating_sub(bounds.head)));
+        for (queue, found, expected) in queues.into_iter().chain([("due", self.due, due)]) {
             if found != expected {
                 return Err(AuditError::QueueLength {
                     queue,

@@ -8,7 +8,7 @@ use crate::message::Stop;
 use crate::overlay::Overlay;
 use crate::refusal::Refusal;
 
-/// Where an amount can be. The records of channels, bonds, stakes and the unbonding queue hold the shares of their
+/// Where an amount can be. The records of channels, held fees, bonds, stakes and the unbonding queue hold the shares of their
 /// purse; whoever moves an amount updates them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purse {
@@ -16,6 +16,8 @@ pub(crate) enum Purse {
     Balance(Address),
     /// Channel deposits.
     Escrow,
+    /// Fees that wait, and deposits of demands.
+    Held,
     /// Bonds.
     Bonds,
     /// Node stakes.
@@ -119,6 +121,7 @@ fn part(supply: &mut Supply, purse: Purse) -> &mut Amount {
     match purse {
         Purse::Balance(_) => &mut supply.balances,
         Purse::Escrow => &mut supply.escrow,
+        Purse::Held => &mut supply.held,
         Purse::Bonds => &mut supply.bonds,
         Purse::Stakes => &mut supply.stakes,
         Purse::Unbonding => &mut supply.unbonding,

@@ -7,7 +7,7 @@ use crate::admission::{Gate, Price, Priced};
 use crate::bank::Purse;
 use crate::check::CheckProof;
 use crate::error::LedgerError;
-use crate::fee::{is_exhausted, next_base_fee, usable_gas, used_budget};
+use crate::fee::{Share, Usage, next_base_fee, used_budget};
 use crate::message::{Execution, Stop, Trust, later};
 use crate::outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
 use crate::overlay::Overlay;
@@ -95,8 +95,7 @@ struct Block<'a> {
     state: Overlay<'a>,
     proposer: Option<Address>,
     burned_before: Amount,
-    gas: Gas,
-    bytes: u64,
+    usage: Usage,
     spent: SpentNonces,
 }
 
@@ -110,8 +109,7 @@ impl<'a> Block<'a> {
             state,
             proposer,
             burned_before: supply.burned,
-            gas: Gas(0),
-            bytes: 0,
+            usage: Usage::default(),
             spent: SpentNonces::default(),
         })
     }
@@ -123,6 +121,7 @@ impl<'a> Block<'a> {
         } = self.gate;
         let mut swept = sweep::pay_unbonded(&mut self.state, tick)?;
         swept.extend(sweep::close_matured(&mut self.state, height, tick)?);
+        swept.extend(sweep::work_off_calendar(&mut self.state, height, tick)?);
         sweep::forget_nonces(&mut self.state, &params, height)?;
         let reward = sweep::reward(&mut self.state, &params, self.proposer)?;
         self.state.keep();
@@ -131,7 +130,7 @@ impl<'a> Block<'a> {
 
     /// Admits and charges one transaction, or notes why it is not admitted. Only a broken store is an error.
     fn charge(&mut self, bytes: &[u8]) -> Result<(TxOutcome, Option<Priced>), LedgerError> {
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        let len = bytes.len() as u64;
         let mut outcome = TxOutcome {
             hash: tx_hash(bytes),
             refusal: None,
@@ -145,10 +144,13 @@ impl<'a> Block<'a> {
         match self.admit(bytes, &mut outcome) {
             Ok(priced) => {
                 self.state.keep();
+                let share = Share::of(&priced.tx.transaction.message);
+                self.usage.add(share, priced.price.gas, len);
                 Ok((outcome, Some(priced)))
             }
             Err(Stop::Refused(refusal)) => {
                 self.state.roll_back();
+                self.usage.add(Share::Usable, Gas(0), len);
                 outcome.refusal = Some(refusal);
                 Ok((outcome, None))
             }
@@ -197,7 +199,8 @@ impl<'a> Block<'a> {
         if let Some(height) = self.state.get(&nonce_key)? {
             return Err(Refusal::NonceUsed { height }.into());
         }
-        self.check_room(offered.least.gas)?;
+        let share = Share::of(&offered.tx.transaction.message);
+        self.check_room(share, offered.least.gas)?;
         self.gate.check_signatures(&offered.tx)?;
         let payer = offered.payer();
         let found = self.state.balance(payer, AssetId::OPG)?;
@@ -205,7 +208,7 @@ impl<'a> Block<'a> {
         let priced = self.gate.price(offered)?;
         let Price { gas, burn, .. } = priced.price;
         outcome.gas_wanted = gas;
-        self.check_room(gas)?;
+        self.check_room(share, gas)?;
         priced.price.check_funds(found)?;
         let meta = &priced.tx.transaction.meta;
         let from = Purse::Balance(payer);
@@ -213,7 +216,6 @@ impl<'a> Block<'a> {
         let to = self.proposer.map_or(Purse::Pool, Purse::Balance);
         self.state.shift(AssetId::OPG, from, to, meta.tip)?;
         self.state.put(nonce_key, &self.gate.height);
-        self.gas = Gas(self.gas.0.saturating_add(gas.0));
         self.spent.0.push(Spent {
             sender: meta.sender,
             nonce: meta.nonce,
@@ -225,8 +227,8 @@ impl<'a> Block<'a> {
     }
 
     /// Whether the block has `gas` left.
-    fn check_room(&self, gas: Gas) -> Result<(), Refusal> {
-        let left = Gas(usable_gas(&self.gate.params).0.saturating_sub(self.gas.0));
+    fn check_room(&self, share: Share, gas: Gas) -> Result<(), Refusal> {
+        let left = self.usage.gas_left(&self.gate.params, share);
         if gas > left {
             return Err(Refusal::BlockFull {
                 found: gas,
@@ -261,11 +263,12 @@ impl<'a> Block<'a> {
         if !self.spent.0.is_empty() {
             self.state.put(key::spent(height), &self.spent);
         }
-        let exhausted = is_exhausted(&params, self.gas, self.bytes);
+        let Usage { gas, bytes, .. } = self.usage;
+        let exhausted = self.usage.is_exhausted(&params);
         let clock = Clock {
             height,
             tick: if exhausted { tick } else { later(tick, 1) },
-            base_fee: next_base_fee(&params, base_fee, used_budget(&params, self.gas, self.bytes)),
+            base_fee: next_base_fee(&params, base_fee, used_budget(&params, gas, bytes)),
         };
         self.state.put(key::CLOCK.to_vec(), &clock);
         self.state.keep();
@@ -277,7 +280,7 @@ impl<'a> Block<'a> {
             exhausted,
             base_fee,
             next_base_fee: clock.base_fee,
-            gas_used: self.gas,
+            gas_used: gas,
             burned: Amount(supply.burned.0.saturating_sub(self.burned_before.0)),
             reward,
             swept,
@@ -300,7 +303,7 @@ fn settlements(txs: &[TxOutcome]) -> Vec<Settlement> {
         .collect()
 }
 
-/// Balances + escrow + bonds + stakes + unbonding + pool + burned = issued, per asset.
+/// Balances + escrow + held + bonds + stakes + unbonding + pool + burned = issued, per asset.
 fn check_balanced(state: &Overlay<'_>) -> Result<(), LedgerError> {
     let mut asset = AssetId::OPG;
     while state.get::<AssetRecord>(&key::asset(asset))?.is_some() {

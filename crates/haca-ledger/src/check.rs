@@ -3,11 +3,12 @@
 
 use haca_wire::state::{ChainRecord, ModelRecord, Params, key};
 use haca_wire::{
-    Evidence, Gas, Group, Inference, Message, ModelId, ReceiptHash, SignedTransaction, TensorSpec,
+    Answer, Evidence, Gas, Group, Inference, Message, ModelId, ReceiptHash, SignedTransaction, TensorSpec,
     proof_context,
 };
 
 use crate::error::LedgerError;
+use crate::fee::demanded_model;
 use crate::overlay::{need, read};
 use crate::state_reader::StateReader;
 
@@ -95,7 +96,7 @@ impl EvidenceJob {
 /// How many places for a proof `tx` has: the numbers that [`evidence_job`] takes.
 pub fn evidence_places(tx: &SignedTransaction) -> usize {
     match &tx.transaction.message {
-        Message::RegisterModel { .. } => 1,
+        Message::RegisterModel { .. } | Message::Respond { .. } => 1,
         Message::SettleBatch { groups } => groups.len(),
         _ => 0,
     }
@@ -122,6 +123,11 @@ pub fn evidence_job(
         Message::SettleBatch { groups } => groups
             .get(index)
             .map_or(Ok(None), |group| settlement_job(state, group)),
+        Message::Respond {
+            answers,
+            inferences,
+            proof,
+        } if index == 0 => answer_job(state, answers, inferences, proof),
         _ => Ok(None),
     }
 }
@@ -147,5 +153,30 @@ fn settlement_job(state: &dyn StateReader, group: &Group) -> Result<Option<Evide
         context: proof_context(&domain, &receipts),
         inferences: inferences.clone(),
         proof: proof.clone(),
+    }))
+}
+
+fn answer_job(
+    state: &dyn StateReader,
+    answers: &[Answer],
+    inferences: &[Inference],
+    proof: &[u8],
+) -> Result<Option<EvidenceJob>, LedgerError> {
+    let Some((_, model)) = demanded_model(state, answers)? else {
+        return Ok(None);
+    };
+    if inferences.len() != answers.len() || model.gas(inferences.len()).is_none() {
+        return Ok(None);
+    }
+    let domain = need::<ChainRecord>(state, key::CHAIN)?.domain();
+    let receipts: Vec<ReceiptHash> = answers
+        .iter()
+        .map(|answer| answer.receipt.hash(&domain))
+        .collect();
+    Ok(Some(EvidenceJob::Settlement {
+        verifying_key: model.verifying_key,
+        context: proof_context(&domain, &receipts),
+        inferences: inferences.to_vec(),
+        proof: proof.to_vec(),
     }))
 }

@@ -1,8 +1,8 @@
 //! The whole state as JSON: amounts as decimal strings, ids and bytes in hexadecimal, everything in key order.
 
 use haca_wire::state::{
-    BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, ModelRecord, NodeRecord,
-    SequenceWindow, Supply, UnbondingRecord,
+    BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, HeldKey, HeldRecord, ModelRecord,
+    NodeRecord, SequenceWindow, Supply, UnbondingRecord,
 };
 use haca_wire::{Encode, Offer};
 use serde_json::{Map, Value, json};
@@ -21,6 +21,10 @@ pub fn export<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Re
         "channels",
         "claims",
         "closing",
+        "dockets",
+        "due",
+        "dues",
+        "held",
         "models",
         "nodes",
         "nonces",
@@ -82,6 +86,20 @@ pub fn record_json(entry: &Entry) -> (&'static str, Value) {
             json!({ "position": position, "channel": text(channel) }),
         ),
         Entry::ClosingQueue(queue) => ("closing_queue", json!({ "head": queue.head, "tail": queue.tail })),
+        Entry::Docket(node, docket) => (
+            "dockets",
+            json!({ "node": text(node), "open": docket.open, "due": docket.due.0 }),
+        ),
+        Entry::Due(tick, position, key) => (
+            "due",
+            json!({ "tick": tick.0, "position": position, "channel": text(&key.channel), "first": key.first.0 }),
+        ),
+        Entry::DueQueue(calendar) => (
+            "due_queue",
+            json!({ "tick": calendar.tick.0, "position": calendar.position }),
+        ),
+        Entry::Dues(tick, count) => ("dues", json!({ "tick": tick.0, "count": count })),
+        Entry::Held(key, held) => ("held", held_json(*key, held)),
         Entry::Model(id, model) => ("models", model_json(&text(id), model)),
         Entry::Node(id, node) => ("nodes", node_json(&text(id), node)),
         Entry::Nonce(sender, nonce, height) => (
@@ -169,6 +187,7 @@ fn claim_json(channel: &str, sequence: u64, claim: &ClaimRecord) -> Value {
     let kind = match claim.kind {
         ClaimKind::Missed => "missed",
         ClaimKind::Equivocation => "equivocation",
+        ClaimKind::Unanswered => "unanswered",
     };
     json!({
         "channel": channel,
@@ -228,6 +247,32 @@ fn offer_json(offer: &Offer) -> Value {
     })
 }
 
+fn held_json(key: HeldKey, held: &HeldRecord) -> Value {
+    let demand = held.demand.map(|demand| {
+        json!({
+            "sequence": demand.sequence.0,
+            "receipt": text(&demand.receipt),
+            "deposit": text(&demand.deposit),
+            "due": demand.due.0,
+        })
+    });
+    json!({
+        "channel": text(&key.channel),
+        "first": key.first.0,
+        "count": held.count,
+        "receipts": bytes(&held.receipts),
+        "payer": text(&held.payer),
+        "node": text(&held.node),
+        "payout": text(&held.payout),
+        "asset": held.asset.0,
+        "model": text(&held.model),
+        "fee": text(&held.fee),
+        "warranty": text(&held.warranty),
+        "matures": held.matures.0,
+        "demand": demand,
+    })
+}
+
 fn supply_json(asset: u32, supply: &Supply) -> Value {
     json!({
         "asset": asset,
@@ -235,6 +280,7 @@ fn supply_json(asset: u32, supply: &Supply) -> Value {
         "existing": text(&supply.existing()),
         "balances": text(&supply.balances),
         "escrow": text(&supply.escrow),
+        "held": text(&supply.held),
         "bonds": text(&supply.bonds),
         "stakes": text(&supply.stakes),
         "unbonding": text(&supply.unbonding),

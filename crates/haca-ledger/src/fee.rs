@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use haca_wire::state::{ModelRecord, Params, key};
-use haca_wire::{Amount, Evidence, Gas, Message, ModelId, SignedTransaction};
+use haca_wire::state::{HeldKey, HeldRecord, ModelRecord, Params, key};
+use haca_wire::{Amount, Answer, Evidence, EvidenceKind, Gas, Message, ModelId, SignedTransaction};
 
 use crate::error::LedgerError;
 use crate::overlay::read;
@@ -13,8 +13,7 @@ use crate::state_reader::StateReader;
 /// The base fee never falls below this, in OPG units per gas.
 pub const BASE_FEE_FLOOR: Amount = Amount(1);
 
-/// One part in this many of a block's budget is kept for answers to demands, which no message of this version
-/// makes.
+/// One part in this many of a block's gas and bytes is kept for answers to demands (`Respond`).
 pub const RESPOND_SHARE: u64 = 5;
 
 /// The base fee moves by at most one part in this many per block. Source: EIP-1559.
@@ -26,12 +25,91 @@ pub fn usable_gas(params: &Params) -> Gas {
     Gas(params.block_gas.0.saturating_sub(reserved))
 }
 
-/// Whether the block left too little room for a transaction of the largest allowed size. Such a block does not
-/// advance the settlement clock: whatever was not included may have been kept out by it.
-pub(crate) fn is_exhausted(params: &Params, gas: Gas, bytes: u64) -> bool {
-    let gas_left = usable_gas(params).0.saturating_sub(gas.0);
-    let bytes_left = params.block_bytes.saturating_sub(bytes);
-    gas_left < params.tx_gas.0 || bytes_left < haca_wire::limit::TX_BYTES as u64
+/// The part of a block's bytes that transactions other than answers to demands can use.
+pub(crate) const fn usable_bytes(params: &Params) -> u64 {
+    let reserved = params.block_bytes / RESPOND_SHARE;
+    params.block_bytes.saturating_sub(reserved)
+}
+
+/// Which part of the budget a transaction draws on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Four fifths, together with all others.
+    Usable,
+    /// The whole: a `Respond` that answers open demands. Nothing else can fill the last fifth, so whatever floods the
+    /// chain leaves room for answers.
+    Whole,
+}
+
+impl Share {
+    pub(crate) const fn of(message: &Message) -> Self {
+        match message {
+            Message::Respond { .. } => Self::Whole,
+            _ => Self::Usable,
+        }
+    }
+}
+
+/// What a block has used of its budget.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) gas: Gas,
+    pub(crate) bytes: u64,
+    /// Of `gas`, what answers did not use.
+    usable_gas: Gas,
+    /// Of `bytes`, what answers did not use.
+    usable_bytes: u64,
+}
+
+impl Usage {
+    pub(crate) fn add(&mut self, share: Share, gas: Gas, bytes: u64) {
+        self.gas = Gas(self.gas.0.saturating_add(gas.0));
+        self.bytes = self.bytes.saturating_add(bytes);
+        if share == Share::Usable {
+            self.usable_gas = Gas(self.usable_gas.0.saturating_add(gas.0));
+            self.usable_bytes = self.usable_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Gas that a transaction may still use.
+    pub(crate) fn gas_left(&self, params: &Params, share: Share) -> Gas {
+        let whole = params.block_gas.0.saturating_sub(self.gas.0);
+        Gas(match share {
+            Share::Whole => whole,
+            Share::Usable => whole.min(usable_gas(params).0.saturating_sub(self.usable_gas.0)),
+        })
+    }
+
+    /// Bytes that a transaction may still use.
+    pub(crate) fn bytes_left(&self, params: &Params, share: Share) -> u64 {
+        let whole = params.block_bytes.saturating_sub(self.bytes);
+        match share {
+            Share::Whole => whole,
+            Share::Usable => whole.min(usable_bytes(params).saturating_sub(self.usable_bytes)),
+        }
+    }
+
+    /// Whether the block left too little room for a transaction of the largest allowed size, answer or not. Such a
+    /// block does not advance the settlement clock: whatever was not included may have been kept out by it.
+    pub(crate) fn is_exhausted(&self, params: &Params) -> bool {
+        // An answer has at least as much room as any other transaction.
+        self.gas_left(params, Share::Usable) < params.tx_gas
+            || self.bytes_left(params, Share::Usable) < haca_wire::limit::TX_BYTES as u64
+    }
+}
+
+/// What a payer deposits for the proof of one receipt of `model`: the gas of the largest answer at this base fee, and
+/// the proving by units. `None` when the model is never proven for one receipt alone.
+pub fn demand_deposit(params: &Params, base_fee: Amount, model: &ModelRecord) -> Option<Amount> {
+    let most = (haca_wire::limit::TX_BYTES as u64).saturating_mul(params.gas_byte.0);
+    let gas = most
+        .saturating_add(params.gas_flat.0)
+        .saturating_add(params.gas_signature.0)
+        .saturating_add(model.gas(1)?.0)
+        .min(params.tx_gas.0);
+    let proving = params.prove_price.0.saturating_mul(model.units.into());
+    let burned = base_fee.0.saturating_mul(gas.into());
+    Some(Amount(burned.saturating_add(proving.div_ceil(1_000_000))))
 }
 
 /// What a block used of its budget, in gas: of gas and bytes the one that is scarcer. Bytes alone can exhaust a block,
@@ -99,23 +177,43 @@ fn signatures_of(message: &Message) -> u64 {
         | Message::RegisterNode { .. }
         | Message::Bond { .. }
         | Message::Unbond { .. }
+        | Message::Demand { .. }
+        | Message::Respond { .. }
         | Message::TopUp { .. } => 0,
         Message::OpenChannel { .. } => 1,
         Message::CloseChannel { consent, .. } => u64::from(consent.is_some()),
         Message::SettleBatch { groups } => groups.iter().fold(0u64, |sum, group| {
-            sum.saturating_add((group.items.len() as u64).saturating_mul(2))
+            let each = signatures_per_settlement(group.evidence.kind());
+            sum.saturating_add((group.items.len() as u64).saturating_mul(each))
+        }),
+        Message::SettleVouchers { coverages } => coverages.iter().fold(0, |sum, coverage| {
+            sum.saturating_add(signatures_per_settlement(coverage.voucher.value.evidence))
         }),
         Message::ClaimMissed { .. } => 2,
-        Message::ClaimEquivocation { .. } => 3,
+        Message::ClaimEquivocation { .. } | Message::ClaimFalseLeaf { .. } => 3,
     }
 }
 
-/// Gas of the proofs of a settlement, which is added to [`least_gas`]: what the models' records in the committed
+/// The payer's and the node's. What is held costs as much as a third one: the block that pays it does so unasked.
+const fn signatures_per_settlement(evidence: EvidenceKind) -> u64 {
+    match evidence {
+        EvidenceKind::Optimistic => 3,
+        _ => 2,
+    }
+}
+
+/// Gas of the proofs of a settlement or an answer, which is added to [`least_gas`]: what the models' records in the committed
 /// `state` say. Known before anything is verified, and the same for everybody. A proof that can't be priced (unknown
 /// model, batch out of range) costs nothing here and is refused before it is looked at.
 pub(crate) fn evidence_gas(state: &dyn StateReader, message: &Message) -> Result<Gas, LedgerError> {
-    let Message::SettleBatch { groups } = message else {
-        return Ok(Gas(0));
+    let groups = match message {
+        Message::SettleBatch { groups } => groups,
+        Message::Respond { answers, .. } => {
+            let model = demanded_model(state, answers)?;
+            let gas = model.and_then(|(_, model)| model.gas(answers.len()));
+            return Ok(gas.unwrap_or_default());
+        }
+        _ => return Ok(Gas(0)),
     };
     let mut sum = 0u64;
     // Without their verifying keys: many models of a quarter of a megabyte each may be named.
@@ -145,4 +243,23 @@ pub(crate) fn evidence_gas(state: &dyn StateReader, message: &Message) -> Result
 pub fn tip_density(tip: Amount, gas: Gas) -> u128 {
     let scaled = tip.0.saturating_mul(1_000_000);
     scaled.checked_div(u128::from(gas.0)).unwrap_or(scaled)
+}
+
+/// The model of what the first answer is held for.
+pub(crate) fn demanded_model(
+    state: &dyn StateReader,
+    answers: &[Answer],
+) -> Result<Option<(ModelId, ModelRecord)>, LedgerError> {
+    let Some(answer) = answers.first() else {
+        return Ok(None);
+    };
+    let held_key = HeldKey {
+        channel: answer.receipt.channel,
+        first: answer.first,
+    };
+    let Some(held) = read::<HeldRecord>(state, &key::held(held_key))? else {
+        return Ok(None);
+    };
+    let model = read(state, &key::model(held.model))?;
+    Ok(model.map(|model| (held.model, model)))
 }

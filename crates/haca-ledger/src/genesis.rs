@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haca_wire::quant::Name;
-use haca_wire::state::{AssetRecord, ChainRecord, Clock, Params, Queue, Supply, key};
+use haca_wire::state::{AssetRecord, Calendar, ChainRecord, Clock, Params, Queue, Supply, key};
 use haca_wire::{Address, Amount, AssetId, ChainId, Encode, Gas, GenesisHash, Height, Tick};
 use serde::{Deserialize, Serialize};
 
 use crate::error::GenesisError;
-use crate::fee::{BASE_FEE_FLOOR, usable_gas};
+use crate::fee::{BASE_FEE_FLOOR, usable_bytes, usable_gas};
 use crate::state_reader::Writes;
 
 /// Assets of one network.
@@ -85,6 +85,10 @@ pub struct GenesisParams {
     pub settle_horizon: u64,
     pub grace: u64,
     pub claim_window: u64,
+    pub demand_window: u64,
+    pub respond_window: u64,
+    pub respond_step: u64,
+    pub prove_price: Decimal,
     pub unbonding: u64,
     pub signer_grace: u64,
     pub reward_divisor: u64,
@@ -126,6 +130,10 @@ impl From<Params> for GenesisParams {
             settle_horizon: params.settle_horizon,
             grace: params.grace,
             claim_window: params.claim_window,
+            demand_window: params.demand_window,
+            respond_window: params.respond_window,
+            respond_step: params.respond_step,
+            prove_price: Text(params.prove_price),
             unbonding: params.unbonding,
             signer_grace: params.signer_grace,
             reward_divisor: params.reward_divisor,
@@ -143,12 +151,16 @@ impl From<&GenesisParams> for Params {
             gas_flat: Gas(params.gas_flat),
             gas_byte: Gas(params.gas_byte),
             gas_signature: Gas(params.gas_signature),
+            prove_price: params.prove_price.0,
             node_stake: params.node_stake.0,
             quote_lifetime: params.quote_lifetime,
             tx_lifetime: params.tx_lifetime,
             settle_horizon: params.settle_horizon,
             grace: params.grace,
             claim_window: params.claim_window,
+            demand_window: params.demand_window,
+            respond_window: params.respond_window,
+            respond_step: params.respond_step,
             unbonding: params.unbonding,
             signer_grace: params.signer_grace,
             reward_divisor: params.reward_divisor,
@@ -173,6 +185,10 @@ pub const fn standard_params() -> Params {
         settle_horizon: 3_600,
         grace: 300,
         claim_window: 3_600,
+        demand_window: 3_600,
+        respond_window: 1_800,
+        respond_step: 30,
+        prove_price: Amount(1_000_000),
         unbonding: 14_400,
         signer_grace: 3_600,
         reward_divisor: 10_000_000,
@@ -213,6 +229,7 @@ pub fn init_genesis(app_state: &[u8], genesis: GenesisHash) -> Result<GenesisOut
     state.put(key::POOL, &document.pool.0);
     state.put(key::CLOSING_QUEUE, &Queue::default());
     state.put(key::UNBONDING_QUEUE, &Queue::default());
+    state.put(key::DUE_QUEUE, &Calendar::default());
     let supplies = balances(&mut state, &document)?;
     assets(&mut state, &document, &supplies)?;
     proposers(&mut state, &document)?;
@@ -338,8 +355,8 @@ fn check_params(params: &Params) -> Result<(), GenesisError> {
     if params.tx_gas.0 == 0 || params.tx_gas > usable_gas(params) {
         return refuse("tx_gas", params.tx_gas.0.into(), "1 to four fifths of block_gas");
     }
-    if params.block_bytes < haca_wire::limit::TX_BYTES as u64 {
-        return refuse("block_bytes", params.block_bytes.into(), "at least 1048576");
+    if usable_bytes(params) < haca_wire::limit::TX_BYTES as u64 {
+        return refuse("block_bytes", params.block_bytes.into(), "at least 1310719");
     }
     if params.gas_flat.0 == 0 {
         return refuse("gas_flat", 0, "at least 1");
@@ -356,12 +373,23 @@ fn check_params(params: &Params) -> Result<(), GenesisError> {
         ("settle_horizon", params.settle_horizon),
         ("grace", params.grace),
         ("claim_window", params.claim_window),
+        ("demand_window", params.demand_window),
+        ("respond_window", params.respond_window),
+        ("respond_step", params.respond_step),
         ("signer_grace", params.signer_grace),
     ];
     for (name, found) in windows {
         if !(1..=MAX_WINDOW).contains(&found) {
             return refuse(name, found.into(), "1 to 100000000");
         }
+    }
+    // A shorter one would bring the deadline of orders within the horizon forward, and with it the payer's claim window.
+    if params.signer_grace < params.settle_horizon {
+        return refuse(
+            "signer_grace",
+            params.signer_grace.into(),
+            "at least settle_horizon",
+        );
     }
     let windows = params
         .settle_horizon

@@ -15,14 +15,14 @@
 //!
 //! * Equal state and block give equal writes and outcomes: no I/O, clock, thread, floating point, or map without
 //!   order. Only entries under known keys are read, so whatever decides an outcome can be proven.
-//! * Per asset, balances + escrow + bonds + stakes + unbonding + pool + burned = issued. A block that would break
+//! * Per asset, balances + escrow + held + bonds + stakes + unbonding + pool + burned = issued. A block that would break
 //!   this is not executed ([`LedgerError::Unbalanced`]).
 //! * A refused transaction leaves its burned gas, its tip and its nonce, and nothing else.
 //! * No input makes it panic.
 //!
 //! # Limits
 //!
-//! [`haca_wire::limit`], the parameters of genesis, and [`sweep::PER_BLOCK`].
+//! [`haca_wire::limit`], the parameters of genesis, [`sweep::PER_BLOCK`] and [`sweep::CALENDAR_STEPS`].
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -55,7 +55,7 @@ pub use block::{BlockContext, CommitVote, Misbehaviour, MisbehaviourKind, execut
 pub use check::{CheckProof, EvidenceJob, ModelFacts, evidence_job, evidence_places};
 pub use error::{GenesisError, LedgerError};
 pub use export::{export, record_json};
-pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, next_base_fee, tip_density, usable_gas};
+pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, demand_deposit, next_base_fee, tip_density, usable_gas};
 pub use genesis::{Genesis, GenesisOutcome, init_genesis, standard_params};
 pub use outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
 pub use proposal::{Admission, CheckMode, ProposalRefusal, check_proposal, check_tx, select_proposal};

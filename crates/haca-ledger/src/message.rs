@@ -3,16 +3,23 @@
 mod bond;
 mod channel;
 mod claim;
+mod demand;
+mod hold;
 mod model;
 mod node;
 mod receipt;
 mod settle;
 mod transfer;
+mod voucher;
 
 pub(crate) use channel::close;
+pub(crate) use demand::{held_key, open_demand};
+pub(crate) use hold::{forfeit, pay};
 
-use haca_wire::state::{NodeRecord, Params, key};
-use haca_wire::{Address, AssetId, Domain, Height, Message, SignatureError, Signed, Tick, TxHash, TypedData};
+use haca_wire::state::{HeldKey, NodeRecord, Params, key};
+use haca_wire::{
+    Address, Amount, AssetId, Domain, Height, Message, SignatureError, Signed, Tick, TxHash, TypedData,
+};
 
 use crate::check::CheckProof;
 use crate::error::LedgerError;
@@ -59,6 +66,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) domain: Domain,
     pub(crate) height: Height,
     pub(crate) tick: Tick,
+    pub(crate) base_fee: Amount,
 }
 
 /// What becomes of the signatures and proofs inside a message.
@@ -116,6 +124,29 @@ impl Execution<'_, '_> {
             Message::ClaimEquivocation { order, first, second } => {
                 self.claim_equivocation(order, first, second)
             }
+            Message::Demand {
+                channel,
+                first,
+                sequence,
+                receipt,
+                path,
+            } => {
+                let (channel, first) = (*channel, *first);
+                self.demand(HeldKey { channel, first }, *sequence, *receipt, path)
+            }
+            Message::Respond {
+                answers,
+                inferences,
+                proof,
+            } => self.respond(answers, inferences, proof),
+            Message::SettleVouchers { coverages } => self.settle_vouchers(coverages),
+            Message::ClaimFalseLeaf {
+                order,
+                receipt,
+                root,
+                leaf,
+                path,
+            } => self.claim_false_leaf(order, receipt, root, *leaf, path),
         }
     }
 

@@ -120,6 +120,60 @@ pub enum Effect {
         /// Stake burned.
         burned: Amount,
     },
+    /// A proof was demanded.
+    Demanded {
+        /// The channel.
+        channel: ChannelId,
+        /// First sequence of what was settled.
+        first: Sequence,
+        /// The sequence to prove.
+        sequence: Sequence,
+        /// OPG that the payer deposited.
+        deposit: Amount,
+        /// Last tick at which the node answers.
+        due: Tick,
+    },
+    /// A demand was answered.
+    Answered {
+        /// The channel.
+        channel: ChannelId,
+        /// First sequence of what was settled.
+        first: Sequence,
+        /// The proven sequence.
+        sequence: Sequence,
+        /// OPG to the node.
+        deposit: Amount,
+    },
+    /// A held fee was paid.
+    HeldPaid {
+        /// The channel.
+        channel: ChannelId,
+        /// First sequence of what was settled.
+        first: Sequence,
+        /// Who received it.
+        payout: Address,
+        /// Asset.
+        asset: AssetId,
+        /// The fee.
+        fee: Amount,
+    },
+    /// A demand was not answered in time.
+    DemandUnanswered {
+        /// The channel.
+        channel: ChannelId,
+        /// First sequence of what was settled.
+        first: Sequence,
+        /// The sequence that was not proven.
+        sequence: Sequence,
+        /// The node, jailed from now on.
+        node: Address,
+        /// The fee, returned to the payer.
+        fee: Amount,
+        /// Warranty paid to the payer.
+        paid: Amount,
+        /// Stake burned.
+        burned: Amount,
+    },
 }
 
 /// What became of one transaction.

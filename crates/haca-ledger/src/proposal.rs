@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haca_wire::{Address, Amount, AssetId, Gas, Height, Nonce, TxHash, TxMeta, state::key};
+use haca_wire::{Address, Amount, AssetId, Gas, Height, Nonce, Transaction, TxHash, TxMeta, state::key};
 use thiserror::Error;
 
 use crate::admission::{Gate, Offered, Price, Priced};
 use crate::bank::Purse;
 use crate::error::LedgerError;
-use crate::fee::{tip_density, usable_gas};
+use crate::fee::{Share, Usage, tip_density};
 use crate::message::{Execution, Stop, Trust};
 use crate::outcome::tx_hash;
 use crate::overlay::{Overlay, read};
@@ -55,20 +55,20 @@ pub struct Admission {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProposalRefusal {
-    /// The transactions are too many bytes.
-    #[error("{found} bytes of transactions, expected at most {expected}")]
+    /// A transaction finds too few bytes left.
+    #[error("a transaction of {found} bytes, where {expected} are left")]
     Bytes {
-        /// Bytes.
+        /// Its bytes.
         found: u64,
-        /// The most.
+        /// Bytes left for a transaction of its kind.
         expected: u64,
     },
-    /// The transactions need too much gas.
-    #[error("{found} gas, expected at most {expected}")]
+    /// A transaction finds too little gas left.
+    #[error("a transaction of {found} gas, where {expected} are left")]
     Gas {
-        /// Gas.
+        /// Its gas.
         found: Gas,
-        /// The most.
+        /// Gas left for a transaction of its kind.
         expected: Gas,
     },
     /// A transaction can't be admitted.
@@ -199,12 +199,16 @@ pub fn select_proposal(
             Err(Stop::Failed(error)) => return Err(error),
         }
     }
-    // Stable: equal tips per gas keep the order of arrival.
-    priced.sort_by_key(|(_, _, tx)| core::cmp::Reverse(tx.density()));
+    // Answers to demands first: they have a deadline, and a part of the budget that is theirs. Stable: equal tips per
+    // gas keep the order of arrival.
+    priced.sort_by_key(|(_, _, tx)| {
+        let answers = Share::of(&tx.tx.transaction.message) == Share::Whole;
+        core::cmp::Reverse((answers, tx.density()))
+    });
     let mut draft = Draft::default();
     let mut chosen = Vec::new();
     for (index, len, tx) in &priced {
-        if draft.bytes.saturating_add(*len as u64) > max_bytes {
+        if draft.usage.bytes.saturating_add(*len as u64) > max_bytes {
             continue;
         }
         match draft.add(&gate, tx, *len) {
@@ -240,8 +244,7 @@ impl Priced {
 /// A block being put together.
 #[derive(Default)]
 struct Draft {
-    gas: u64,
-    bytes: u64,
+    usage: Usage,
     nonces: BTreeSet<(Address, Nonce)>,
     costs: BTreeMap<Address, u128>,
 }
@@ -260,8 +263,7 @@ impl<T: Into<Stop>> From<T> for Misfit {
 
 /// What a draft is with one more transaction.
 struct Next {
-    gas: u64,
-    bytes: u64,
+    usage: Usage,
     costs: u128,
 }
 
@@ -270,41 +272,39 @@ impl Draft {
     fn add_bytes(&mut self, gate: &Gate<'_>, bytes: &[u8]) -> Result<(), Misfit> {
         let offered = gate.offered(bytes)?;
         let Offered { tx, least } = &offered;
-        self.with(gate, &tx.transaction.meta, least, bytes.len())?;
+        self.with(gate, &tx.transaction, least, bytes.len())?;
         gate.check_signatures(tx)?;
         let priced = gate.price(offered)?;
-        let meta = &priced.tx.transaction.meta;
-        let next = self.with(gate, meta, &priced.price, bytes.len())?;
-        self.set(meta, next);
+        let transaction = &priced.tx.transaction;
+        let next = self.with(gate, transaction, &priced.price, bytes.len())?;
+        self.set(&transaction.meta, next);
         Ok(())
     }
 
     /// Adds a priced transaction of `len` bytes, or leaves the draft as it is.
     fn add(&mut self, gate: &Gate<'_>, priced: &Priced, len: usize) -> Result<(), Misfit> {
-        let meta = &priced.tx.transaction.meta;
-        let next = self.with(gate, meta, &priced.price, len)?;
+        let transaction = &priced.tx.transaction;
+        let next = self.with(gate, transaction, &priced.price, len)?;
         gate.check_signatures(&priced.tx)?;
-        self.set(meta, next);
+        self.set(&transaction.meta, next);
         Ok(())
     }
 
     /// Whether a transaction of this price fits.
-    fn with(&self, gate: &Gate<'_>, meta: &TxMeta, price: &Price, len: usize) -> Result<Next, Misfit> {
-        let bytes = self.bytes.saturating_add(len as u64);
-        if bytes > gate.params.block_bytes {
-            return Err(Misfit::Full(ProposalRefusal::Bytes {
-                found: bytes,
-                expected: gate.params.block_bytes,
-            }));
+    fn with(&self, gate: &Gate<'_>, tx: &Transaction, price: &Price, len: usize) -> Result<Next, Misfit> {
+        let meta = &tx.meta;
+        let share = Share::of(&tx.message);
+        let (found, expected) = (len as u64, self.usage.bytes_left(&gate.params, share));
+        if found > expected {
+            return Err(Misfit::Full(ProposalRefusal::Bytes { found, expected }));
         }
-        let gas = self.gas.saturating_add(price.gas.0);
-        let usable = usable_gas(&gate.params);
-        if gas > usable.0 {
-            return Err(Misfit::Full(ProposalRefusal::Gas {
-                found: Gas(gas),
-                expected: usable,
-            }));
+        let expected = self.usage.gas_left(&gate.params, share);
+        if price.gas > expected {
+            let found = price.gas;
+            return Err(Misfit::Full(ProposalRefusal::Gas { found, expected }));
         }
+        let mut usage = self.usage;
+        usage.add(share, price.gas, found);
         if self.nonces.contains(&(meta.sender, meta.nonce)) {
             return Err(Refusal::NonceUsed { height: gate.height }.into());
         }
@@ -316,12 +316,11 @@ impl Draft {
             let expected = Amount(costs);
             return Err(Refusal::CannotPayGas { found, expected }.into());
         }
-        Ok(Next { gas, bytes, costs })
+        Ok(Next { usage, costs })
     }
 
     fn set(&mut self, meta: &TxMeta, next: Next) {
-        self.gas = next.gas;
-        self.bytes = next.bytes;
+        self.usage = next.usage;
         self.nonces.insert((meta.sender, meta.nonce));
         self.costs.insert(meta.gas_payer(), next.costs);
     }

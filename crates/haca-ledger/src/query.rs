@@ -1,12 +1,13 @@
 //! Reading single records of a state.
 
 use haca_wire::state::{
-    AssetRecord, BondRecord, ChainRecord, ChannelRecord, ClaimRecord, Clock, ModelRecord, NodeRecord, Params,
-    Supply, key,
+    AssetRecord, BondRecord, ChainRecord, ChannelRecord, ClaimRecord, Clock, HeldKey, HeldRecord,
+    ModelRecord, NodeRecord, Params, Supply, key,
 };
 use haca_wire::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, Sequence};
 
 use crate::error::LedgerError;
+use crate::fee::demand_deposit;
 use crate::overlay::{need, read};
 use crate::state_reader::StateReader;
 
@@ -67,6 +68,18 @@ pub fn claim(
     sequence: Sequence,
 ) -> Result<Option<ClaimRecord>, LedgerError> {
     read(state, &key::claim(channel, sequence))
+}
+
+/// A fee that waits, by the first sequence of what was settled.
+pub fn held(state: &dyn StateReader, held_key: HeldKey) -> Result<Option<HeldRecord>, LedgerError> {
+    read(state, &key::held(held_key))
+}
+
+/// What a demand on a receipt of `model` would cost its payer in the next block, besides the gas of the demand.
+pub fn deposit_of_demand(state: &dyn StateReader, model: ModelId) -> Result<Option<Amount>, LedgerError> {
+    let (params, clock) = (params(state)?, clock(state)?);
+    let record = self::model(state, model)?;
+    Ok(record.and_then(|record| demand_deposit(&params, clock.base_fee, &record)))
 }
 
 /// A model.

@@ -516,4 +516,86 @@ refusals! {
     /// The equivocation has been reported.
     AlreadyClaimed = 106, "ledger.already_claimed", "this sequence has been claimed as equivocation",
         "each sequence is claimed once";
+
+    // The trust gap: demands and vouchers.
+
+    /// Nothing waits under this sequence.
+    NothingHeld {
+        /// The first sequence named.
+        first: Sequence
+    } = 150, "ledger.nothing_held", "no fee waits under sequence {first}",
+        "name the first sequence of what was settled as optimistic; a fee that was paid is paid";
+    /// A demand is open already.
+    DemandOpen {
+        /// When it is due.
+        due: Tick
+    } = 151, "ledger.demand_open", "a demand is open until tick {due}",
+        "wait for the answer; of a voucher's receipts one is proven at a time";
+    /// The demand window has passed.
+    DemandTooLate {
+        /// The block's tick.
+        found: Tick,
+        /// The last tick of the window.
+        expected: Tick
+    } = 152, "ledger.demand_too_late", "a proof could be demanded until tick {expected}, this is {found}",
+        "demand within demand_window ticks after the settlement";
+    /// The receipt was not settled there.
+    NotALeaf {
+        /// The sequence.
+        found: Sequence
+    } = 153, "ledger.not_a_leaf", "the path does not lead from sequence {found} to what was signed",
+        "give the receipt's digest and its path in the range, or no path without a voucher";
+    /// No demand for this receipt is open.
+    NoDemand {
+        /// The receipt's sequence.
+        sequence: Sequence
+    } = 154, "ledger.no_demand", "no demand for the receipt of sequence {sequence} is open",
+        "answer open demands only, each once";
+    /// The answer comes too late.
+    AnswerTooLate {
+        /// The block's tick.
+        found: Tick,
+        /// The last tick of the demand.
+        expected: Tick
+    } = 155, "ledger.answer_too_late", "the demand was due at tick {expected}, this is {found}",
+        "answer before the demand is due";
+    /// No receipt of the model can be proven alone.
+    NotProvable {
+        /// The model.
+        model: ModelId
+    } = 156, "ledger.not_provable", "no transaction can prove one inference of model {model}",
+        "use a model whose proof of one inference fits a transaction";
+    /// A voucher covers too few or too many sequences.
+    RangeLength {
+        /// The sequences.
+        found: u32,
+        /// The most.
+        expected: u32
+    } = 160, "ledger.range_length", "the voucher covers {found} sequences, expected 2 to {expected}",
+        "settle a single receipt with SettleBatch, and many ranges with many vouchers";
+    /// Voucher and root differ.
+    VoucherMismatch = 161, "ledger.voucher_mismatch", "voucher and root are for different ranges",
+        "have payer and node sign the same channel, range and root";
+    /// The channel's payer did not sign the voucher.
+    VoucherSignature {
+        /// The account recovered from the signature; zero when none is.
+        found: Address,
+        /// The payer.
+        expected: Address
+    } = 162, "ledger.voucher_signature", "voucher signed by {found}, expected the payer {expected}",
+        "have the channel's payer sign the voucher for this network";
+    /// The named receipt key did not sign the root.
+    RootSignature {
+        /// The account recovered from the signature; zero when none is.
+        found: Address,
+        /// The key that the root names.
+        expected: Address
+    } = 163, "ledger.root_signature", "root signed by {found}, expected {expected}",
+        "sign the root with the receipt key that it names";
+    /// The leaf is the receipt.
+    TrueLeaf {
+        /// The sequence.
+        found: Sequence
+    } = 164, "ledger.true_leaf", "the leaf of sequence {found} is the receipt's",
+        "claim only where the root holds another receipt, or none";
 }

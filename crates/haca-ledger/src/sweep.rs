@@ -1,18 +1,66 @@
 //! What happens at the start of a block without any transaction: matured amounts are paid, matured channels
 //! close, forgotten nonces go, the proposer is paid.
 
-use haca_wire::state::{ChannelRecord, ChannelState, Params, Queue, SpentNonces, UnbondingRecord, key};
+use haca_wire::state::{
+    Calendar, ChannelRecord, ChannelState, HeldKey, HeldRecord, Params, Queue, SpentNonces, UnbondingRecord,
+    key,
+};
 use haca_wire::{Address, Amount, AssetId, ChannelId, Height, Tick};
 
 use crate::bank::Purse;
 use crate::error::LedgerError;
 use crate::message::Stop;
-use crate::message::close;
+use crate::message::{close, forfeit, pay};
 use crate::outcome::Effect;
 use crate::overlay::Overlay;
 
 /// Entries of each queue that one block takes. What is left waits for the next block.
 pub const PER_BLOCK: u64 = 64;
+
+/// Steps that one block takes through the calendar of held fees and demands: an entry, or a tick without one. More than
+/// blocks of half their budget add ([`super::fee`] charges each held fee the gas of three signatures).
+pub const CALENDAR_STEPS: u64 = 1024;
+
+/// Pays held fees whose demand window has passed, and punishes demands that were not answered in time. An entry whose
+/// held fee is due at another tick by now is stale and skipped.
+pub(crate) fn work_off_calendar(
+    state: &mut Overlay<'_>,
+    height: Height,
+    tick: Tick,
+) -> Result<Vec<Effect>, Stop> {
+    let start: Calendar = state.need(key::DUE_QUEUE)?;
+    let mut at = start;
+    let mut effects = Vec::new();
+    for _ in 0..CALENDAR_STEPS {
+        if at.tick >= tick {
+            break;
+        }
+        let entry = key::due(at.tick, at.position);
+        let Some(held_key) = state.get::<HeldKey>(&entry)? else {
+            if at.position > 0 {
+                state.delete(key::dues(at.tick));
+            }
+            at = Calendar {
+                tick: Tick(at.tick.0.saturating_add(1)),
+                position: 0,
+            };
+            continue;
+        };
+        state.delete(entry);
+        at.position = at.position.saturating_add(1);
+        match state.get::<HeldRecord>(&key::held(held_key))? {
+            Some(held) if held.due() == at.tick => effects.push(match held.demand {
+                None => pay(state, held_key, &held)?,
+                Some(demand) => forfeit(state, held_key, &held, &demand, height)?,
+            }),
+            _ => {}
+        }
+    }
+    if at != start {
+        state.put(key::DUE_QUEUE.to_vec(), &at);
+    }
+    Ok(effects)
+}
 
 /// Pays unbonded amounts whose time has come.
 pub(crate) fn pay_unbonded(state: &mut Overlay<'_>, tick: Tick) -> Result<Vec<Effect>, Stop> {

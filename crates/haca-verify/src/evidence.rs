@@ -25,7 +25,7 @@ pub(crate) fn check_kind(bundle: &Bundle, checks: &mut Checks) {
 pub(crate) fn check_group(bundle: &Bundle, domain: &Domain, checks: &mut Checks) -> Option<[u8; 32]> {
     let id = check_id::EVIDENCE_GROUP;
     let receipt = bundle.item.receipt.value.hash(domain);
-    let single = bundle.evidence.kind() == EvidenceKind::Signed;
+    let single = bundle.evidence.kind() != EvidenceKind::Zk;
     if single && bundle.group.len() != 1 {
         // Signatures tie a receipt to no other, so others could be listed at will.
         checks.fail(id, bundle.group.len(), "1", "signatures cover one receipt");
@@ -70,6 +70,10 @@ pub(crate) fn check_evidence(
         Evidence::Signed => checks.not_checked(
             check_id::EVIDENCE_PROOF,
             "signatures say who answered, not that the model produced the answer",
+        ),
+        Evidence::Optimistic => checks.not_checked(
+            check_id::EVIDENCE_PROOF,
+            "the payer may demand a proof; until then signatures say who answered, no more",
         ),
         Evidence::Zk { inferences, proof } => {
             let Some(key) = check_model(bundle, header, checks) else {

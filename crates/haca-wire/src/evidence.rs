@@ -2,7 +2,7 @@
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_bytes, put_list};
 use crate::eip712::Domain;
-use crate::id::ReceiptHash;
+use crate::id::{ReceiptHash, Sequence};
 use crate::order::{EvidenceKind, Order, Signed};
 use crate::receipt::Receipt;
 use crate::tensor::Tensor;
@@ -48,6 +48,8 @@ pub enum Evidence {
         /// The proof, in the encoding of `spec/zk.md`.
         proof: Vec<u8>,
     },
+    /// Nothing at first: the fees wait, and the payer may demand a proof of any of the receipts meanwhile.
+    Optimistic,
 }
 
 impl Evidence {
@@ -56,6 +58,7 @@ impl Evidence {
         match self {
             Self::Signed => EvidenceKind::Signed,
             Self::Zk { .. } => EvidenceKind::Zk,
+            Self::Optimistic => EvidenceKind::Optimistic,
         }
     }
 }
@@ -65,7 +68,7 @@ impl Encode for Evidence {
         out.push(EVIDENCE_VERSION);
         self.kind().encode_into(out);
         match self {
-            Self::Signed => {}
+            Self::Signed | Self::Optimistic => {}
             Self::Zk { inferences, proof } => {
                 put_list(out, inferences);
                 put_bytes(out, proof);
@@ -83,6 +86,7 @@ impl Decode for Evidence {
                 inferences: reader.list("inferences", limit::ITEMS)?,
                 proof: reader.bytes("proof", limit::PROOF_BYTES)?,
             }),
+            EvidenceKind::Optimistic => Ok(Self::Optimistic),
             other => Err(DecodeError::BadTag {
                 what: "evidence of this version",
                 found: other as u64,
@@ -100,6 +104,16 @@ pub struct Item {
     pub receipt: Signed<Receipt>,
 }
 codec_struct!(Item { order, receipt });
+
+/// The receipt that one open demand asks a proof of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// First sequence of what was settled: the receipt's own, or that of the voucher which covers it.
+    pub first: Sequence,
+    /// The receipt, whose digest the demand names.
+    pub receipt: Receipt,
+}
+codec_struct!(Answer { first, receipt });
 
 /// Receipts of one model that share one piece of evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -39,10 +39,11 @@ pub mod state;
 pub mod tensor;
 pub mod tx;
 pub mod typed_document;
+pub mod voucher;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use eip712::{Domain, SecretKey, Signature, SignatureError, TypedData};
-pub use evidence::{Evidence, Group, Inference, Item, proof_context};
+pub use evidence::{Answer, Evidence, Group, Inference, Item, proof_context};
 pub use id::{
     Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Gas, GenesisHash, Height, ModelId, Nonce,
     OrderHash, ReceiptHash, RequestHash, ResponseHash, Sequence, TensorRoot, Tick, TxHash,
@@ -53,3 +54,4 @@ pub use receipt::{Receipt, RenderId, Settlement};
 pub use tensor::{DType, Shape, Tensor, tensor_root};
 pub use tx::{Message, Offer, SignedTransaction, Transaction, TxMeta};
 pub use typed_document::TypedDocument;
+pub use voucher::{Coverage, ReceiptRoot, Voucher, receipt_root};

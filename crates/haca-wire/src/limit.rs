@@ -20,6 +20,10 @@ pub const GROUPS: usize = 64;
 pub const BATCH_CLASSES: usize = 16;
 /// Order and receipt pairs of one group; also the inferences of one proof.
 pub const ITEMS: usize = 1024;
+/// Sequences that one voucher covers: as many as a channel tells apart.
+pub const RANGE: u32 = 1024;
+/// Vouchers of one transaction.
+pub const COVERAGES: usize = 256;
 /// Bytes of a name: a tensor, a model, an asset.
 pub const NAME_BYTES: usize = 64;
 /// Bytes of an endpoint URL.

@@ -4,10 +4,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_bytes, put_list};
 use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
-use crate::evidence::Group;
-use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, TxHash};
+use crate::evidence::{Answer, Group, Inference};
+use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, ReceiptHash, Sequence, TxHash};
+use crate::merkle::Hash;
 use crate::order::{Close, EvidenceKind, Order, Quote, Signed};
 use crate::receipt::Receipt;
+use crate::voucher::{Coverage, ReceiptRoot};
 use crate::{codec_struct, limit};
 
 /// Who sends a transaction, until when it holds, and what its verification may cost.
@@ -113,12 +115,8 @@ impl TypedData for Offer {
     }
 }
 
-/// What a transaction does. The discriminant in the encoding is the position here, from 1.
+/// What a transaction does. Tags of the encoding are those of `spec/wire.md`, W6.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one message lives at a time, and claims are rare"
-)]
 pub enum Message {
     /// Moves an asset.
     Transfer {
@@ -202,6 +200,46 @@ pub enum Message {
         /// Another receipt for the same channel and sequence.
         second: Signed<Receipt>,
     },
+    /// Demands the proof of a receipt that was settled as `Optimistic`.
+    Demand {
+        /// Channel.
+        channel: ChannelId,
+        /// First sequence of what was settled: the receipt's own, or its voucher's.
+        first: Sequence,
+        /// The receipt's sequence.
+        sequence: Sequence,
+        /// The receipt.
+        receipt: ReceiptHash,
+        /// From the receipt to the voucher's root; empty without a voucher.
+        path: Vec<Hash>,
+    },
+    /// Answers demands with one proof.
+    Respond {
+        /// Receipts of one model, at least one.
+        answers: Vec<Answer>,
+        /// Public tensors, one entry per receipt.
+        inferences: Vec<Inference>,
+        /// The proof, in the encoding of `spec/zk.md`.
+        proof: Vec<u8>,
+    },
+    /// Settles whole ranges of sequences, all or nothing.
+    SettleVouchers {
+        /// Vouchers with their roots, at least one.
+        coverages: Vec<Coverage>,
+    },
+    /// Reports that a node's root holds another receipt for a sequence than the node gave.
+    ClaimFalseLeaf {
+        /// The order of the sequence; its warranty is what the payer is owed.
+        order: Signed<Order>,
+        /// The receipt that the node gave for it.
+        receipt: Signed<Receipt>,
+        /// The root over a range with the sequence.
+        root: Signed<ReceiptRoot>,
+        /// The receipt under the root; none for a gap.
+        leaf: Option<ReceiptHash>,
+        /// From it to the root.
+        path: Vec<Hash>,
+    },
 }
 
 impl Message {
@@ -219,6 +257,10 @@ impl Message {
             Self::SettleBatch { .. } => "SettleBatch",
             Self::ClaimMissed { .. } => "ClaimMissed",
             Self::ClaimEquivocation { .. } => "ClaimEquivocation",
+            Self::Demand { .. } => "Demand",
+            Self::Respond { .. } => "Respond",
+            Self::SettleVouchers { .. } => "SettleVouchers",
+            Self::ClaimFalseLeaf { .. } => "ClaimFalseLeaf",
         }
     }
 
@@ -241,6 +283,16 @@ impl Message {
             Self::ClaimMissed { .. } => ("ClaimMissed(bytes32 order,bytes32 receipt)", &[]),
             Self::ClaimEquivocation { .. } => (
                 "ClaimEquivocation(bytes32 order,bytes32 first,bytes32 second)",
+                &[],
+            ),
+            Self::Demand { .. } => (
+                "Demand(bytes32 channel,uint64 first,uint64 sequence,bytes32 receipt,bytes32[] path)",
+                &[],
+            ),
+            Self::Respond { .. } => ("Respond(bytes32 answers,bytes32 inferences,bytes32 proof)", &[]),
+            Self::SettleVouchers { .. } => ("SettleVouchers(bytes32 coverages)", &[]),
+            Self::ClaimFalseLeaf { .. } => (
+                "ClaimFalseLeaf(bytes32 order,bytes32 receipt,bytes32 root,bytes32 leaf,bytes32[] path)",
                 &[],
             ),
         }
@@ -278,11 +330,7 @@ impl Message {
             Self::CloseChannel { channel, consent } => hasher
                 .bytes32(&channel.0)
                 .bytes32(&content_hash(&consent.encode())),
-            Self::SettleBatch { groups } => {
-                let mut bytes = Vec::new();
-                put_list(&mut bytes, groups);
-                hasher.bytes32(&content_hash(&bytes))
-            }
+            Self::SettleBatch { groups } => hasher.bytes32(&list_hash(groups)),
             Self::ClaimMissed { order, receipt } => hasher
                 .bytes32(&content_hash(&order.encode()))
                 .bytes32(&content_hash(&receipt.encode())),
@@ -290,6 +338,39 @@ impl Message {
                 .bytes32(&content_hash(&order.encode()))
                 .bytes32(&content_hash(&first.encode()))
                 .bytes32(&content_hash(&second.encode())),
+            Self::Demand {
+                channel,
+                first,
+                sequence,
+                receipt,
+                path,
+            } => hasher
+                .bytes32(&channel.0)
+                .uint(first.0.into())
+                .uint(sequence.0.into())
+                .bytes32(&receipt.0)
+                .array(path),
+            Self::Respond {
+                answers,
+                inferences,
+                proof,
+            } => hasher
+                .bytes32(&list_hash(answers))
+                .bytes32(&list_hash(inferences))
+                .bytes32(&content_hash(proof)),
+            Self::SettleVouchers { coverages } => hasher.bytes32(&list_hash(coverages)),
+            Self::ClaimFalseLeaf {
+                order,
+                receipt,
+                root,
+                leaf,
+                path,
+            } => hasher
+                .bytes32(&content_hash(&order.encode()))
+                .bytes32(&content_hash(&receipt.encode()))
+                .bytes32(&content_hash(&root.encode()))
+                .bytes32(&content_hash(&leaf.encode()))
+                .array(path),
         }
         .finish()
     }
@@ -297,6 +378,12 @@ impl Message {
 
 fn content_hash(bytes: &[u8]) -> [u8; 32] {
     *blake3::hash(bytes).as_bytes()
+}
+
+fn list_hash<T: Encode>(items: &[T]) -> [u8; 32] {
+    let mut bytes = Vec::new();
+    put_list(&mut bytes, items);
+    content_hash(&bytes)
 }
 
 impl Encode for Message {
@@ -364,6 +451,48 @@ impl Encode for Message {
                 first.encode_into(out);
                 second.encode_into(out);
             }
+            Self::Demand {
+                channel,
+                first,
+                sequence,
+                receipt,
+                path,
+            } => {
+                out.push(17);
+                channel.encode_into(out);
+                first.encode_into(out);
+                sequence.encode_into(out);
+                receipt.encode_into(out);
+                put_list(out, path);
+            }
+            Self::Respond {
+                answers,
+                inferences,
+                proof,
+            } => {
+                out.push(18);
+                put_list(out, answers);
+                put_list(out, inferences);
+                put_bytes(out, proof);
+            }
+            Self::SettleVouchers { coverages } => {
+                out.push(19);
+                put_list(out, coverages);
+            }
+            Self::ClaimFalseLeaf {
+                order,
+                receipt,
+                root,
+                leaf,
+                path,
+            } => {
+                out.push(20);
+                order.encode_into(out);
+                receipt.encode_into(out);
+                root.encode_into(out);
+                leaf.encode_into(out);
+                put_list(out, path);
+            }
         }
     }
 }
@@ -423,6 +552,30 @@ impl Decode for Message {
                 first: Decode::decode(r)?,
                 second: Decode::decode(r)?,
             },
+            17 => Self::Demand {
+                channel: Decode::decode(r)?,
+                first: Decode::decode(r)?,
+                sequence: Decode::decode(r)?,
+                receipt: Decode::decode(r)?,
+                path: r.list("path", limit::MERKLE_PATH)?,
+            },
+            18 => decode_respond(r)?,
+            19 => {
+                let coverages: Vec<Coverage> = r.list("coverages", limit::COVERAGES)?;
+                if coverages.is_empty() {
+                    return Err(DecodeError::Invalid {
+                        what: "batch without vouchers",
+                    });
+                }
+                Self::SettleVouchers { coverages }
+            }
+            20 => Self::ClaimFalseLeaf {
+                order: Decode::decode(r)?,
+                receipt: Decode::decode(r)?,
+                root: Decode::decode(r)?,
+                leaf: Decode::decode(r)?,
+                path: r.list("path", limit::MERKLE_PATH)?,
+            },
             found => {
                 return Err(DecodeError::BadTag {
                     what: "message",
@@ -431,6 +584,20 @@ impl Decode for Message {
             }
         })
     }
+}
+
+fn decode_respond(r: &mut Reader<'_>) -> Result<Message, DecodeError> {
+    let answers: Vec<Answer> = r.list("answers", limit::ITEMS)?;
+    if answers.is_empty() {
+        return Err(DecodeError::Invalid {
+            what: "response without answers",
+        });
+    }
+    Ok(Message::Respond {
+        answers,
+        inferences: r.list("inferences", limit::ITEMS)?,
+        proof: r.bytes("proof", limit::PROOF_BYTES)?,
+    })
 }
 
 /// A message with its terms. The signed EIP-712 type is `Transaction(TxMeta meta,<Message> message)`.

@@ -12,6 +12,7 @@ use crate::id::Address;
 use crate::order::{Close, EvidenceKind, Order, Quote};
 use crate::receipt::Receipt;
 use crate::tx::{Message, Offer, Transaction, TxMeta};
+use crate::voucher::{ReceiptRoot, Voucher};
 
 /// The largest chain id that a JSON number carries exactly.
 const EXACT_NUMBER: u64 = (1 << 53) - 1;
@@ -78,6 +79,12 @@ fn account(address: &Address) -> String {
 
 fn content(bytes: &[u8]) -> String {
     hex0x(blake3::hash(bytes).as_bytes())
+}
+
+fn list<T: Encode>(items: &[T]) -> String {
+    let mut bytes = Vec::new();
+    put_list(&mut bytes, items);
+    content(&bytes)
 }
 
 fn kind(evidence: EvidenceKind) -> String {
@@ -159,6 +166,44 @@ impl TypedDocument for Close {
     }
 }
 
+impl TypedDocument for Voucher {
+    fn type_string(&self) -> String {
+        Self::TYPE.to_owned()
+    }
+
+    fn message(&self) -> Value {
+        json!({
+            "channel": self.channel.to_string(),
+            "first": self.first.to_string(),
+            "count": self.count.to_string(),
+            "root": hex0x(&self.root),
+            "model": self.model.to_string(),
+            "evidence": kind(self.evidence),
+            "total": self.total.to_string(),
+            "warranty": self.warranty.to_string(),
+            "settleBy": self.settle_by.to_string(),
+        })
+    }
+}
+
+impl TypedDocument for ReceiptRoot {
+    fn type_string(&self) -> String {
+        Self::TYPE.to_owned()
+    }
+
+    fn message(&self) -> Value {
+        json!({
+            "channel": self.channel.to_string(),
+            "first": self.first.to_string(),
+            "count": self.count.to_string(),
+            "root": hex0x(&self.root),
+            "blockHeight": self.block_height.to_string(),
+            "blockHash": self.block_hash.to_string(),
+            "signer": account(&self.signer),
+        })
+    }
+}
+
 fn meta(meta: &TxMeta) -> Value {
     json!({
         "sender": account(&meta.sender),
@@ -212,11 +257,7 @@ fn message(message: &Message) -> Value {
         Message::CloseChannel { channel, consent } => {
             json!({ "channel": channel.to_string(), "consent": content(&consent.encode()) })
         }
-        Message::SettleBatch { groups } => {
-            let mut bytes = Vec::new();
-            put_list(&mut bytes, groups);
-            json!({ "groups": content(&bytes) })
-        }
+        Message::SettleBatch { groups } => json!({ "groups": list(groups) }),
         Message::ClaimMissed { order, receipt } => {
             json!({ "order": content(&order.encode()), "receipt": content(&receipt.encode()) })
         }
@@ -224,6 +265,38 @@ fn message(message: &Message) -> Value {
             "order": content(&order.encode()),
             "first": content(&first.encode()),
             "second": content(&second.encode()),
+        }),
+        Message::Demand {
+            channel,
+            first,
+            sequence,
+            receipt,
+            path,
+        } => json!({
+            "channel": channel.to_string(),
+            "first": first.to_string(),
+            "sequence": sequence.to_string(),
+            "receipt": receipt.to_string(),
+            "path": path.iter().map(|hash| hex0x(hash)).collect::<Vec<_>>(),
+        }),
+        Message::Respond {
+            answers,
+            inferences,
+            proof,
+        } => json!({ "answers": list(answers), "inferences": list(inferences), "proof": content(proof) }),
+        Message::SettleVouchers { coverages } => json!({ "coverages": list(coverages) }),
+        Message::ClaimFalseLeaf {
+            order,
+            receipt,
+            root,
+            leaf,
+            path,
+        } => json!({
+            "order": content(&order.encode()),
+            "receipt": content(&receipt.encode()),
+            "root": content(&root.encode()),
+            "leaf": content(&leaf.encode()),
+            "path": path.iter().map(|hash| hex0x(hash)).collect::<Vec<_>>(),
         }),
     }
 }

@@ -1,12 +1,13 @@
 //! Bond and Unbond.
 
 use haca_wire::state::{BondRecord, Queue, UnbondingRecord, key};
-use haca_wire::{Amount, AssetId};
+use haca_wire::{Address, Amount, AssetId};
 
 use super::{Execution, Stop, later};
 use crate::bank::Purse;
 use crate::error::LedgerError;
 use crate::outcome::Effect;
+use crate::overlay::Overlay;
 use crate::refusal::Refusal;
 
 impl Execution<'_, '_> {
@@ -73,6 +74,46 @@ impl Execution<'_, '_> {
         });
         Ok(())
     }
+}
+
+/// Frees a reserved part of a node's bond.
+pub(super) fn release(
+    state: &mut Overlay<'_>,
+    node: Address,
+    asset: AssetId,
+    amount: Amount,
+) -> Result<(), Stop> {
+    if amount.0 == 0 {
+        return Ok(());
+    }
+    let key = key::bond(node, asset);
+    let mut bond: BondRecord = state.need(&key)?;
+    bond.reserved = bond.reserved.checked_sub(amount).ok_or(OUT_OF_RANGE)?;
+    state.put(key, &bond);
+    Ok(())
+}
+
+/// Moves a reserved part of a node's bond to `payer`.
+pub(super) fn seize(
+    state: &mut Overlay<'_>,
+    node: Address,
+    asset: AssetId,
+    amount: Amount,
+    payer: Address,
+) -> Result<(), Stop> {
+    if amount.0 == 0 {
+        return Ok(());
+    }
+    let key = key::bond(node, asset);
+    let mut bond: BondRecord = state.need(&key)?;
+    bond.total = bond.total.checked_sub(amount).ok_or(OUT_OF_RANGE)?;
+    bond.reserved = bond.reserved.checked_sub(amount).ok_or(OUT_OF_RANGE)?;
+    if bond == BondRecord::default() {
+        state.delete(key);
+    } else {
+        state.put(key, &bond);
+    }
+    state.shift(asset, Purse::Bonds, Purse::Balance(payer), amount)
 }
 
 const OUT_OF_RANGE: LedgerError = LedgerError::Arithmetic { what: "bond" };

@@ -3,6 +3,7 @@
 use haca_wire::state::{BondRecord, ChannelRecord, ChannelState, Queue, SequenceWindow, key};
 use haca_wire::{Address, Amount, ChannelId, Close, Height, Quote, order::Signed};
 
+use super::bond::release;
 use super::{Execution, Rules, Stop, later, signer_found};
 use crate::bank::Purse;
 use crate::error::LedgerError;
@@ -222,12 +223,7 @@ pub(crate) fn close(
 ) -> Result<Effect, Stop> {
     let (refund, released) = (record.deposit, record.reserve);
     state.shift(record.asset, Purse::Escrow, Purse::Balance(record.payer), refund)?;
-    if released.0 > 0 {
-        let key = key::bond(record.node, record.asset);
-        let mut bond: BondRecord = state.need(&key)?;
-        bond.reserved = bond.reserved.checked_sub(released).ok_or(OUT_OF_RANGE)?;
-        state.put(key, &bond);
-    }
+    release(state, record.node, record.asset, released)?;
     record.deposit = Amount(0);
     record.reserve = Amount(0);
     record.state = ChannelState::Closed { height };

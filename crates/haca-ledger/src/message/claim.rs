@@ -1,11 +1,12 @@
 //! ClaimMissed and ClaimEquivocation.
 
-use haca_wire::state::{BondRecord, ChannelRecord, ClaimKind, ClaimRecord, key};
-use haca_wire::{Amount, AssetId, Order, Receipt, Signed, Tick};
+use haca_wire::state::{ChannelRecord, ClaimKind, ClaimRecord, HeldKey, HeldRecord, key};
+use haca_wire::{Amount, Order, OrderHash, Receipt, Signed, Tick};
 
+use super::bond::seize;
+use super::node::burn_stake;
 use super::receipt::{check_pair, use_sequence};
 use super::{Execution, Stop, later};
-use crate::bank::Purse;
 use crate::error::LedgerError;
 use crate::outcome::Effect;
 use crate::refusal::Refusal;
@@ -79,9 +80,9 @@ impl Execution<'_, '_> {
         second: &Signed<Receipt>,
     ) -> Result<(), Stop> {
         let (channel, sequence) = (order.value.channel, order.value.sequence);
-        let mut record = self.need_channel(channel)?;
+        let record = self.need_channel(channel)?;
         let order_hash = self.check_order(order, &record)?;
-        let mut node = self.need_node(record.node)?;
+        let node = self.need_node(record.node)?;
         for receipt in [first, second] {
             if receipt.value.channel != channel || receipt.value.sequence != sequence {
                 return Err(Refusal::ReceiptMismatch.into());
@@ -98,6 +99,18 @@ impl Execution<'_, '_> {
         if first.value.hash(&self.rules.domain) == second.value.hash(&self.rules.domain) {
             return Err(Refusal::SameReceipt.into());
         }
+        self.punish_equivocation(record, &order.value, order_hash)
+    }
+
+    /// Pays the warranty of a sequence for which the node signed two different receipts, burns the node's stake, and jails
+    /// it.
+    pub(super) fn punish_equivocation(
+        &mut self,
+        mut record: ChannelRecord,
+        order: &Order,
+        order_hash: OrderHash,
+    ) -> Result<(), Stop> {
+        let (channel, sequence) = (order.channel, order.sequence);
         let claim_key = key::claim(channel, sequence);
         let before = match self.state.get::<ClaimRecord>(&claim_key)? {
             Some(claim) if claim.kind == ClaimKind::Equivocation => {
@@ -108,18 +121,13 @@ impl Execution<'_, '_> {
         };
         // The warranty of one sequence is paid once. A closed channel has no reserve to pay it from.
         let paid = match before {
-            Amount(0) => self.pay_warranty(&mut record, order.value.warranty)?,
+            Amount(0) => self.pay_warranty_of(&mut record, order)?,
             _ => Amount(0),
         };
         // A sequence that was still unused is void from now on; a used one stays so.
         let _ = record.window.mark(sequence);
         self.state.put(key::channel(channel), &record);
-        let burned = node.stake;
-        self.state
-            .shift(AssetId::OPG, Purse::Stakes, Purse::Burned, burned)?;
-        node.stake = Amount(0);
-        node.jailed = true;
-        self.state.put(key::node(record.node), &node);
+        let burned = burn_stake(self.state, record.node)?;
         let claim = ClaimRecord {
             kind: ClaimKind::Equivocation,
             order: order_hash,
@@ -137,24 +145,29 @@ impl Execution<'_, '_> {
         Ok(())
     }
 
+    /// Pays an order's warranty: out of what its settlement put aside, if that waits, else out of the channel's reserve.
+    fn pay_warranty_of(&mut self, record: &mut ChannelRecord, order: &Order) -> Result<Amount, Stop> {
+        let held_key = HeldKey {
+            channel: order.channel,
+            first: order.sequence,
+        };
+        match self.state.get::<HeldRecord>(&key::held(held_key))? {
+            Some(mut held) if held.count == 1 => {
+                let paid = order.warranty.min(held.warranty);
+                held.warranty = held.warranty.checked_sub(paid).ok_or(OUT_OF_RANGE)?;
+                self.state.put(key::held(held_key), &held);
+                seize(self.state, held.node, held.asset, paid, held.payer)?;
+                Ok(paid)
+            }
+            _ => self.pay_warranty(record, order.warranty),
+        }
+    }
+
     /// Moves `warranty`, or what is left of the channel's reserve, from the node's bond to the payer.
     fn pay_warranty(&mut self, record: &mut ChannelRecord, warranty: Amount) -> Result<Amount, Stop> {
         let paid = warranty.min(record.reserve);
-        if paid.0 == 0 {
-            return Ok(paid);
-        }
-        let key = key::bond(record.node, record.asset);
-        let mut bond: BondRecord = self.state.need(&key)?;
-        bond.total = bond.total.checked_sub(paid).ok_or(OUT_OF_RANGE)?;
-        bond.reserved = bond.reserved.checked_sub(paid).ok_or(OUT_OF_RANGE)?;
         record.reserve = record.reserve.checked_sub(paid).ok_or(OUT_OF_RANGE)?;
-        if bond == BondRecord::default() {
-            self.state.delete(key);
-        } else {
-            self.state.put(key, &bond);
-        }
-        self.state
-            .shift(record.asset, Purse::Bonds, Purse::Balance(record.payer), paid)?;
+        seize(self.state, record.node, record.asset, paid, record.payer)?;
         Ok(paid)
     }
 }

@@ -8,6 +8,7 @@ use haca_wire::{Address, Amount, AssetId, EvidenceKind, Height, Offer, Tick};
 use super::{Execution, Stop, later};
 use crate::bank::Purse;
 use crate::outcome::Effect;
+use crate::overlay::Overlay;
 use crate::refusal::Refusal;
 
 impl Execution<'_, '_> {
@@ -70,13 +71,15 @@ impl Execution<'_, '_> {
         let mut seen = BTreeSet::new();
         for offer in offers {
             let model = offer.model;
-            if !matches!(offer.evidence, EvidenceKind::Signed | EvidenceKind::Zk) {
+            if offer.evidence == EvidenceKind::Tee {
                 let found = offer.evidence.name();
                 return Err(Refusal::UnsupportedEvidence { found }.into());
             }
             self.need_asset(offer.asset)?;
-            if self.state.get::<ModelRecord>(&key::model(model))?.is_none() {
-                return Err(Refusal::UnknownModel { model }.into());
+            let record: Option<ModelRecord> = self.state.get(&key::model(model))?;
+            let record = record.ok_or(Refusal::UnknownModel { model })?;
+            if offer.evidence == EvidenceKind::Optimistic {
+                self.check_provable(model, &record)?;
             }
             if !seen.insert((model, offer.evidence, offer.asset)) {
                 return Err(Refusal::DuplicateOffer { model }.into());
@@ -84,6 +87,17 @@ impl Execution<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Burns what is left of a node's stake and jails it for good. Returns what burned.
+pub(super) fn burn_stake(state: &mut Overlay<'_>, node: Address) -> Result<Amount, Stop> {
+    let mut record: NodeRecord = state.need(&key::node(node))?;
+    let burned = record.stake;
+    state.shift(AssetId::OPG, Purse::Stakes, Purse::Burned, burned)?;
+    record.stake = Amount(0);
+    record.jailed = true;
+    state.put(key::node(node), &record);
+    Ok(burned)
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), Refusal> {

@@ -80,7 +80,7 @@ fn a_block_with_too_little_room_for_the_largest_transaction_counts_as_exhausted(
 #[test]
 fn flooding_by_bytes_stops_the_clock_too() {
     let params = Params {
-        block_bytes: 1 << 20,
+        block_bytes: 5 << 18,
         ..test_params()
     };
     let mut world = World::with_params(params);
@@ -148,13 +148,13 @@ fn a_block_full_of_cheap_bytes_raises_the_base_fee() {
     let mut world = World::with_params(Params {
         block_gas: Gas(100_000_000),
         tx_gas: Gas(2_000_000),
-        block_bytes: 1 << 20,
+        block_bytes: 5 << 18,
         gas_byte: Gas(0),
         ..test_params()
     });
     let junk = Message::RegisterModel {
-        verifying_key: vec![0; 200_000],
-        proof: vec![0; 400_000],
+        verifying_key: vec![0; 250_000],
+        proof: vec![0; 500_000],
     };
     let before = world.base_fee();
     let tx = world.tx(&alice(), junk);

@@ -109,8 +109,13 @@ fn rejects_parameters_under_which_a_rule_would_not_hold() {
         ("settle_horizon", json!(0)),
         ("grace", json!(0)),
         ("claim_window", json!(0)),
+        ("block_bytes", json!(1_310_718)),
+        ("demand_window", json!(0)),
+        ("respond_window", json!(0)),
+        ("respond_step", json!(0)),
         ("signer_grace", json!(0)),
         ("gas_registration", json!(0)),
+        ("signer_grace", json!(19)),
         ("unbonding", json!(34)),
     ];
     for (name, value) in cases {

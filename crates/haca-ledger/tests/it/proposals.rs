@@ -311,7 +311,7 @@ fn selection_keeps_within_bytes_and_gas() {
 #[test]
 fn rejects_a_proposal_of_too_many_bytes() {
     let mut params = test_params();
-    params.block_bytes = 1 << 20;
+    params.block_bytes = 5 << 18;
     params.gas_byte = Gas(0);
     let (mut world, bytes) = (World::with_params(params), 1 << 20);
     let each = tipped(&mut world, 0).len();

@@ -35,7 +35,11 @@ fn receipts_of_a_replaced_key_settle_within_their_grace() {
     let message = world.settle_one(item);
     world.ok(&node(), message);
     assert_eq!(world.balance(payout(), USD), 10);
-    let item = item_by(&world, channel, 1, &signer(), before);
+    let mut order = world.order(channel, 1, EvidenceKind::Signed);
+    order.settle_by = Tick(u64::MAX);
+    let mut receipt = world.receipt(&order);
+    receipt.block_height = Height(before);
+    let item = world.sign_item(order, receipt);
     let message = world.settle_one(item);
     world.wait_for_tick(end + test_params().signer_grace + 1);
     assert_eq!(

@@ -6,6 +6,7 @@ use haca_wire::state::{Entry, EntryError, SEQUENCE_WINDOW, SequenceState, Sequen
 use haca_wire::{Amount, Decode, Encode, EvidenceKind, Message, Sequence};
 use proptest::prelude::*;
 
+use crate::demands::demand;
 use crate::world::{OPG, USD, World, alice, node};
 
 /// What the window means, written with a set.
@@ -83,6 +84,11 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
         amount: Amount(1),
     };
     world.ok(&node(), unbond);
+    let order = world.order(channel, 2, EvidenceKind::Optimistic);
+    let receipt = world.receipt(&order);
+    let item = world.sign_item(order, receipt);
+    world.hold(vec![item.clone()]);
+    world.ok(&alice(), demand(&world, &item));
     let mut kinds = BTreeSet::new();
     for (key, value) in &world.state {
         let entry = Entry::decode(key, value).unwrap();
@@ -92,7 +98,38 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
             "trailing byte"
         );
     }
-    assert_eq!(kinds.len(), 20, "every kind of entry occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 25, "every kind of entry occurs: {kinds:?}");
+}
+
+proptest! {
+    /// A range takes the window where its sequences would take it one by one, or leaves it as it was.
+    #[test]
+    fn a_range_is_its_sequences(used in prop::collection::vec(0u64..3_000, 0..40), first in 0u64..3_000, count in 0u32..1_030) {
+        let mut window = SequenceWindow::default();
+        for sequence in used {
+            let _ = window.mark(Sequence(sequence));
+        }
+        let mut single = window.clone();
+        let all = (first..first + u64::from(count)).all(|sequence| single.mark(Sequence(sequence)).is_ok());
+        let before = window.clone();
+        let found = window.mark_range(Sequence(first), count);
+        if all && u64::from(count) <= SEQUENCE_WINDOW {
+            prop_assert_eq!(found, Ok(()));
+            prop_assert_eq!(window, single);
+        } else {
+            prop_assert!(found.is_err());
+            prop_assert_eq!(window, before);
+        }
+    }
+}
+
+#[test]
+fn a_range_ends_before_the_last_number() {
+    let mut window = SequenceWindow::default();
+    assert!(window.mark_range(Sequence(u64::MAX - 1), 2).is_err());
+    assert!(window.mark_range(Sequence(u64::MAX), 2).is_err());
+    assert_eq!(window, SequenceWindow::default());
+    assert_eq!(window.mark_range(Sequence(u64::MAX - 2), 2), Ok(()));
 }
 
 #[test]

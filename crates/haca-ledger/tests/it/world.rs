@@ -70,8 +70,12 @@ pub(crate) fn test_params() -> Params {
         settle_horizon: 20,
         grace: 5,
         claim_window: 10,
+        demand_window: 12,
+        respond_window: 6,
+        respond_step: 2,
+        prove_price: Amount(1_000_000),
         unbonding: 40,
-        signer_grace: 8,
+        signer_grace: 20,
         reward_divisor: 1_000,
         gas_registration: Gas(1_000),
     }
@@ -295,6 +299,7 @@ impl World {
             .collect();
         for key in changed {
             let allowed = key == state::key::CLOCK
+                || key == state::key::DUE_QUEUE
                 || key == state::key::supply(OPG)
                 || key == state::key::balance(sender.address(), OPG)
                 || key.starts_with(state::key::NONCE)

@@ -128,6 +128,8 @@ pub enum ClaimKind {
     Missed = 1,
     /// The node signed two receipts for the sequence.
     Equivocation = 2,
+    /// The node left a demand unanswered.
+    Unanswered = 3,
 }
 
 impl Encode for ClaimKind {
@@ -141,6 +143,7 @@ impl Decode for ClaimKind {
         match u8::decode(reader)? {
             1 => Ok(Self::Missed),
             2 => Ok(Self::Equivocation),
+            3 => Ok(Self::Unanswered),
             found => Err(DecodeError::BadTag {
                 what: "claim kind",
                 found: u64::from(found),
@@ -154,7 +157,7 @@ impl Decode for ClaimKind {
 pub struct ClaimRecord {
     /// Why. An equivocation replaces a missed settlement of the same sequence.
     pub kind: ClaimKind,
-    /// The order whose warranty was claimed.
+    /// The order whose warranty was claimed; zero for an unanswered demand, which names none.
     pub order: OrderHash,
     /// What the payer received for this sequence.
     pub paid: Amount,

@@ -3,11 +3,11 @@
 use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Reader};
-use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, Sequence};
+use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, Sequence, Tick};
 
 use super::{
-    AssetRecord, BondRecord, ChainRecord, ChannelRecord, ClaimRecord, Clock, ModelRecord, NodeRecord, Params,
-    Queue, SpentNonces, Supply, UnbondingRecord, key,
+    AssetRecord, BondRecord, Calendar, ChainRecord, ChannelRecord, ClaimRecord, Clock, DocketRecord, HeldKey,
+    HeldRecord, ModelRecord, NodeRecord, Params, Queue, SpentNonces, Supply, UnbondingRecord, key,
 };
 
 /// Why a key and value are no state entry.
@@ -58,6 +58,16 @@ pub enum Entry {
     Closing(u64, ChannelId),
     /// The closing queue.
     ClosingQueue(Queue),
+    /// What a node has still to prove.
+    Docket(Address, DocketRecord),
+    /// An entry of the calendar: the tick it is due at, and its position there.
+    Due(Tick, u64, HeldKey),
+    /// How far the calendar has been worked off.
+    DueQueue(Calendar),
+    /// Entries of the calendar at a tick.
+    Dues(Tick, u64),
+    /// A fee that waits.
+    Held(HeldKey, Box<HeldRecord>),
     /// A model.
     Model(ModelId, ModelRecord),
     /// An inference node.
@@ -91,6 +101,7 @@ impl Entry {
             key::PARAMS => return record("params", value).map(Self::Params),
             key::POOL => return record("pool", value).map(Self::Pool),
             key::CLOSING_QUEUE => return record("queue/closing", value).map(Self::ClosingQueue),
+            key::DUE_QUEUE => return record("queue/due", value).map(Self::DueQueue),
             key::UNBONDING_QUEUE => return record("queue/unbonding", value).map(Self::UnbondingQueue),
             _ => {}
         }
@@ -115,6 +126,13 @@ impl Entry {
             key::CHANNEL => Self::Channel(part(rest)?, Box::new(record("channel/", value)?)),
             key::CLAIM => Self::Claim(part(rest)?, Sequence(number(rest)?), record("claim/", value)?),
             key::CLOSING => Self::Closing(number(rest)?, record("closing/", value)?),
+            key::DOCKET => Self::Docket(part(rest)?, record("docket/", value)?),
+            key::DUE => Self::Due(Tick(number(rest)?), number(rest)?, record("due/", value)?),
+            key::DUES => Self::Dues(Tick(number(rest)?), record("dues/", value)?),
+            key::HELD => {
+                let (channel, first) = (part(rest)?, Sequence(number(rest)?));
+                Self::Held(HeldKey { channel, first }, Box::new(record("held/", value)?))
+            }
             key::MODEL => Self::Model(part(rest)?, record("model/", value)?),
             key::NODE => Self::Node(part(rest)?, record("node/", value)?),
             key::NONCE => Self::Nonce(part(rest)?, part(rest)?, record("nonce/", value)?),

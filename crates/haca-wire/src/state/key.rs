@@ -1,6 +1,7 @@
 //! The key of every state entry.
 
-use crate::id::{Address, AssetId, ChannelId, Height, ModelId, Nonce, Sequence};
+use super::HeldKey;
+use crate::id::{Address, AssetId, ChannelId, Height, ModelId, Nonce, Sequence, Tick};
 
 /// [`ChainRecord`](super::ChainRecord): which network this is.
 pub const CHAIN: &[u8] = b"chain";
@@ -12,6 +13,8 @@ pub const PARAMS: &[u8] = b"params";
 pub const POOL: &[u8] = b"pool";
 /// [`Queue`](super::Queue) of unilateral closings.
 pub const CLOSING_QUEUE: &[u8] = b"queue/closing";
+/// [`Calendar`](super::Calendar): how far the entries under [`due`] have been worked off.
+pub const DUE_QUEUE: &[u8] = b"queue/due";
 /// [`Queue`](super::Queue) of unbonding amounts.
 pub const UNBONDING_QUEUE: &[u8] = b"queue/unbonding";
 
@@ -27,6 +30,14 @@ pub const CHANNEL: &[u8] = b"channel/";
 pub const CLAIM: &[u8] = b"claim/";
 /// Prefix of [`closing`].
 pub const CLOSING: &[u8] = b"closing/";
+/// Prefix of [`docket`].
+pub const DOCKET: &[u8] = b"docket/";
+/// Prefix of [`due`].
+pub const DUE: &[u8] = b"due/";
+/// Prefix of [`dues`].
+pub const DUES: &[u8] = b"dues/";
+/// Prefix of [`held`].
+pub const HELD: &[u8] = b"held/";
 /// Prefix of [`model`].
 pub const MODEL: &[u8] = b"model/";
 /// Prefix of [`node`].
@@ -72,6 +83,26 @@ pub fn claim(channel: ChannelId, sequence: Sequence) -> Vec<u8> {
 /// Channel at a position of the closing queue.
 pub fn closing(position: u64) -> Vec<u8> {
     [CLOSING, &position.to_be_bytes()].concat()
+}
+
+/// [`DocketRecord`](super::DocketRecord) of an inference node; absent when no demand on it is open.
+pub fn docket(node: Address) -> Vec<u8> {
+    [DOCKET, &node.0[..]].concat()
+}
+
+/// [`HeldKey`] at a position of the calendar's entries for a tick.
+pub fn due(tick: Tick, position: u64) -> Vec<u8> {
+    [DUE, &tick.0.to_be_bytes(), &position.to_be_bytes()].concat()
+}
+
+/// Number of the calendar's entries for a tick; absent when there are none.
+pub fn dues(tick: Tick) -> Vec<u8> {
+    [DUES, &tick.0.to_be_bytes()].concat()
+}
+
+/// [`HeldRecord`](super::HeldRecord) of what was settled from a sequence on.
+pub fn held(key: HeldKey) -> Vec<u8> {
+    [HELD, &key.channel.0, &key.first.0.to_be_bytes()].concat()
 }
 
 /// [`ModelRecord`](super::ModelRecord).

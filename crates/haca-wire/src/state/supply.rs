@@ -69,6 +69,14 @@ pub struct Params {
     pub grace: u64,
     /// Ticks in which a missed settlement can be claimed.
     pub claim_window: u64,
+    /// Ticks in which the payer may demand the proof of a receipt settled as `Optimistic`; its fee waits as long.
+    pub demand_window: u64,
+    /// Ticks in which a node with one open demand answers it.
+    pub respond_window: u64,
+    /// Ticks by which each further open demand on a node is due later than the one before.
+    pub respond_step: u64,
+    /// OPG that a payer deposits for proving a million units, besides the gas of the answer.
+    pub prove_price: Amount,
     /// Ticks until unbonded amounts are paid out.
     pub unbonding: u64,
     /// Ticks in which receipts of a replaced key still settle.
@@ -92,6 +100,10 @@ codec_struct!(Params {
     settle_horizon,
     grace,
     claim_window,
+    demand_window,
+    respond_window,
+    respond_step,
+    prove_price,
     unbonding,
     signer_grace,
     reward_divisor,
@@ -117,6 +129,8 @@ pub struct Supply {
     pub balances: Amount,
     /// In channel deposits.
     pub escrow: Amount,
+    /// Fees and deposits that wait for the end of a demand window or of a demand.
+    pub held: Amount,
     /// In bonds, reserved or not.
     pub bonds: Amount,
     /// In node stakes.
@@ -132,6 +146,7 @@ codec_struct!(Supply {
     issued,
     balances,
     escrow,
+    held,
     bonds,
     stakes,
     unbonding,
@@ -144,6 +159,7 @@ impl Supply {
     pub fn total(&self) -> Option<Amount> {
         [
             self.escrow,
+            self.held,
             self.bonds,
             self.stakes,
             self.unbonding,

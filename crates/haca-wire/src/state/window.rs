@@ -62,6 +62,24 @@ impl SequenceWindow {
         Ok(())
     }
 
+    /// Uses `count` sequences from `first`, all of which must be unused. Otherwise the first that is not, and its state,
+    /// are returned and nothing changes. A range is no longer than the window.
+    pub fn mark_range(&mut self, first: Sequence, count: u32) -> Result<(), (Sequence, SequenceState)> {
+        let count = u64::from(count);
+        let end = first.0.checked_add(count).filter(|_| count <= SEQUENCE_WINDOW);
+        let end = end.ok_or((first, SequenceState::OutOfWindow))?;
+        for sequence in (first.0..end).map(Sequence) {
+            match self.state(sequence) {
+                SequenceState::Unused => {}
+                state => return Err((sequence, state)),
+            }
+        }
+        for sequence in (first.0..end).map(Sequence) {
+            self.mark(sequence).map_err(|state| (sequence, state))?;
+        }
+        Ok(())
+    }
+
     /// Moves the window so that `highest` is its last sequence; sequences that enter it are unused.
     fn advance(&mut self, highest: u64) {
         if highest.saturating_sub(self.next) >= SEQUENCE_WINDOW {

@@ -55,6 +55,11 @@ records! {
     channels: ChannelRecord, &[];
     claims: ClaimRecord, &[];
     clocks: Clock, &[];
+    calendars: Calendar, &[];
+    demands: DemandRecord, &[];
+    dockets: DocketRecord, &[];
+    held: HeldRecord, &[];
+    held_keys: HeldKey, &[];
     inclusion_paths: InclusionPath, &[];
     light_blocks: LightBlock, &[];
     models: ModelRecord, &[];

@@ -214,6 +214,28 @@ record!(Settlement {
     tx
 });
 record!(Item { order, receipt });
+record!(Answer { first, receipt });
+record!(Voucher {
+    channel,
+    first,
+    count,
+    root,
+    model,
+    evidence,
+    total,
+    warranty,
+    settle_by
+});
+record!(ReceiptRoot {
+    channel,
+    first,
+    count,
+    root,
+    block_height,
+    block_hash,
+    signer
+});
+record!(Coverage { voucher, root });
 record!(TxMeta {
     sender,
     expiry,
@@ -242,6 +264,7 @@ impl Sample for Evidence {
     fn any() -> BoxedStrategy<Self> {
         prop_oneof![
             Just(Self::Signed),
+            Just(Self::Optimistic),
             (vec(Inference::any(), 0..3), vec(any::<u8>(), 0..99))
                 .prop_map(|(inferences, proof)| Self::Zk { inferences, proof }),
         ]
@@ -289,6 +312,42 @@ impl Sample for Message {
             (Signed::any(), Signed::any()).prop_map(|(order, receipt)| Self::ClaimMissed { order, receipt }),
             (Signed::any(), Signed::any(), Signed::any())
                 .prop_map(|(order, first, second)| Self::ClaimEquivocation { order, first, second }),
+            (
+                ChannelId::any(),
+                Sequence::any(),
+                Sequence::any(),
+                ReceiptHash::any(),
+                vec(any::<[u8; 32]>(), 0..4)
+            )
+                .prop_map(|(channel, first, sequence, receipt, path)| Self::Demand {
+                    channel,
+                    first,
+                    sequence,
+                    receipt,
+                    path
+                }),
+            (vec(Answer::any(), 1..3), vec(Inference::any(), 0..3), blob()).prop_map(
+                |(answers, inferences, proof)| Self::Respond {
+                    answers,
+                    inferences,
+                    proof
+                }
+            ),
+            vec(Coverage::any(), 1..3).prop_map(|coverages| Self::SettleVouchers { coverages }),
+            (
+                Signed::any(),
+                Signed::any(),
+                Signed::any(),
+                Option::any(),
+                vec(any::<[u8; 32]>(), 0..4)
+            )
+                .prop_map(|(order, receipt, root, leaf, path)| Self::ClaimFalseLeaf {
+                    order,
+                    receipt,
+                    root,
+                    leaf,
+                    path
+                }),
         ]
         .boxed()
     }

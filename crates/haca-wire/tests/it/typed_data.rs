@@ -51,6 +51,8 @@ fn digests_signatures_and_addresses_are_those_of_eth_account() {
             "Order" => check::<Order>(case),
             "Receipt" => check::<Receipt>(case),
             "Close" => check::<Close>(case),
+            "Voucher" => check::<Voucher>(case),
+            "ReceiptRoot" => check::<ReceiptRoot>(case),
             "Transaction" => {
                 check::<Transaction>(case);
                 let members = case["typed_data"]["types"]["Transaction"].as_array().unwrap();
@@ -59,5 +61,5 @@ fn digests_signatures_and_addresses_are_those_of_eth_account() {
             other => panic!("unknown type {other}"),
         }
     }
-    assert_eq!(messages.len(), 11, "a transaction of each message: {messages:?}");
+    assert_eq!(messages.len(), 15, "a transaction of each message: {messages:?}");
 }
