@@ -1,5 +1,7 @@
 //! The whole state as JSON: amounts as decimal strings, ids and bytes in hexadecimal, everything in key order.
 
+use std::collections::BTreeSet;
+
 use haca_wire::state::{
     BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, HeldKey, HeldRecord, ModelRecord,
     NodeRecord, SequenceWindow, Supply, UnbondingRecord,
@@ -10,30 +12,33 @@ use serde_json::{Map, Value, json};
 use crate::audit::AuditError;
 use crate::genesis::GenesisParams;
 
+/// The kinds of entries of which there may be many.
+const LISTS: [&str; 18] = [
+    "assets",
+    "balances",
+    "bonds",
+    "channels",
+    "claims",
+    "closing",
+    "dockets",
+    "due",
+    "dues",
+    "held",
+    "models",
+    "nodes",
+    "nonces",
+    "proposers",
+    "receipts",
+    "spent",
+    "supplies",
+    "unbonding",
+];
+
 /// Writes all entries of the state as one object with a list per kind of entry. From it alone the supply of every
 /// asset can be recomputed; `raw` holds every key and value as they are stored.
 pub fn export<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<Value, AuditError> {
     let mut lists: Map<String, Value> = Map::new();
-    for name in [
-        "assets",
-        "balances",
-        "bonds",
-        "channels",
-        "claims",
-        "closing",
-        "dockets",
-        "due",
-        "dues",
-        "held",
-        "models",
-        "nodes",
-        "nonces",
-        "proposers",
-        "receipts",
-        "spent",
-        "supplies",
-        "unbonding",
-    ] {
+    for name in LISTS {
         lists.insert(name.to_owned(), json!([]));
     }
     let mut raw = Map::new();
@@ -53,6 +58,97 @@ pub fn export<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Re
     }
     lists.insert("raw".to_owned(), raw.into());
     Ok(lists.into())
+}
+
+/// The same document as [`export`] writes, as text and entry by entry, for a state that is larger than the memory. All
+/// entries are given twice, in the order of their keys: first to [`ExportText::record`], then, after
+/// [`ExportText::raw`], to [`ExportText::raw_entry`].
+#[derive(Debug)]
+pub struct ExportText {
+    /// The list whose entries are being written.
+    open: Option<&'static str>,
+    written: BTreeSet<&'static str>,
+    first: bool,
+}
+
+impl ExportText {
+    /// Begins the document in `out`.
+    pub fn new(out: &mut String) -> Self {
+        out.push('{');
+        Self {
+            open: None,
+            written: BTreeSet::new(),
+            first: true,
+        }
+    }
+
+    fn comma(&mut self, out: &mut String) {
+        if !core::mem::take(&mut self.first) {
+            out.push(',');
+        }
+    }
+
+    fn close(&mut self, out: &mut String) {
+        if self.open.take().is_some() {
+            out.push(']');
+            self.first = false;
+        }
+    }
+
+    /// Writes an entry. Those of a list stand side by side, as their keys do.
+    pub fn record(&mut self, key: &[u8], value: &[u8], out: &mut String) -> Result<(), AuditError> {
+        let entry = Entry::decode(key, value).map_err(|source| AuditError::Entry {
+            key: hex::encode(key),
+            source,
+        })?;
+        let (name, record) = record_json(&entry);
+        if self.open != Some(name) {
+            self.close(out);
+            self.comma(out);
+            out.push_str(&Value::from(name).to_string());
+            out.push(':');
+            self.written.insert(name);
+            if LISTS.contains(&name) {
+                out.push('[');
+                self.open = Some(name);
+                self.first = true;
+            }
+        }
+        if self.open.is_some() {
+            self.comma(out);
+        }
+        out.push_str(&record.to_string());
+        self.first = false;
+        Ok(())
+    }
+
+    /// Ends the records, with an empty list where there were none, and begins keys and values as they are stored.
+    pub fn raw(&mut self, out: &mut String) {
+        self.close(out);
+        for name in LISTS {
+            if self.written.insert(name) {
+                self.comma(out);
+                out.push_str(&Value::from(name).to_string());
+                out.push_str(":[]");
+                self.first = false;
+            }
+        }
+        self.comma(out);
+        out.push_str("\"raw\":{");
+        self.first = true;
+    }
+
+    /// Writes an entry as it is stored.
+    pub fn raw_entry(&mut self, key: &[u8], value: &[u8], out: &mut String) {
+        self.comma(out);
+        out.push_str(&format!("\"{}\":\"{}\"", hex::encode(key), hex::encode(value)));
+        self.first = false;
+    }
+
+    /// Ends the document.
+    pub fn end(self, out: &mut String) {
+        out.push_str("}}");
+    }
 }
 
 /// One entry: the name of its list in the export, and its JSON form.

@@ -16,7 +16,7 @@ use crate::{
     genesis::Genesis,
     home::{self, DEFAULT_VALIDATORS, Home},
     node::{Engine, Node, NodeConfig, Signals},
-    rest::export_json,
+    rest::write_export,
     store::{DEFAULT_KEEP_VERSIONS, Store},
 };
 
@@ -293,5 +293,9 @@ fn export(arguments: &HomeArg) -> Result<(), NodeError> {
     }
     let store = Store::open(&home.state(), genesis.hash(), DEFAULT_KEEP_VERSIONS)?;
     let view = store.view().ok_or(NodeError::NotReady)?;
-    print(&export_json(&genesis, &view)?.to_string())
+    let mut out = std::io::stdout().lock();
+    // A closed pipe is not an error of the node.
+    write_export(&genesis, &view, |piece| out.write_all(piece.as_bytes()).is_ok())?;
+    let _ = writeln!(out);
+    Ok(())
 }

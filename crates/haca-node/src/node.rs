@@ -12,7 +12,7 @@ use haca_ledger::CheckProof;
 use tendermint::Time;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::{Semaphore, oneshot, watch},
 };
 
 use crate::{
@@ -25,12 +25,14 @@ use crate::{
     home::Home,
     ledger_app::LedgerApp,
     metrics::Metrics,
-    rest::{Api, Bounded, router},
+    rest::{Api, HttpLimits, router, serve as serve_http},
     store::{DEFAULT_KEEP_VERSIONS, Store, database::prepare_directory},
 };
 
 /// Time that open requests get when a node stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Exports that are written at once.
+const EXPORTS: usize = 2;
 
 /// Which consensus drives the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub struct NodeConfig {
     pub pace: Pace,
     /// What the dev engine's mempool holds.
     pub mempool: MempoolLimits,
+    /// What connections to the HTTP API may take.
+    pub http: HttpLimits,
 }
 
 impl NodeConfig {
@@ -68,6 +72,7 @@ impl NodeConfig {
             keep_versions: DEFAULT_KEEP_VERSIONS,
             pace: Pace::default(),
             mempool: MempoolLimits::default(),
+            http: HttpLimits::default(),
         }
     }
 }
@@ -103,6 +108,9 @@ impl Node {
             app,
             driver: Arc::clone(&driver),
             metrics,
+            limits: config.http,
+            bodies: Arc::new(Semaphore::new(config.http.bodies)),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let runtime = serve(listener, api, stopped).inspect_err(|_| driver.stop())?;
@@ -190,13 +198,10 @@ fn serve(
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener).map_err(failed)?
     };
+    let limits = api.limits;
     let app = router(Arc::new(api));
     runtime.spawn(async move {
-        let _ = axum::serve(Bounded::new(listener), app)
-            .with_graceful_shutdown(async {
-                let _ = stopped.await;
-            })
-            .await;
+        serve_http(listener, app, limits, stopped).await;
     });
     Ok(runtime)
 }

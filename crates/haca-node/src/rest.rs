@@ -2,7 +2,8 @@
 
 mod answer;
 mod block;
-mod listener;
+mod connections;
+mod export;
 mod state;
 mod transaction;
 
@@ -15,8 +16,11 @@ use axum::{
 };
 
 pub use answer::Problem;
-pub(crate) use listener::Bounded;
-pub(crate) use state::export_json;
+pub use connections::HttpLimits;
+pub(crate) use connections::serve;
+pub(crate) use export::write as write_export;
+
+use tokio::sync::Semaphore;
 
 use crate::{driver::Driver, genesis::Genesis, ledger_app::LedgerApp, metrics::Metrics};
 
@@ -30,6 +34,12 @@ pub struct Api {
     pub driver: Arc<dyn Driver>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What connections may take.
+    pub limits: HttpLimits,
+    /// Places for bodies that are being read.
+    pub bodies: Arc<Semaphore>,
+    /// Places for exports that are being written: each keeps a snapshot of the state.
+    pub exports: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Api {
@@ -56,7 +66,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/nodes/{address}", get(state::node))
         .route("/v1/supply", get(state::supply))
         .route("/v1/params", get(state::params))
-        .route("/v1/export", get(state::export))
+        .route("/v1/export", get(export::export))
         .route("/v1/block/{height}", get(block::block))
         .route("/v1/light_block/{height}", get(block::light_block))
         .route("/v1/tx", post(transaction::submit))

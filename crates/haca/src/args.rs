@@ -349,6 +349,31 @@ pub(crate) enum Bench {
     /// batch's input tensors to its output tensors and what a proof needs of the run. The prover uses all cores, or
     /// as many threads as RAYON_NUM_THREADS says; verification uses one.
     Zk(BenchZk),
+    /// Execute blocks in memory, and print gas against time
+    ///
+    /// One thread, without a store and without consensus: registration, bytes, transfers, orders with their receipts,
+    /// and proofs of a model in batches of several sizes, each executed again and again over the same state.
+    Ledger(BenchLedger),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct BenchLedger {
+    /// The ONNX file of the model that is proven
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: PathBuf,
+    /// Samples to calibrate with and to prove (.npy, .npz or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Executions of each block
+    #[arg(long, default_value_t = 10)]
+    pub(crate) runs: usize,
+    /// Proofs in a block
+    #[arg(long, default_value_t = 20)]
+    pub(crate) proofs: usize,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
+    #[command(flatten)]
+    pub(crate) quantisation: Quantisation,
 }
 
 #[derive(ClapArgs)]

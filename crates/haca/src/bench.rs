@@ -1,6 +1,7 @@
-//! `haca bench zk`: one model through quantisation, registration, inference, proof and verification, in medians.
+//! `haca bench`. `zk`: one model through quantisation, registration, inference, proof and verification, in medians.
 
 mod inference;
+mod ledger;
 mod profile;
 
 use std::time::Instant;
@@ -23,6 +24,7 @@ use crate::work::{Work, prover};
 pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
     match command {
         Bench::Zk(bench) => zk(bench, screen),
+        Bench::Ledger(bench) => ledger::run(bench, screen),
     }
 }
 

@@ -26,8 +26,6 @@ use crate::{NodeError, ledger_app::Committed, store::StateView};
 const LIST_ENTRIES: usize = 1_000;
 /// Models in a list. Each is read with its verifying key, which can be a quarter of a megabyte.
 const LIST_MODELS: usize = 64;
-/// Entries of an export.
-const EXPORT_ENTRIES: usize = 10_000_000;
 /// Bytes of a state key.
 const KEY_BYTES: usize = 256;
 
@@ -276,32 +274,6 @@ pub(super) async fn params(State(api): Handler) -> Result<Json<Value>, Problem> 
     })
     .await?;
     Ok(Json(json))
-}
-
-/// The whole state.
-pub(super) async fn export(State(api): Handler) -> Result<Response, Problem> {
-    let json = blocking(api, |api| Ok(export_json(&api.genesis, &*view(api)?)?)).await?;
-    Ok(Json(json).into_response())
-}
-
-/// The state as one JSON object with everything needed to recompute the supply.
-pub(crate) fn export_json(genesis: &crate::Genesis, view: &StateView) -> Result<Value, NodeError> {
-    let entries = view.scan(b"", EXPORT_ENTRIES)?;
-    let state = haca_ledger::export(
-        entries
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_slice())),
-    );
-    let state = state.map_err(|error| NodeError::StoreCorrupt {
-        what: error.to_string(),
-    })?;
-    Ok(json!({
-        "chain_id": genesis.chain_id.as_str(),
-        "genesis_hash": genesis.hash().to_string(),
-        "height": view.tip().height,
-        "app_hash": hex0x(view.tip().app_hash),
-        "state": state,
-    }))
 }
 
 pub(super) fn settlement(record: &[u8]) -> Result<haca_wire::Settlement, NodeError> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
-    http::StatusCode,
+    extract::{FromRequest as _, Path, Request, State, rejection::BytesRejection},
+    http::{StatusCode, header::CONTENT_LENGTH},
     response::Response,
 };
 use haca_wire::{Decode as _, ReceiptHash, TxHash, limit, merkle::InclusionPath};
@@ -24,17 +24,33 @@ use crate::{NodeError, consensus::hash::tx_hash, ledger_app::TxCost, store::TxLo
 /// Takes an encoded signed transaction. Sending one again is harmless.
 pub(super) async fn submit(
     State(api): State<Arc<Api>>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let body = body.map_err(|rejection| {
-        let status = rejection.status();
-        let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
-            "tx.too_large"
-        } else {
-            "request.malformed"
-        };
-        let message = format!("{} (at most {} bytes)", rejection.body_text(), limit::TX_BYTES);
-        Problem::new(status, code, message, "send one encoded transaction as the body")
+    let announced = request.headers().get(CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit::TX_BYTES as u64) {
+        return Err(too_large("Content-Length"));
+    }
+    let read = async {
+        let _place = api.bodies.acquire().await;
+        Bytes::from_request(request, &()).await
+    };
+    let Ok(body) = tokio::time::timeout(api.limits.body_time, read).await else {
+        return Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request.timeout",
+            format!("the body did not arrive within {:?}", api.limits.body_time),
+            "send the whole transaction at once",
+        ));
+    };
+    let body = body.map_err(|rejection: BytesRejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(&rejection.body_text()),
+        status => Problem::new(
+            status,
+            "request.malformed",
+            rejection.body_text(),
+            "send one encoded transaction as the body",
+        ),
     })?;
     blocking(api, move |api| {
         let hash = TxHash(tx_hash(&body));
@@ -47,6 +63,15 @@ pub(super) async fn submit(
         Ok(answer(StatusCode::ACCEPTED))
     })
     .await
+}
+
+fn too_large(what: &str) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "tx.too_large",
+        format!("{what} (at most {} bytes)", limit::TX_BYTES),
+        "send one encoded transaction as the body",
+    )
 }
 
 fn parse(text: &str) -> Result<TxHash, Problem> {

@@ -57,6 +57,20 @@ impl StateView {
         Ok(found)
     }
 
+    /// All current keys and values, in key order, until `take` wants no more.
+    pub fn each(
+        &self,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, NodeError>,
+    ) -> Result<(), NodeError> {
+        for row in self.tables.state.range::<&[u8]>(..)? {
+            let (key, value) = row?;
+            if !take(key.value(), value.value())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Oldest height that proofs can be made for.
     pub const fn oldest(&self) -> u64 {
         self.tip

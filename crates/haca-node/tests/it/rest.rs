@@ -1,11 +1,16 @@
 //! The HTTP API of a node in this process.
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
 
 use haca_node::{
     NodeError,
     engine::Pace,
     node::{Node, NodeConfig, NodeHandle},
+    rest::HttpLimits,
 };
 use serde_json::Value;
 
@@ -31,14 +36,28 @@ fn config(home: &std::path::Path) -> NodeConfig {
     }
 }
 
+/// A node whose connections may take little.
+fn start_narrow(http: HttpLimits) -> Running {
+    start_as(Box::new(NoEvidence), |config| config.http = http)
+}
+
 fn start() -> Running {
     start_with(Box::new(NoEvidence))
 }
 
 pub(crate) fn start_with(checker: Box<dyn haca_ledger::CheckProof + Send>) -> Running {
+    start_as(checker, |_| ())
+}
+
+fn start_as(
+    checker: Box<dyn haca_ledger::CheckProof + Send>,
+    change: impl FnOnce(&mut NodeConfig),
+) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let genesis = network(directory.path(), 4);
-    let node = Node::start(&config(directory.path()), checker).unwrap();
+    let mut config = config(directory.path());
+    change(&mut config);
+    let node = Node::start(&config, checker).unwrap();
     let running = Running {
         _directory: directory,
         genesis,
@@ -241,4 +260,92 @@ fn start_errors_name_their_cause() {
     config.listen = "not an address".to_owned();
     let listen = Node::start(&config, Box::new(NoEvidence)).unwrap_err();
     assert!(matches!(listen, NodeError::Listen { .. }), "{listen}");
+}
+
+/// All that the node says on a connection before it closes it.
+fn said(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    // A reset is an end, too.
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn connect(running: &Running, text: &str) -> TcpStream {
+    let address = running.node.url();
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    stream
+}
+
+/// Each test ends only if the node closes connections by itself.
+#[test]
+fn headers_and_bodies_that_do_not_come_are_not_waited_for() {
+    let running = start_narrow(HttpLimits {
+        header_time: Duration::from_millis(300),
+        body_time: Duration::from_millis(300),
+        ..HttpLimits::default()
+    });
+    said(connect(&running, ""));
+    said(connect(&running, "GET /v1/status HTTP/1.1\r\nHost: x\r\n"));
+    let slow = "POST /v1/tx HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow";
+    let answer = said(connect(&running, slow));
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("request.timeout"),
+        "{answer}"
+    );
+    assert_eq!(running.get("/health").0, 200);
+}
+
+#[test]
+fn more_connections_than_allowed_wait_until_the_slow_ones_are_closed() {
+    let running = start_narrow(HttpLimits {
+        connections: 2,
+        header_time: Duration::from_millis(300),
+        ..HttpLimits::default()
+    });
+    let _slow: Vec<_> = (0..6)
+        .map(|_| connect(&running, "GET /health HTTP/1.1\r\n"))
+        .collect();
+    assert_eq!(running.get("/health").0, 200, "after them");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_it_has_come() {
+    let running = start();
+    let head = format!(
+        "POST /v1/tx HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        1_u64 << 40
+    );
+    let mut stream = connect(&running, &head);
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 413");
+}
+
+#[test]
+fn the_whole_state_is_exported_piece_by_piece() {
+    let running = start();
+    for number in 1..4 {
+        let (status, answer) = running.submit(&transfer(&running.genesis, number, 5, 100));
+        assert_eq!(status, 202, "{answer}");
+        let path = format!("/v1/tx/{}", answer["tx_hash"].as_str().unwrap());
+        wait(|| Some(running.get(&path)).filter(|(status, _)| *status == 200));
+    }
+    let exported = running.get("/v1/export").1;
+    let raw = exported["state"]["raw"].as_object().unwrap();
+    assert!(raw.len() > 10);
+    let entries: Vec<(Vec<u8>, Vec<u8>)> = raw
+        .iter()
+        .map(|(key, value)| {
+            (
+                hex::decode(key).unwrap(),
+                hex::decode(value.as_str().unwrap()).unwrap(),
+            )
+        })
+        .collect();
+    let entries = entries
+        .iter()
+        .map(|(key, value)| (key.as_slice(), value.as_slice()));
+    assert_eq!(exported["state"], haca_ledger::export(entries).unwrap());
+    assert_eq!(exported["chain_id"], running.genesis.chain_id.as_str());
 }

@@ -1,0 +1,241 @@
+//! A ledger in memory with one payer, one inference node and one model: blocks are timed, and forgotten where they are to
+//! be executed again.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use haca_ledger::{BlockContext, BlockOutcome, CheckProof, execute_block, init_genesis, standard_params};
+use haca_wire::order::Signed;
+use haca_wire::state::Params;
+use haca_wire::{
+    Address, Amount, AssetId, BlockHash, ChannelId, Domain, Encode as _, Evidence, EvidenceKind, GenesisHash,
+    Group, Height, Inference, Item, Message, ModelId, Nonce, Order, Quote, Receipt, RenderId, RequestHash,
+    SecretKey, Sequence, SignedTransaction, TensorSpec, Tick, Transaction, TxMeta, render, tensor_root,
+};
+use serde_json::json;
+
+use crate::failure::{Exit, Failure};
+
+/// What everybody here has of OPG.
+const RICH: u128 = 1 << 80;
+
+/// The model that receipts are of.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) id: ModelId,
+    pub(super) units: u64,
+    pub(super) outputs: Vec<TensorSpec>,
+}
+
+/// State and keys.
+pub(super) struct Books {
+    state: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) domain: Domain,
+    height: u64,
+    sent: u64,
+    payer: SecretKey,
+    node: SecretKey,
+    pub(super) channel: ChannelId,
+}
+
+fn key(tag: u8) -> Result<SecretKey, Failure> {
+    SecretKey::from_bytes(&[tag; 32]).ok_or_else(|| broken("key"))
+}
+
+/// What can't happen unless the ledger is broken.
+pub(super) fn broken(what: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failure, "cli.bench", what, "this is a defect: report it")
+}
+
+/// The parameters that are measured: the standard ones, with room for more than they allow.
+pub(super) fn params() -> Params {
+    Params {
+        block_gas: haca_wire::Gas(u64::MAX / 4),
+        tx_gas: haca_wire::Gas(u64::MAX / 8),
+        block_bytes: 1 << 40,
+        ..standard_params()
+    }
+}
+
+impl Books {
+    /// A ledger after its genesis.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let (payer, node) = (key(1)?, key(2)?);
+        let balance = |account: Address| json!({ "account": account.to_string(), "asset": 0, "amount": RICH.to_string() });
+        let genesis = json!({
+            "chain_id": 77,
+            "assets": [{ "id": 0, "symbol": "OPG", "decimals": 9, "issued": (2 * RICH).to_string() }],
+            "balances": [balance(payer.address()), balance(node.address())],
+            "pool": "0",
+            "proposers": [],
+            "params": haca_ledger::genesis::GenesisParams::from(params()),
+        });
+        let outcome = init_genesis(genesis.to_string().as_bytes(), GenesisHash([7; 32])).map_err(broken)?;
+        let domain = outcome.chain.domain();
+        let entries = outcome.writes.into_iter();
+        Ok(Self {
+            state: entries
+                .filter_map(|(key, value)| value.map(|value| (key, value)))
+                .collect(),
+            domain,
+            height: 0,
+            sent: 0,
+            payer,
+            node,
+            channel: ChannelId::default(),
+        })
+    }
+
+    fn sign(&mut self, sender: &SecretKey, message: Message) -> Result<Vec<u8>, Failure> {
+        self.sent += 1;
+        let mut nonce = [0; 32];
+        nonce[..8].copy_from_slice(&self.sent.to_le_bytes());
+        let meta = TxMeta {
+            sender: sender.address(),
+            expiry: Height(self.height + 300),
+            nonce: Nonce(nonce),
+            max_base_fee: Amount(1 << 40),
+            tip: Amount(0),
+            sponsor: Address::default(),
+        };
+        let signed = SignedTransaction::sign(Transaction { meta, message }, &self.domain, sender);
+        Ok(signed.ok_or_else(|| broken("signature"))?.encode())
+    }
+
+    /// A message of the payer.
+    pub(super) fn from_payer(&mut self, message: Message) -> Result<Vec<u8>, Failure> {
+        let payer = self.payer.clone();
+        self.sign(&payer, message)
+    }
+
+    /// A message of the inference node.
+    pub(super) fn from_node(&mut self, message: Message) -> Result<Vec<u8>, Failure> {
+        let node = self.node.clone();
+        self.sign(&node, message)
+    }
+
+    /// Executes a block without committing it: its outcome, and seconds.
+    pub(super) fn execute(
+        &self,
+        txs: &[Vec<u8>],
+        checker: &dyn CheckProof,
+    ) -> Result<(BlockOutcome, f64), Failure> {
+        let context = BlockContext {
+            height: Height(self.height + 1),
+            proposer: [0; 20],
+            time_unix_s: 0,
+            votes: Vec::new(),
+            misbehaviour: Vec::new(),
+        };
+        let start = Instant::now();
+        let outcome = execute_block(&self.state, &context, txs, checker).map_err(broken)?;
+        Ok((outcome, start.elapsed().as_secs_f64()))
+    }
+
+    /// Executes and commits a block of which every transaction must take effect.
+    pub(super) fn commit(&mut self, txs: &[Vec<u8>], checker: &dyn CheckProof) -> Result<(), Failure> {
+        let (outcome, _) = self.execute(txs, checker)?;
+        if let Some(refusal) = outcome.txs.iter().find_map(|tx| tx.refusal.as_ref()) {
+            return Err(broken(refusal));
+        }
+        for (key, value) in outcome.writes {
+            match value {
+                Some(value) => self.state.insert(key, value),
+                None => self.state.remove(&key),
+            };
+        }
+        self.height += 1;
+        Ok(())
+    }
+
+    /// Registers the model and the node, bonds, and opens a channel.
+    pub(super) fn open(
+        &mut self,
+        verifying_key: Vec<u8>,
+        proof: Vec<u8>,
+        checker: &dyn CheckProof,
+    ) -> Result<(), Failure> {
+        let register = Message::RegisterModel { verifying_key, proof };
+        let terms = Message::RegisterNode {
+            endpoint: "http://127.0.0.1:1".to_owned(),
+            payout: Address([6; 20]),
+            signer: self.node.address(),
+            offers: Vec::new(),
+        };
+        let (asset, amount) = (AssetId::OPG, Amount(1_000));
+        let first = [self.from_payer(register)?, self.from_node(terms)?];
+        self.commit(&first, checker)?;
+        let bond = self.from_node(Message::Bond { asset, amount })?;
+        self.commit(&[bond], checker)?;
+        let quote = Quote {
+            node: self.node.address(),
+            payer: self.payer.address(),
+            asset,
+            deposit: Amount(1 << 40),
+            warranty: Amount(300),
+            offer_version: 1,
+            expires: Height(self.height + 100),
+            nonce: Nonce([4; 32]),
+        };
+        self.channel = quote.channel(&self.domain);
+        let quote = Signed::new(quote, &self.domain, &self.node).ok_or_else(|| broken("signature"))?;
+        let open = self.from_payer(Message::OpenChannel { quote })?;
+        self.commit(&[open], checker)
+    }
+
+    /// An order and the receipt that answers it.
+    pub(super) fn item(
+        &self,
+        model: &Served,
+        sequence: u64,
+        evidence: EvidenceKind,
+        inference: &Inference,
+    ) -> Result<Item, Failure> {
+        let order = Order {
+            channel: self.channel,
+            sequence: Sequence(sequence),
+            request: RequestHash([7; 32]),
+            input_root: tensor_root(&inference.inputs),
+            model: model.id,
+            evidence,
+            offer_version: 1,
+            max_fee: Amount(10),
+            warranty: Amount(50),
+            settle_by: Tick(self.height + 100),
+        };
+        let response = render::response(model.id, &model.outputs, &inference.outputs);
+        let receipt = Receipt {
+            channel: self.channel,
+            sequence: order.sequence,
+            order: order.hash(&self.domain),
+            input_root: order.input_root,
+            output_root: tensor_root(&inference.outputs),
+            response: render::response_hash(&response),
+            render: RenderId::INFER_V1,
+            parameters: [0; 32],
+            seed: 0,
+            units: model.units,
+            fee: Amount(10),
+            block_height: Height(self.height),
+            block_hash: BlockHash([3; 32]),
+            signer: self.node.address(),
+        };
+        let signed = (
+            Signed::new(order, &self.domain, &self.payer),
+            Signed::new(receipt, &self.domain, &self.node),
+        );
+        match signed {
+            (Some(order), Some(receipt)) => Ok(Item { order, receipt }),
+            _ => Err(broken("signature")),
+        }
+    }
+
+    /// A batch of receipts without a proof.
+    pub(super) fn signed_batch(&mut self, items: Vec<Item>) -> Result<Vec<u8>, Failure> {
+        let group = Group {
+            items,
+            evidence: Evidence::Signed,
+        };
+        self.from_node(Message::SettleBatch { groups: vec![group] })
+    }
+}
