@@ -1,9 +1,12 @@
 //! What an inference node is started with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use haca_wire::{Amount, AssetId, GenesisHash};
+
+use crate::planner::{Decimal, Policy};
 
 /// Settings of one inference node. Times are in milliseconds, blocks or ticks as named.
 #[derive(Clone, Debug)]
@@ -38,8 +41,10 @@ pub struct ExecConfig {
     pub max_batch: usize,
     /// Megabytes that registering or proving one model may take; what the machine has left when absent.
     pub memory_limit_mb: Option<u64>,
-    /// The most OPG burned per unit of gas.
-    pub max_base_fee: Amount,
+    /// What settling may cost, and what is waited for. Prices of assets are added from `opg_prices`.
+    pub policy: Policy,
+    /// What a whole unit of an asset is worth in whole OPG.
+    pub opg_prices: BTreeMap<AssetId, Decimal>,
     /// Seconds without news of the chain above which nothing is served.
     pub stale_head_s: u64,
     /// Bounds of the HTTP API.
@@ -90,7 +95,8 @@ impl ExecConfig {
             min_settle_ticks: 20,
             max_batch: 32,
             memory_limit_mb: None,
-            max_base_fee: Amount(1_000_000),
+            policy: Policy::default(),
+            opg_prices: BTreeMap::new(),
             stale_head_s: 30,
             http: HttpLimits::default(),
         }

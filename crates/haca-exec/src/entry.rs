@@ -2,8 +2,8 @@
 
 use haca_wire::codec::put_bytes;
 use haca_wire::{
-    Amount, ChannelId, Decode, DecodeError, Encode, EvidenceKind, Height, Inference, Item, ModelId, Reader,
-    Sequence, Tick, TxHash, codec_struct,
+    Amount, AssetId, ChannelId, Decode, DecodeError, Encode, EvidenceKind, Height, Inference, Item, ModelId,
+    Reader, Sequence, Tick, TxHash, codec_struct,
 };
 
 /// Bytes of a response.
@@ -98,6 +98,10 @@ pub struct Entry {
     pub proof: Option<ProofFigures>,
     /// Settlement transactions that were included, burned gas and failed while it was alone in them.
     pub failures: u32,
+    /// The channel's asset.
+    pub asset: AssetId,
+    /// When it was answered, in milliseconds since 1970 by this machine's clock.
+    pub answered_unix_ms: u64,
 }
 
 impl Encode for Entry {
@@ -108,6 +112,8 @@ impl Encode for Entry {
         self.state.encode_into(out);
         self.proof.encode_into(out);
         self.failures.encode_into(out);
+        self.asset.encode_into(out);
+        self.answered_unix_ms.encode_into(out);
     }
 }
 
@@ -120,6 +126,8 @@ impl Decode for Entry {
             state: Decode::decode(reader)?,
             proof: Decode::decode(reader)?,
             failures: Decode::decode(reader)?,
+            asset: Decode::decode(reader)?,
+            answered_unix_ms: Decode::decode(reader)?,
         })
     }
 }
@@ -153,6 +161,8 @@ impl Entry {
             settle_by: order.settle_by,
             fee: self.item.receipt.value.fee,
             warranty: order.warranty,
+            asset: self.asset,
+            answered_unix_ms: self.answered_unix_ms,
             tx,
         })
     }
@@ -173,6 +183,10 @@ pub struct Pending {
     pub fee: Amount,
     /// The warranty that could be claimed.
     pub warranty: Amount,
+    /// The asset of both.
+    pub asset: AssetId,
+    /// When it was answered, in milliseconds since 1970 by this machine's clock.
+    pub answered_unix_ms: u64,
     /// The transaction that it was sent in, if any.
     pub tx: Option<TxHash>,
 }
@@ -183,6 +197,8 @@ codec_struct!(Pending {
     settle_by,
     fee,
     warranty,
+    asset,
+    answered_unix_ms,
     tx
 });
 

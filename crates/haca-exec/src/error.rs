@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use haca_client::ClientError;
 use haca_prover::ProverError;
-use haca_wire::{DecodeError, GenesisHash};
+use haca_wire::{AssetId, DecodeError, GenesisHash};
 use thiserror::Error;
 
 /// Why the node can't start or go on. A refused order is a [`Refusal`](crate::Refusal), not one of these.
@@ -87,6 +87,12 @@ pub enum ExecError {
         /// The limit.
         expected: usize,
     },
+    /// A price of an asset that the network does not have.
+    #[error("asset {asset} has a price, and the network has no such asset with at most 18 decimals")]
+    Price {
+        /// The asset.
+        asset: AssetId,
+    },
     /// Threads can't be started.
     #[error("cannot start the server: {source}")]
     Runtime {
@@ -110,6 +116,7 @@ impl ExecError {
             Self::Journal { .. } => "exec.journal",
             Self::OtherJournal { .. } => "exec.other_journal",
             Self::TooManyModels { .. } => "exec.too_many_models",
+            Self::Price { .. } => "exec.price",
             Self::Runtime { .. } => "exec.runtime",
         }
     }
@@ -138,6 +145,7 @@ impl ExecError {
                     .into()
             }
             Self::TooManyModels { .. } => "move some to another node's home".into(),
+            Self::Price { .. } => "see `haca supply` for the network's assets".into(),
             Self::Runtime { .. } => "check limits on threads and memory".into(),
         }
     }

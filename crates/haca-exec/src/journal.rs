@@ -20,7 +20,7 @@ use crate::entry::{Entry, Missed, Pending, Place};
 use table::{BATCHES, ENTRIES, HASHES, META, MISSED, OPEN};
 
 /// Version of the tables and their encodings.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The durable record of every answer.
 #[derive(Debug)]

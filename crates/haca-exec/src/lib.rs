@@ -5,7 +5,7 @@
 //!
 //! # Key types
 //!
-//! [`InferenceNode`] and [`NodeHandle`], [`ExecConfig`], [`Journal`] with its [`Entry`]s, [`Refusal`] (why an order is
+//! [`InferenceNode`] and [`NodeHandle`], [`ExecConfig`], [`planner`], [`Journal`] with its [`Entry`]s, [`Refusal`] (why an order is
 //! not served), [`ExecError`] (why the node can't go on).
 //!
 //! # Invariants
@@ -14,6 +14,7 @@
 //! * A receipt that left the node is in the journal, and is settled after a restart, once.
 //! * Fees and warranties outstanding never exceed what the channel holds.
 //! * The answer waits for neither prover nor chain.
+//! * A settlement burns no more than its receipts' fees and warranties are worth by the operator's prices.
 //! * A model is served only if registering it and proving one inference fits into memory; batches are as large as fits.
 //! * Shutting down cancels a proof in progress. It is made again after the next start.
 //!
@@ -24,7 +25,6 @@
 
 #![forbid(unsafe_code)]
 
-mod batch;
 mod book;
 mod chain;
 mod config;
@@ -36,6 +36,7 @@ mod log;
 mod memory;
 mod model;
 mod node;
+pub mod planner;
 mod refusal;
 mod server;
 mod service;

@@ -42,7 +42,7 @@ impl InferenceNode {
     /// # Errors
     ///
     /// Whatever keeps the node from serving; nothing that left it before is lost by that.
-    pub fn start(config: ExecConfig) -> Result<NodeHandle, ExecError> {
+    pub fn start(mut config: ExecConfig) -> Result<NodeHandle, ExecError> {
         let listen_failed = |source| ExecError::Listen {
             address: config.listen.clone(),
             source,
@@ -55,6 +55,8 @@ impl InferenceNode {
         let memory = crate::memory::limit(config.memory_limit_mb);
         let models = ServedModel::read_all(&config.models(), memory)?;
         let client = setup::connect(&config)?;
+        let prices = setup::prices(&client, &config.opg_prices)?;
+        config.policy.prices.extend(prices);
         let chain = Chain::new(client, account.address())?;
         let journal = Journal::open(&config.journal(), chain.domain, account.address())?;
         let endpoint = config.endpoint.clone().unwrap_or_else(|| url.clone());

@@ -9,11 +9,10 @@ use std::time::Duration;
 use haca_client::{Wallet, random_nonce};
 use haca_wire::state::{BondRecord, key};
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, EvidenceKind, Height, ModelId, Offer, Quote, ReceiptHash, Signed,
+    Address, Amount, AssetId, ChannelId, EvidenceKind, Height, Offer, Quote, ReceiptHash, Signed,
 };
 
 use crate::ExecError;
-use crate::batch;
 use crate::book::Book;
 use crate::chain::Chain;
 use crate::config::ExecConfig;
@@ -21,6 +20,7 @@ use crate::entry::{Entry, Place};
 use crate::journal::Journal;
 use crate::log;
 use crate::model::ServedModel;
+use crate::planner::{GasPrices, Kind, ProveTimes, Rates, item_bytes};
 use crate::refusal::Refusal;
 
 /// Quotes whose channels are waited for, the newest ones.
@@ -38,7 +38,7 @@ pub(crate) struct Service {
     proving: Mutex<BTreeSet<Place>>,
     quoted: Mutex<VecDeque<ChannelId>>,
     offers: Vec<Offer>,
-    batches: BTreeMap<ModelId, usize>,
+    rates: Mutex<BTreeMap<Kind, Rates>>,
     work: Mutex<bool>,
     wake: Condvar,
 }
@@ -65,16 +65,8 @@ impl Service {
         for missed in &claimable {
             book.miss(missed);
         }
-        let batches: BTreeMap<ModelId, usize> = models
-            .iter()
-            .map(|model| {
-                (
-                    model.id,
-                    batch::most(&chain.params, Some(model), config.max_batch.max(1)),
-                )
-            })
-            .collect();
-        let offers = offers(&config, &models, &batches);
+        let rates = rates(&config, &GasPrices::new(&chain.params, false), &models);
+        let offers = offers(&config, &models, &rates);
         Ok(Self {
             config,
             chain,
@@ -86,7 +78,7 @@ impl Service {
             proving: Mutex::default(),
             quoted: Mutex::default(),
             offers,
-            batches,
+            rates: Mutex::new(rates),
             work: Mutex::new(true),
             wake: Condvar::new(),
         })
@@ -151,14 +143,35 @@ impl Service {
         &self.offers
     }
 
-    /// The most receipts of a model and a kind of evidence that one transaction settles; at least 1, since what was
-    /// answered has to be tried.
-    pub(crate) fn batch_size(&self, model: ModelId, evidence: EvidenceKind) -> usize {
-        let most = match evidence {
-            EvidenceKind::Zk => self.batches.get(&model).copied().unwrap_or(1),
-            _ => batch::most(&self.chain.params, None, self.config.max_batch),
+    /// What batches of these kinds take. Of a model that is not in the home one receipt at a time is tried: it was
+    /// answered once.
+    pub(crate) fn rates(&self, kinds: impl Iterator<Item = Kind>) -> BTreeMap<Kind, Rates> {
+        let known = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let prices = GasPrices::new(&self.chain.params, false);
+        let wanted = |kind: Kind| {
+            if kind.evidence == EvidenceKind::Zk {
+                1
+            } else {
+                self.config.max_batch
+            }
         };
-        most.max(1)
+        kinds
+            .map(|kind| {
+                let rates = known.get(&kind).cloned();
+                (
+                    kind,
+                    rates.unwrap_or_else(|| Rates::signed(&prices, wanted(kind))),
+                )
+            })
+            .collect()
+    }
+
+    /// Learns how long a proof took.
+    pub(crate) fn learn_prove_time(&self, kind: Kind, batch: u32, ms: u64) {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rates) = rates.get_mut(&kind) {
+            rates.prove_times.learn(batch, ms);
+        }
     }
 
     fn quoted(&self) -> MutexGuard<'_, VecDeque<ChannelId>> {
@@ -202,24 +215,53 @@ impl Service {
     }
 }
 
-/// What a node offers: every model with signatures only, and with a proof where one can be settled.
-fn offers(config: &ExecConfig, models: &[ServedModel], batches: &BTreeMap<ModelId, usize>) -> Vec<Offer> {
-    let offer = |model: &ServedModel, evidence, price| Offer {
-        model: model.id,
-        evidence,
-        asset: config.asset,
-        base_price: price,
-        unit_price: Amount(0),
+/// What batches of the served models take.
+fn rates(config: &ExecConfig, prices: &GasPrices, models: &[ServedModel]) -> BTreeMap<Kind, Rates> {
+    let wanted = config.max_batch.max(1);
+    let of_model = |model: &ServedModel| {
+        let key = model.key.verifying_key();
+        let sizes = 1..=wanted.min(model.batch);
+        let proofs = sizes.map(|count| (key.verification_gas(count), key.proof_bytes_bound(count)));
+        let item = item_bytes(&[model.inputs(), &model.outputs]);
+        let zk = Rates::new(prices, wanted, item, proofs.collect(), ProveTimes::default());
+        let kind = |evidence| Kind {
+            model: model.id,
+            evidence,
+        };
+        [
+            (kind(EvidenceKind::Zk), zk),
+            (kind(EvidenceKind::Signed), Rates::signed(prices, wanted)),
+        ]
     };
-    models
-        .iter()
-        .flat_map(|model| {
-            let is_provable = batches.get(&model.id).is_some_and(|most| *most > 0);
-            let zk = is_provable.then(|| offer(model, EvidenceKind::Zk, config.zk_price));
-            zk.into_iter()
-                .chain([offer(model, EvidenceKind::Signed, config.signed_price)])
+    models.iter().flat_map(of_model).collect()
+}
+
+/// What a node offers: every model with signatures only, and with a proof where one can be settled.
+fn offers(config: &ExecConfig, models: &[ServedModel], rates: &BTreeMap<Kind, Rates>) -> Vec<Offer> {
+    let offer = |kind: &Kind, rates: &Rates| {
+        let price = match kind.evidence {
+            EvidenceKind::Zk => config.zk_price,
+            _ => config.signed_price,
+        };
+        let is_offered = kind.evidence == EvidenceKind::Signed || rates.max_batch > 0;
+        is_offered.then_some(Offer {
+            model: kind.model,
+            evidence: kind.evidence,
+            asset: config.asset,
+            base_price: price,
+            unit_price: Amount(0),
         })
-        .collect()
+    };
+    let of_model = |model: &ServedModel| {
+        let kinds = [EvidenceKind::Zk, EvidenceKind::Signed].map(|evidence| Kind {
+            model: model.id,
+            evidence,
+        });
+        kinds
+            .into_iter()
+            .filter_map(|kind| offer(&kind, rates.get(&kind)?))
+    };
+    models.iter().flat_map(of_model).collect()
 }
 
 /// Logs what failed and hides it from the client.

@@ -1,11 +1,12 @@
-//! The settler: proves what was answered, settles it in batches, and does not rest before each receipt is settled
-//! or can't be any more.
+//! The settler: proves what was answered, settles it in batches as the [planner](crate::planner) says, and does not rest
+//! before each receipt is settled or can't be any more.
 //!
 //! The chain lets each sequence settle once, so sending a receipt again is always safe. It may still burn gas for
 //! nothing, so a transaction whose fate is not known is sent again as it is, and replaced by another only when it can't
 //! be included any more. A receipt is given up only when the chain shows that it can't settle, or when it burned gas
 //! and failed by itself several times.
 
+mod course;
 mod fate;
 mod proof;
 mod transaction;
@@ -16,12 +17,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haca_prover::Cancellation;
-use haca_wire::TxHash;
+use haca_wire::state::Clock;
+use haca_wire::{Group, Message, SignedTransaction, TxHash};
 
 use crate::ExecError;
 use crate::entry::{Entry, Pending, Place};
 use crate::log;
+use crate::planner::{self, Action, Cause, GasPrices, Kind, Market, Settlement, Situation, Waiting};
 use crate::service::Service;
+use course::Course;
 
 /// How long the settler waits for work before it looks by itself.
 const REST: Duration = Duration::from_millis(500);
@@ -39,6 +43,8 @@ pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
         stop,
         suspects: BTreeMap::new(),
         held: BTreeMap::new(),
+        course: Course::default(),
+        waits_for: None,
     };
     let mut last = "";
     while !settler.is_stopped() {
@@ -100,6 +106,10 @@ struct Settler<'a> {
     suspects: BTreeMap<Place, Retry>,
     /// Transactions that the full node does not take at present.
     held: BTreeMap<TxHash, Retry>,
+    /// Pace and prices of the chain.
+    course: Course,
+    /// What was last waited for.
+    waits_for: Option<planner::Reason>,
 }
 
 impl Settler<'_> {
@@ -127,25 +137,86 @@ impl Settler<'_> {
             self.resume(*tx, &pending)?;
             return Ok(true);
         }
-        let tick = self.service.chain.client.clock()?.tick;
-        let mut waiting: Vec<Pending> = Vec::new();
-        for receipt in pending.into_iter().filter(|pending| pending.tx.is_none()) {
-            if tick <= receipt.settle_by {
-                waiting.push(receipt);
-            } else {
-                let entry = self.service.journal.entry(&receipt)?;
-                self.give_up(entry, "its settle-by tick has passed")?;
-            }
+        let clock = self.service.chain.client.clock()?;
+        self.course.observe(&clock);
+        if self.raise_held(&clock, &pending)? {
+            return Ok(true);
         }
-        // What keeps one transaction waiting keeps the others: more receipts meanwhile join the next batch.
-        if !self.held.is_empty() {
-            return Ok(false);
-        }
-        let Some(batch) = self.next_batch(waiting) else {
-            return Ok(false);
+        self.act(
+            &clock,
+            pending
+                .into_iter()
+                .filter(|pending| pending.tx.is_none())
+                .collect(),
+        )
+    }
+
+    /// Asks the planner, and does what it says.
+    fn act(&mut self, clock: &Clock, waiting: Vec<Pending>) -> Result<bool, ExecError> {
+        let rests = |receipt: &Pending| {
+            let suspect = self.suspects.get(&receipt.place);
+            clock.tick <= receipt.settle_by && suspect.is_some_and(|retry| !retry.is_due())
         };
-        self.settle(batch)?;
-        Ok(true)
+        let waiting: Vec<Pending> = waiting.into_iter().filter(|receipt| !rests(receipt)).collect();
+        let plan = self.consult(clock, &waiting, planner::plan);
+        let of_place: BTreeMap<Place, Pending> = waiting.iter().map(|one| (one.place, *one)).collect();
+        for receipt in plan.late.iter().filter_map(|place| of_place.get(place)) {
+            let entry = self.service.journal.entry(receipt)?;
+            self.give_up(entry, "its settle-by tick has passed")?;
+        }
+        match plan.action {
+            // What keeps one transaction waiting keeps the others, as long as there is time: more receipts meanwhile join
+            // the next batch.
+            Action::Settle(settlement) if self.held.is_empty() || settlement.cause == Cause::Urgent => {
+                self.waits_for = None;
+                self.settle(&settlement, &of_place)?;
+                Ok(true)
+            }
+            Action::Wait { reason, until } => {
+                if self.waits_for != Some(reason) {
+                    let base_fee = clock.base_fee;
+                    log::event(
+                        "waiting",
+                        format_args!("for={reason:?} until={until} base_fee={base_fee}"),
+                    );
+                }
+                self.waits_for = Some(reason);
+                Ok(false)
+            }
+            Action::Settle(_) | Action::Idle => Ok(false),
+        }
+    }
+
+    /// Puts what the planner looks at before it.
+    fn consult<T>(&self, clock: &Clock, receipts: &[Pending], ask: impl FnOnce(&Situation<'_>) -> T) -> T {
+        let now = log::unix_ms();
+        let describe = |receipt: &Pending| Waiting {
+            place: receipt.place,
+            kind: kind_of(receipt),
+            asset: receipt.asset,
+            fee: receipt.fee,
+            warranty: receipt.warranty,
+            settle_by: receipt.settle_by,
+            waited_ms: now.saturating_sub(receipt.answered_unix_ms),
+            is_alone: self.suspects.contains_key(&receipt.place),
+        };
+        let queue: Vec<Waiting> = receipts.iter().map(describe).collect();
+        let rates = self.service.rates(receipts.iter().map(kind_of));
+        let (recent, tick_ms) = (self.course.base_fees(), self.course.tick_ms());
+        ask(&Situation {
+            now: clock.tick,
+            tick_ms,
+            // The block after the next one, in case the transaction comes too late for the next.
+            inclusion_ms: tick_ms.saturating_mul(2),
+            market: Market {
+                base_fee: clock.base_fee,
+                recent: &recent,
+            },
+            gas: GasPrices::new(&self.service.chain.params, false),
+            policy: &self.service.config.policy,
+            rates: &rates,
+            queue: &queue,
+        })
     }
 
     /// Drops what is known of receipts and transactions that wait no more.
@@ -160,46 +231,59 @@ impl Settler<'_> {
         self.held.get(&tx).is_none_or(Retry::is_due)
     }
 
-    /// The receipts that have to settle first, and those that fit into one transaction with them.
-    fn next_batch(&self, mut waiting: Vec<Pending>) -> Option<Vec<Pending>> {
-        waiting.sort_by_key(|receipt| (receipt.settle_by, receipt.place));
-        let suspect = |receipt: &Pending| self.suspects.get(&receipt.place);
-        let first = *waiting
-            .iter()
-            .find(|receipt| suspect(receipt).is_none_or(Retry::is_due))?;
-        if suspect(&first).is_some() {
-            return Some(vec![first]);
+    /// Proves the groups of one transaction, signs it, journals it, and sends it.
+    fn settle(&mut self, plan: &Settlement, of_place: &BTreeMap<Place, Pending>) -> Result<(), ExecError> {
+        let service = self.service;
+        let places = plan.groups.iter().flat_map(|group| group.places.iter().copied());
+        service.set_proving(places.collect());
+        let made = self.prove_and_sign(plan, of_place);
+        service.set_proving(BTreeSet::new());
+        match made? {
+            Some((tx, entries)) => self.send(&tx, entries, None),
+            None => Ok(()),
         }
-        let kind = (first.model, first.evidence);
-        let size = self.service.batch_size(first.model, first.evidence);
-        let fitting = waiting
-            .into_iter()
-            .filter(|receipt| suspect(receipt).is_none() && (receipt.model, receipt.evidence) == kind);
-        Some(fitting.take(size).collect())
     }
 
-    /// Proves one batch, signs its transaction, journals it, and sends it.
-    fn settle(&mut self, batch: Vec<Pending>) -> Result<(), ExecError> {
+    /// The signed transaction of a plan with its entries; `None` when no group could be proven.
+    fn prove_and_sign(
+        &mut self,
+        plan: &Settlement,
+        of_place: &BTreeMap<Place, Pending>,
+    ) -> Result<Option<(SignedTransaction, Vec<Entry>)>, ExecError> {
         let service = self.service;
-        let read = batch.iter().map(|receipt| service.journal.entry(receipt));
-        let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
-        service.set_proving(entries.iter().map(Entry::place).collect());
-        let made = proof::evidence(service, &entries, self.stop).map(|(evidence, figures)| {
-            for entry in &mut entries {
-                entry.proof = figures;
-            }
-            transaction::settlement(service, &entries, evidence)
-        });
-        service.set_proving(BTreeSet::new());
-        match made {
-            Ok(tx) => self.send(&tx?, entries, None),
-            // Nothing was sent: the receipts are proven again after the next start.
-            Err(_) if self.is_stopped() => Ok(()),
-            Err(reason) => {
-                self.suspect(&entries, &reason);
-                Ok(())
+        let (mut groups, mut all) = (Vec::new(), Vec::new());
+        for group in &plan.groups {
+            let waiting = group.places.iter().filter_map(|place| of_place.get(place));
+            let read = waiting.map(|receipt| service.journal.entry(receipt));
+            let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
+            match proof::evidence(service, &entries, self.stop) {
+                Ok((evidence, figures)) => {
+                    for entry in &mut entries {
+                        entry.proof = figures;
+                    }
+                    if let Some(figures) = figures {
+                        service.learn_prove_time(group.kind, figures.batch, figures.prove_us.div_ceil(1_000));
+                    }
+                    let items = entries.iter().map(|entry| entry.item.clone()).collect();
+                    groups.push(Group { items, evidence });
+                    all.extend(entries);
+                }
+                // Nothing was sent: the receipts are proven again after the next start.
+                Err(_) if self.is_stopped() => return Ok(None),
+                Err(reason) => self.suspect(&entries, &reason),
             }
         }
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        let (count, receipts, most) = (groups.len(), all.len(), plan.max_base_fee);
+        let tx = transaction::sign(service, Message::SettleBatch { groups }, most)?;
+        let (hash, cause) = (tx.hash(), plan.cause);
+        log::event(
+            "settling",
+            format_args!("tx={hash} receipts={receipts} groups={count} cause={cause:?} max_base_fee={most}"),
+        );
+        Ok(Some((tx, all)))
     }
 
     /// Sends each of these receipts by itself from now on, after a pause that grows.
@@ -214,5 +298,13 @@ impl Settler<'_> {
                 retry.failed();
             }
         }
+    }
+}
+
+/// Model and evidence of a receipt.
+fn kind_of(receipt: &Pending) -> Kind {
+    Kind {
+        model: receipt.model,
+        evidence: receipt.evidence,
     }
 }

@@ -1,17 +1,19 @@
 //! What stands on chain before a node serves: its models, itself, its bond. Each step looks first and does only what
 //! is missing, so that it can be repeated after any crash.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haca_client::{ClientError, NodeClient, Wallet};
-use haca_wire::state::{BondRecord, NodeRecord, key};
-use haca_wire::{Address, Amount, Domain, Message};
+use haca_wire::state::{AssetRecord, BondRecord, NodeRecord, key};
+use haca_wire::{Address, Amount, AssetId, Domain, Message};
 
 use crate::ExecError;
 use crate::chain::{Chain, POLL};
 use crate::config::ExecConfig;
 use crate::log;
 use crate::model::ServedModel;
+use crate::planner::{Decimal, Price};
 use crate::service::Service;
 
 /// How long a transaction may take to be included.
@@ -28,6 +30,22 @@ pub(crate) fn connect(config: &ExecConfig) -> Result<NodeClient, ExecError> {
         Some(expected) if expected != found => Err(ExecError::OtherNetwork { found, expected }),
         _ => Ok(client),
     }
+}
+
+/// The prices of assets in their smallest units.
+pub(crate) fn prices(
+    client: &NodeClient,
+    wanted: &BTreeMap<AssetId, Decimal>,
+) -> Result<BTreeMap<AssetId, Price>, ExecError> {
+    let decimals = |asset: AssetId| -> Result<u8, ExecError> {
+        let record: Option<AssetRecord> = client.record(&key::asset(asset))?;
+        Ok(record.ok_or(ExecError::Price { asset })?.decimals)
+    };
+    let price = |(asset, decimal): (&AssetId, &Decimal)| {
+        let price = Price::of_whole(*decimal, decimals(*asset)?, decimals(AssetId::OPG)?);
+        Ok((*asset, price.ok_or(ExecError::Price { asset: *asset })?))
+    };
+    wanted.iter().map(price).collect()
 }
 
 /// Signs and sends one message and waits until it is in a block.
@@ -54,7 +72,15 @@ pub(crate) fn register(service: &Service, endpoint: &str) -> Result<(), ExecErro
     let (config, chain, account) = (&service.config, &service.chain, &service.account);
     let (models, offers, signer) = (&service.models, service.offers(), service.signer.address());
     let client = &chain.client;
-    let submit = |message| send(client, &chain.domain, account, config.max_base_fee, message);
+    let submit = |message| {
+        send(
+            client,
+            &chain.domain,
+            account,
+            config.policy.max_base_fee,
+            message,
+        )
+    };
     for model in models {
         if client.model(model.id)?.is_none() {
             submit(Message::RegisterModel {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
+use haca_exec::planner::Decimal;
+use haca_wire::AssetId;
 
 use crate::quantisation::Quantisation;
 use crate::tx::Tx;
@@ -426,6 +428,33 @@ pub(crate) struct Serve {
     pub(crate) trust: Option<String>,
     #[command(flatten)]
     pub(crate) memory: Memory,
+    #[command(flatten)]
+    pub(crate) settling: Settling,
+}
+
+/// What settlements may cost and wait for.
+#[derive(ClapArgs)]
+pub(crate) struct Settling {
+    /// OPG per gas, in the smallest unit, above which settlements wait until the latest safe time
+    #[arg(long, value_name = "AMOUNT", default_value_t = 1_000_000)]
+    pub(crate) max_base_fee: u128,
+    /// Profit that fees are to leave beyond gas before the latest safe time
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub(crate) margin_percent: u32,
+    /// How long a receipt waits for others to share a proof and a transaction with
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) batch_wait_s: u64,
+    /// What a whole unit of an asset is worth in whole OPG, such as 1=0.25; repeatable
+    #[arg(long, value_name = "ASSET=OPG", value_parser = price)]
+    pub(crate) opg_price: Vec<(AssetId, Decimal)>,
+}
+
+/// Reads `ASSET=OPG`.
+fn price(text: &str) -> Result<(AssetId, Decimal), String> {
+    let wrong = || format!("{text} is not ASSET=OPG, such as 1=0.25");
+    let (asset, price) = text.split_once('=').ok_or_else(wrong)?;
+    let asset = asset.parse().map_err(|_| wrong())?;
+    Ok((AssetId(asset), price.parse().map_err(|()| wrong())?))
 }
 
 #[derive(ClapArgs)]

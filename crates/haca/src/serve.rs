@@ -1,9 +1,9 @@
 //! `haca serve` and `haca node`: the two kinds of node as processes of their own.
 
 use haca_exec::{ExecConfig, ExecError, InferenceNode};
-use haca_wire::GenesisHash;
+use haca_wire::{Amount, GenesisHash};
 
-use crate::args::{Node, Serve};
+use crate::args::{Node, Serve, Settling};
 use crate::failure::{Exit, Failure};
 use crate::screen::Screen;
 use crate::signals::Signals;
@@ -14,6 +14,7 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<u8, Failure> {
     let mut config = ExecConfig::new(&serve.home, &serve.node);
     config.listen.clone_from(&serve.listen);
     config.memory_limit_mb = serve.memory.memory_limit_mb;
+    settling(&mut config, &serve.settling);
     config.trust = trust.map_err(|error| {
         Failure::usage(
             "cli.trust",
@@ -27,6 +28,14 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<u8, Failure> {
     Signals::catch()?.wait();
     node.shutdown();
     Ok(0)
+}
+
+/// What the operator says of settlements.
+pub(crate) fn settling(config: &mut ExecConfig, settling: &Settling) {
+    config.policy.max_base_fee = Amount(settling.max_base_fee);
+    config.policy.margin_bp = settling.margin_percent.saturating_mul(100);
+    config.policy.batch_wait_ms = settling.batch_wait_s.saturating_mul(1_000);
+    config.opg_prices = settling.opg_price.iter().copied().collect();
 }
 
 /// Runs what `haca-node` runs.

@@ -19,6 +19,7 @@ const CHANNEL_PATIENCE: Duration = Duration::from_secs(3);
 /// An order that passed every check but the reservation.
 struct Admitted<'a> {
     order: &'a Signed<Order>,
+    asset: AssetId,
     model: &'a ServedModel,
     inputs: Vec<haca_wire::Tensor>,
     fee: Amount,
@@ -205,6 +206,7 @@ impl Service {
         }
         Ok(Admitted {
             order,
+            asset: record.asset,
             model,
             inputs,
             fee,
@@ -260,6 +262,8 @@ impl Service {
             state: EntryState::Answered,
             proof: None,
             failures: 0,
+            asset: admitted.asset,
+            answered_unix_ms: crate::log::unix_ms(),
         })
     }
 }

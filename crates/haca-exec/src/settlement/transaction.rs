@@ -3,34 +3,49 @@
 
 use std::time::{Duration, Instant};
 
-use haca_client::ClientError;
-use haca_wire::{Evidence, Group, Height, Message, SignedTransaction, TxHash};
+use haca_client::{ClientError, TX_LIFETIME_BLOCKS};
+use haca_wire::state::Clock;
+use haca_wire::{Amount, Height, Message, SignedTransaction, Transaction, TxHash};
 
 use super::{Retry, Settler};
 use crate::ExecError;
 use crate::chain::POLL;
 use crate::entry::{Entry, EntryState, Pending};
 use crate::log;
+use crate::planner::{self, GasPrices, Reprice};
 use crate::service::Service;
 
 /// How often a transaction that is in no block is sent again: a full node that restarted has forgotten it.
 const RESEND: Duration = Duration::from_secs(2);
 
-/// Signs the settlement of receipts with their evidence.
-pub(super) fn settlement(
+/// Signs a settlement that burns at most `max_base_fee` per gas.
+pub(super) fn sign(
     service: &Service,
-    entries: &[Entry],
-    evidence: Evidence,
+    message: Message,
+    max_base_fee: Amount,
 ) -> Result<SignedTransaction, ExecError> {
-    let items = entries.iter().map(|entry| entry.item.clone()).collect();
-    let groups = vec![Group { items, evidence }];
-    sign(service, Message::SettleBatch { groups })
+    let head = service.chain.client.status()?.height;
+    let domain = &service.chain.domain;
+    Ok(service.account.transaction(message, domain, head, max_base_fee)?)
 }
 
-fn sign(service: &Service, message: Message) -> Result<SignedTransaction, ExecError> {
+/// Signs a transaction anew for another base fee, with its nonce: at most one of both is ever executed.
+fn sign_again(
+    service: &Service,
+    tx: &SignedTransaction,
+    max_base_fee: Amount,
+) -> Result<SignedTransaction, ExecError> {
     let head = service.chain.client.status()?.height;
-    let (domain, most) = (&service.chain.domain, service.config.max_base_fee);
-    Ok(service.account.transaction(message, domain, head, most)?)
+    let mut meta = tx.transaction.meta.clone();
+    meta.max_base_fee = max_base_fee;
+    meta.expiry = Height(head.0.saturating_add(TX_LIFETIME_BLOCKS));
+    let message = tx.transaction.message.clone();
+    let signed = SignedTransaction::sign(
+        Transaction { meta, message },
+        &service.chain.domain,
+        service.account.key(),
+    );
+    Ok(signed.ok_or(ClientError::Crypto { what: "sign" })?)
 }
 
 /// What the full node says of a transaction.
@@ -53,6 +68,7 @@ fn is_passing(status: u16, code: &str) -> bool {
             | "ledger.block_full"
             | "ledger.cannot_pay_gas"
             | "ledger.nonce_used"
+            | "ledger.nonce_waiting"
             | "ledger.expired"
             | "ledger.expiry_too_far"
             | "ledger.model_too_new"
@@ -113,17 +129,29 @@ impl Settler<'_> {
                 {
                     return self.failed(hash, entries, "its transaction expired", false);
                 }
-                let again = sign(self.service, tx.transaction.message.clone())?;
+                // What it may burn was weighed when it was first signed; if that is too little by now, it is raised.
+                let (message, meta) = (tx.transaction.message.clone(), &tx.transaction.meta);
+                let again = sign(self.service, message, meta.max_base_fee)?;
                 log::event("expired", format_args!("tx={hash} replaced_by={}", again.hash()));
                 return self.send(&again, entries, Some(hash));
             }
             if sent.is_none_or(|sent| sent.elapsed() >= RESEND) {
+                let base_fee = client.clock()?.base_fee;
+                if base_fee > tx.transaction.meta.max_base_fee {
+                    self.hold(hash, &format!("ledger.base_fee: the base fee is {base_fee}"));
+                    return Ok(());
+                }
                 match self.offer(tx)? {
                     Word::Taken => {
                         self.held.remove(&hash);
                         sent = Some(Instant::now());
                     }
                     Word::Later(reason) => {
+                        if let Some((other, height)) = self.settled_by_another(hash, &entries)? {
+                            log::event("replaced", format_args!("tx={hash} settled_by={other}"));
+                            self.settled(other, height, entries)?;
+                            return self.service.journal.resolve(&[], hash);
+                        }
                         self.hold(hash, &reason);
                         return Ok(());
                     }
@@ -133,6 +161,64 @@ impl Settler<'_> {
             std::thread::sleep(POLL);
         }
         Ok(())
+    }
+
+    /// The transaction that settled all these receipts, unless it is this one: one that was replaced by this one may
+    /// have been included after all.
+    fn settled_by_another(
+        &self,
+        tx: TxHash,
+        entries: &[Entry],
+    ) -> Result<Option<(TxHash, Height)>, ExecError> {
+        let mut other = None;
+        for entry in entries {
+            let settled = self
+                .service
+                .chain
+                .client
+                .settled(self.service.receipt_of(entry))?;
+            let found = settled.map(|settled| (settled.settlement.tx, settled.height));
+            if found.is_none_or(|(found, _)| found == tx) {
+                return Ok(None);
+            }
+            other = found;
+        }
+        Ok(other)
+    }
+
+    /// Signs a waiting transaction for a higher base fee once its receipts have to settle. `true` when it did.
+    pub(super) fn raise_held(&mut self, clock: &Clock, pending: &[Pending]) -> Result<bool, ExecError> {
+        for hash in self.held.keys().copied().collect::<Vec<_>>() {
+            let Some(tx) = self.service.journal.batch(hash)? else {
+                continue;
+            };
+            let sent: Vec<Pending> = pending
+                .iter()
+                .filter(|one| one.tx == Some(hash))
+                .copied()
+                .collect();
+            let signed = tx.transaction.meta.max_base_fee;
+            let (prices, bytes) = (
+                GasPrices::new(&self.service.chain.params, false),
+                haca_wire::Encode::encode(&tx).len(),
+            );
+            let decided = self.consult(clock, &sent, |situation| {
+                let gas = prices.settlement(&tx.transaction.message, bytes, situation.rates);
+                planner::reprice(situation, gas, signed)
+            });
+            if let Reprice::Raise(raised) = decided {
+                let again = sign_again(self.service, &tx, raised)?;
+                log::event(
+                    "raised",
+                    format_args!("tx={hash} replaced_by={} max_base_fee={raised}", again.hash()),
+                );
+                let entries = sent.iter().map(|receipt| self.service.journal.entry(receipt));
+                let entries = entries.collect::<Result<Vec<Entry>, _>>()?;
+                self.send(&again, entries, Some(hash))?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn offer(&self, tx: &SignedTransaction) -> Result<Word, ExecError> {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haca_wire::{Decode as _, Message};
+use haca_wire::state::Clock;
+use haca_wire::{Amount, Decode as _, Encode as _, Message};
 
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(crate) enum Action {
     RefuseSequence(u64),
     /// A transaction is taken with thanks and forgotten.
     Lose,
+    /// The clock is told with this base fee.
+    BaseFee(u128),
     /// A transaction is said to have burned gas in a block and failed.
     Failed,
 }
@@ -82,9 +85,8 @@ impl Gate {
 
     /// The settler waits before it proves anything, and sends nothing: it reads the clock first.
     pub(crate) fn freeze(&self) {
-        let clock = hex::encode(haca_wire::state::key::CLOCK);
-        self.set(move |method, path| {
-            if method == "POST" || path.ends_with(&clock) {
+        self.set(|method, path| {
+            if method == "POST" || is_clock(path) {
                 Action::Shut
             } else {
                 Action::Pass
@@ -96,6 +98,11 @@ impl Gate {
     pub(crate) fn submitted(&self) -> usize {
         self.submitted.load(Ordering::SeqCst)
     }
+}
+
+/// Whether a path is that of the clock.
+pub(crate) fn is_clock(path: &str) -> bool {
+    path.ends_with(&hex::encode(haca_wire::state::key::CLOCK))
 }
 
 /// One request per connection: head, body, answer, end.
@@ -139,11 +146,11 @@ fn handle(stream: TcpStream, target: &str, rule: &Mutex<Rule>, submitted: &Atomi
             answer(&mut stream, 422, &error("ledger.evidence"))?;
         }
         Action::Pass | Action::RefuseSequence(_) => {
-            let mut node = TcpStream::connect(target).ok()?;
-            let request = format!("{}connection: close\r\n\r\n", head.concat());
-            node.write_all(request.as_bytes()).ok()?;
-            node.write_all(&body).ok()?;
-            std::io::copy(&mut node, &mut stream).ok()?;
+            stream.write_all(&ask_node(target, &head, &body)?).ok()?;
+        }
+        Action::BaseFee(base_fee) => {
+            let told = with_base_fee(&ask_node(target, &head, &body)?, base_fee)?;
+            answer(&mut stream, 200, &told)?;
         }
         Action::Answer(status, code) => answer(&mut stream, status, &error(code))?,
         Action::Failed => {
@@ -156,6 +163,27 @@ fn handle(stream: TcpStream, target: &str, rule: &Mutex<Rule>, submitted: &Atomi
         }
     }
     Some(())
+}
+
+/// The full node's answer, head and body.
+fn ask_node(target: &str, head: &[String], body: &[u8]) -> Option<Vec<u8>> {
+    let mut node = TcpStream::connect(target).ok()?;
+    let request = format!("{}connection: close\r\n\r\n", head.concat());
+    node.write_all(request.as_bytes()).ok()?;
+    node.write_all(body).ok()?;
+    let mut answer = Vec::new();
+    node.read_to_end(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// The body of an answer about the clock, with another base fee in it.
+fn with_base_fee(answer: &[u8], base_fee: u128) -> Option<String> {
+    let text = std::str::from_utf8(answer).ok()?;
+    let mut json: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()?;
+    let mut clock = Clock::decode_all(&hex::decode(json["value"].as_str()?).ok()?).ok()?;
+    clock.base_fee = Amount(base_fee);
+    json["value"] = hex::encode(clock.encode()).into();
+    Some(json.to_string())
 }
 
 /// Whether a transaction settles a sequence.

@@ -7,6 +7,7 @@ mod gate;
 mod journal;
 mod model;
 mod order;
+mod planner;
 mod receipt;
 mod reservation;
 mod settlement;

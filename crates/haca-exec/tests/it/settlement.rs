@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use haca_client::Wallet;
-use haca_wire::{Close, Height, Message, Order, Tick};
+use haca_wire::{Amount, Close, Decode as _, Height, Message, Order, SignedTransaction, Tick};
 
-use crate::gate::{Action, Gate};
+use crate::gate::{Action, Gate, is_clock};
 use crate::world::{FEE, World, ZK_FEE, wait};
 
 /// Gas that one settlement alone burns, in OPG: the base fee stays at its floor of 1 in small blocks.
@@ -256,4 +256,94 @@ fn a_receipt_that_burns_gas_in_vain_is_given_up_after_a_few_times() {
     let refused = serving.wait_for(order, "refused");
     assert_eq!(refused.reason.as_deref(), Some("failed in its block"));
     assert_eq!(world.record(channel).settled, 0);
+}
+
+/// A node that was registered before, and now pays no more than this of its own accord.
+fn frugal<'a>(world: &'a World, gate: &Gate, max_base_fee: u128) -> crate::world::Serving<'a> {
+    world.serve().node.shutdown();
+    let mut config = world.config(gate.url());
+    config.policy.max_base_fee = Amount(max_base_fee);
+    world.serve_with(config)
+}
+
+#[test]
+fn a_base_fee_above_the_maximum_is_waited_out_to_the_latest_safe_time_and_then_paid() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = frugal(&world, &gate, 0);
+    let channel = serving.channel(2 * FEE, 1_000);
+    let settle_by = Tick(world.tick() + 40);
+    let due = |sequence| Order {
+        settle_by,
+        ..serving.order(channel, sequence, &serving.body())
+    };
+    let backed = serving.answer(&due(0));
+    let bare = serving.answer(&Order {
+        warranty: Amount(0),
+        ..due(1)
+    });
+    world.pass_tick(settle_by.0 - 30);
+    assert_eq!(serving.status(backed).status, "answered", "there is time");
+    world.pass_tick(settle_by.0 - 5);
+    serving.wait_for(backed, "settled");
+    world.pass_tick(settle_by.0);
+    let refused = serving.wait_for(bare, "refused");
+    assert!(
+        refused.reason.unwrap().contains("settle-by"),
+        "no warranty, no price: not above the maximum"
+    );
+    assert_eq!(world.record(channel).settled, 1);
+}
+
+#[test]
+fn a_transaction_that_a_rising_base_fee_left_behind_is_raised_in_time_and_paid_for_once() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = frugal(&world, &gate, 1);
+    let channel = serving.channel(ZK_FEE, 1_000);
+    let settle_by = Tick(world.tick() + 60);
+    gate.transactions(Action::Answer(422, "ledger.base_fee"));
+    let order = serving.answer(&Order {
+        settle_by,
+        ..serving.zk(channel, 0, &serving.body())
+    });
+    let first = serving.wait_for(order, "submitted").tx.unwrap();
+    gate.set(|_, path| {
+        if is_clock(path) {
+            Action::BaseFee(5)
+        } else {
+            Action::Pass
+        }
+    });
+    world.pass_tick(settle_by.0 - 30);
+    assert_eq!(serving.status(order).tx.as_ref(), Some(&first), "there is time");
+    world.pass_tick(settle_by.0 - 5);
+    let settled = serving.wait_for(order, "settled").tx.unwrap();
+    assert_ne!(settled, first);
+    let bytes = world
+        .client()
+        .transaction_bytes(settled.parse().unwrap())
+        .unwrap()
+        .unwrap();
+    let tx = SignedTransaction::decode_all(&bytes).unwrap();
+    assert_eq!(tx.transaction.meta.max_base_fee, Amount(20));
+    assert_eq!(world.record(channel).settled, 1);
+}
+
+#[test]
+fn signatures_settle_with_a_proof_in_one_transaction() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(ZK_FEE + FEE, 1_000);
+    gate.freeze();
+    let orders = [
+        serving.answer(&serving.zk(channel, 0, &serving.body())),
+        serving.answer(&serving.order(channel, 1, &serving.body())),
+    ];
+    gate.open();
+    let [zk, signed] = orders.map(|order| serving.wait_for(order, "settled"));
+    assert_eq!(zk.tx, signed.tx);
+    assert!(zk.proof.is_some() && signed.proof.is_none());
+    assert_eq!(world.record(channel).settled, 2);
 }

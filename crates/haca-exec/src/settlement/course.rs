@@ -1,0 +1,54 @@
+//! What the settler has seen of the chain's pace and prices. May be lost: it is seen again.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use haca_wire::state::Clock;
+use haca_wire::{Amount, Tick};
+
+/// Ticks that are looked back at.
+const SEEN: usize = 64;
+/// What a tick takes before any was seen, and at most: rather too little than too much.
+const TICK_MS: u64 = 1_000;
+/// What it takes at least.
+const LEAST_TICK_MS: u64 = 20;
+
+/// Recent ticks with their base fees.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    ticks: VecDeque<(Tick, Instant)>,
+    base_fees: VecDeque<Amount>,
+}
+
+impl Course {
+    /// Learns the clock of the next block.
+    pub(super) fn observe(&mut self, clock: &Clock) {
+        if self.ticks.back().is_some_and(|(tick, _)| *tick >= clock.tick) {
+            return;
+        }
+        if self.ticks.len() >= SEEN {
+            self.ticks.pop_front();
+            self.base_fees.pop_front();
+        }
+        self.ticks.push_back((clock.tick, Instant::now()));
+        self.base_fees.push_back(clock.base_fee);
+    }
+
+    /// Base fees as they were seen.
+    pub(super) fn base_fees(&self) -> Vec<Amount> {
+        self.base_fees.iter().copied().collect()
+    }
+
+    /// Milliseconds of a tick.
+    pub(super) fn tick_ms(&self) -> u64 {
+        let (Some((first, begin)), Some((last, end))) = (self.ticks.front(), self.ticks.back()) else {
+            return TICK_MS;
+        };
+        let elapsed = u64::try_from(end.duration_since(*begin).as_millis()).unwrap_or(u64::MAX);
+        let ticks = last.0.saturating_sub(first.0);
+        elapsed
+            .checked_div(ticks)
+            .unwrap_or(TICK_MS)
+            .clamp(LEAST_TICK_MS, TICK_MS)
+    }
+}
