@@ -70,12 +70,17 @@ impl Http {
 
     /// GET; the body on 2xx.
     pub(crate) fn get(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        self.get_with(path, &[])
+    }
+
+    /// GET with extra headers; the body on 2xx.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Vec<u8>, ClientError> {
         let url = self.url(path);
-        let response = self
-            .agent
-            .get(&url)
-            .call()
-            .map_err(|error| unreachable(&url, &error))?;
+        let mut request = self.agent.get(&url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.call().map_err(|error| unreachable(&url, &error))?;
         finish(&url, response).map(|answer| answer.body)
     }
 

@@ -38,6 +38,9 @@ pub struct Answered {
 pub struct ReceiptStatus {
     /// answered, proving, submitted, settled or refused.
     pub status: String,
+    /// The encoded receipt, in hexadecimal.
+    #[serde(default)]
+    pub receipt: Option<String>,
     /// The transaction that settles or settled it.
     #[serde(default)]
     pub tx: Option<String>,
@@ -162,6 +165,12 @@ impl InferenceClient {
             receipt,
             latency_ms,
         })
+    }
+
+    /// Bytes that only the node's operator is given, for the token in its home.
+    pub fn operator_bytes(&self, path: &str, token: &str) -> Result<Vec<u8>, ClientError> {
+        self.http
+            .get_with(path, &[("authorization", &format!("Bearer {token}"))])
     }
 
     /// Where the receipt of an order stands; `None` when the node has none.

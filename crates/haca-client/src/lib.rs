@@ -5,7 +5,8 @@
 //!
 //! # Key types
 //!
-//! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`verify_online`], [`fetch_bundle`], [`ClientError`].
+//! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`verify_online`], [`fetch_bundle`], [`Standing`],
+//! [`ClientError`].
 //!
 //! # Invariants
 //!
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod claim;
 mod error;
 mod full_node;
 mod http;
@@ -26,6 +28,7 @@ mod inference_node;
 mod wallet;
 
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
+pub use claim::{Standing, equivocation, missed};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
 pub use inference_node::{

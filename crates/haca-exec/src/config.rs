@@ -47,6 +47,8 @@ pub struct ExecConfig {
     pub opg_prices: BTreeMap<AssetId, Decimal>,
     /// Seconds without news of the chain above which nothing is served.
     pub stale_head_s: u64,
+    /// Blocks for which a settled receipt stays in the journal, with its answer.
+    pub retain_blocks: u64,
     /// Bounds of the HTTP API.
     pub http: HttpLimits,
 }
@@ -98,6 +100,7 @@ impl ExecConfig {
             policy: Policy::default(),
             opg_prices: BTreeMap::new(),
             stale_head_s: 30,
+            retain_blocks: 20_000,
             http: HttpLimits::default(),
         }
     }
@@ -120,6 +123,11 @@ impl ExecConfig {
     /// The journal.
     pub fn journal(&self) -> PathBuf {
         self.home.join("journal.redb")
+    }
+
+    /// Where the running node is, and what lets its operator ask it.
+    pub fn operator_file(&self) -> PathBuf {
+        self.home.join("operator.json")
     }
 
     /// The home itself.

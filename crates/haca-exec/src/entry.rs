@@ -6,6 +6,8 @@ use haca_wire::{
     Reader, Sequence, Tick, TxHash, codec_struct,
 };
 
+use crate::totals::{Month, TotalsKey};
+
 /// Bytes of a response.
 const RESPONSE_BYTES: usize = 64 << 20;
 /// Bytes of a reason.
@@ -138,6 +140,17 @@ impl Entry {
         Place {
             channel: self.item.order.value.channel,
             sequence: self.item.order.value.sequence,
+        }
+    }
+
+    /// The row of totals that it counts in, for what happened at a time in milliseconds since 1970.
+    pub fn totals_key(&self, unix_ms: u64) -> TotalsKey {
+        let order = &self.item.order.value;
+        TotalsKey {
+            month: Month::of_unix_ms(unix_ms),
+            model: order.model,
+            evidence: order.evidence,
+            asset: self.asset,
         }
     }
 

@@ -41,6 +41,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/quotes", post(quote))
         .route("/v1/infer", post(infer))
         .route("/v1/receipts/{id}", get(receipt))
+        .route("/v1/snapshot", get(snapshot))
         .fallback(no_such_path)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(limit::BODY_BYTES))
@@ -137,15 +138,32 @@ async fn health(State(shared): State<Shared>) -> Result<&'static str, Problem> {
 async fn metrics(State(shared): State<Shared>) -> Result<String, Problem> {
     blocking(&shared, |service| {
         let open = service.journal.open_count().map_err(internal)?;
+        let entries = service.journal.entry_count().map_err(internal)?;
         let height = service.chain.last().map_or(0, |head| head.height.0);
         Ok(format!(
             "# HELP haca_exec_open_receipts Receipts that wait for their settlement\n\
              # TYPE haca_exec_open_receipts gauge\nhaca_exec_open_receipts {open}\n\
+             # HELP haca_exec_journal_receipts Receipts in the journal with all their bytes\n\
+             # TYPE haca_exec_journal_receipts gauge\nhaca_exec_journal_receipts {entries}\n\
              # HELP haca_exec_head_height Last height heard of\n\
              # TYPE haca_exec_head_height gauge\nhaca_exec_head_height {height}\n",
         ))
     })
     .await
+}
+
+/// What the operator's reports are made of, for whoever can read the home.
+async fn snapshot(State(shared): State<Shared>, request: Request) -> Result<Vec<u8>, Problem> {
+    let given = request.headers().get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let snapshot = blocking(&shared, move |service| {
+        if given.as_deref() != Some(&service.operator.authorization()) {
+            return Err(Refusal::NoSuchPath);
+        }
+        service.journal.snapshot().map_err(internal)
+    })
+    .await?;
+    Ok(snapshot.encode())
 }
 
 async fn node(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {

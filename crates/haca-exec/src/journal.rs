@@ -2,22 +2,28 @@
 //!
 //! One redb file. A transaction of it is durable as a whole before it returns, so after a crash an order has its one
 //! receipt or none, and every receipt that left is found again. Settlement transactions are in it before they are
-//! sent, so that a restart sends the same one again instead of a second one.
+//! sent, so that a restart sends the same one again instead of a second one. Receipts that are final leave it
+//! ([`Journal::seal_settled`]); sums of what they earned and cost stay, and count each of them once.
 
 mod file;
+mod seal;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use haca_wire::state::SequenceState;
 use haca_wire::{
-    Address, Decode, Domain, Encode as _, OrderHash, ReceiptHash, SignedTransaction, TxHash, codec_struct,
+    Address, Decode, Domain, Encode as _, ModelId, OrderHash, ReceiptHash, SignedTransaction, TxHash,
+    codec_struct,
 };
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use crate::ExecError;
-use crate::entry::{Entry, Missed, Pending, Place};
-use table::{BATCHES, ENTRIES, HASHES, META, MISSED, OPEN};
+use crate::entry::{Entry, EntryState, Missed, Pending, Place};
+use crate::snapshot::{MissedReceipt, ModelFacts, Snapshot, Terms, TotalsRow};
+use crate::totals::{Totals, TotalsKey};
+use table::{BATCHES, ENTRIES, FACTS, FINAL, HASHES, META, MISSED, OPEN, SEALED, TOTALS};
 
 /// Version of the tables and their encodings.
 const FORMAT: u32 = 2;
@@ -44,6 +50,45 @@ codec_struct!(Owner {
     genesis,
     account
 });
+
+/// One durable step, all or nothing.
+#[derive(Default)]
+struct Change<'a> {
+    /// Entries that are replaced.
+    entries: &'a [Entry],
+    /// A transaction whose fate is not known yet.
+    sent: Option<&'a SignedTransaction>,
+    /// A transaction whose fate is known.
+    done: Option<TxHash>,
+    /// What can be claimed from now on.
+    missed: Option<Missed>,
+    /// What is added to the totals.
+    totals: &'a [(TotalsKey, Totals)],
+}
+
+/// Adds to one row of totals.
+fn add_totals(write: &redb::WriteTransaction, key: TotalsKey, more: &Totals) -> Result<(), redb::Error> {
+    let mut table = write.open_table(TOTALS)?;
+    let key = key.encode();
+    let known = table.get(&key[..])?.map(|bytes| bytes.value().to_vec());
+    // Totals that can't be read begin anew: they are for reports, and no reason not to settle.
+    let mut totals = known
+        .and_then(|bytes| Totals::decode_all(&bytes).ok())
+        .unwrap_or_default();
+    totals.add(more);
+    table.insert(&key[..], &totals.encode()[..])?;
+    Ok(())
+}
+
+fn is_sealed(
+    table: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
+    place: Place,
+) -> Result<bool, redb::Error> {
+    let bytes = table
+        .get(&place.channel.0[..])?
+        .map(|bytes| bytes.value().to_vec());
+    Ok(bytes.is_some() && seal::window_of(bytes).state(place.sequence) != SequenceState::Unused)
+}
 
 impl Journal {
     /// Opens or makes the journal of an account on a network in a file. Checks every page, and reads all that waits for
@@ -80,7 +125,7 @@ impl Journal {
             drop(journal);
             file::rename(&partial, path)?;
         }
-        let journal = Self::over(file::checked(path)?, path, domain);
+        let journal = Self::over(file::compacted(file::checked(path)?, path)?, path, domain);
         let found = journal.own(owner).map_err(|error| journal.failed(&error))?;
         if found != owner.encode() {
             return Err(ExecError::OtherJournal {
@@ -113,6 +158,10 @@ impl Journal {
         write.open_table(OPEN)?;
         write.open_table(MISSED)?;
         write.open_table(BATCHES)?;
+        write.open_table(FINAL)?;
+        write.open_table(SEALED)?;
+        write.open_table(TOTALS)?;
+        write.open_table(FACTS)?;
         let found = {
             let mut meta = write.open_table(META)?;
             let found = meta.get("owner")?.map(|bytes| bytes.value().to_vec());
@@ -141,7 +190,7 @@ impl Journal {
         let write = self.database.begin_write()?;
         {
             let mut entries = write.open_table(ENTRIES)?;
-            if entries.get(&place[..])?.is_some() {
+            if entries.get(&place[..])?.is_some() || is_sealed(&write.open_table(SEALED)?, entry.place())? {
                 return Ok(false);
             }
             entries.insert(&place[..], &entry.encode()[..])?;
@@ -154,13 +203,22 @@ impl Journal {
                     .insert(&place[..], &pending.encode()[..])?;
             }
         }
+        let answered = Totals {
+            answered: 1,
+            ..Totals::default()
+        };
+        add_totals(&write, entry.totals_key(entry.answered_unix_ms), &answered)?;
         write.commit()?;
         Ok(true)
     }
 
-    /// Replaces entries durably, all or none.
-    pub fn update(&self, entries: &[Entry]) -> Result<(), ExecError> {
-        self.write(entries, None, None, None)
+    /// Replaces entries and adds to the totals durably, all or none.
+    pub fn update(&self, entries: &[Entry], totals: &[(TotalsKey, Totals)]) -> Result<(), ExecError> {
+        self.write(Change {
+            entries,
+            totals,
+            ..Change::default()
+        })
     }
 
     /// Replaces entries and keeps the transaction that they are sent in, all or none. `replaced` is the one that they
@@ -171,80 +229,154 @@ impl Journal {
         tx: &SignedTransaction,
         replaced: Option<TxHash>,
     ) -> Result<(), ExecError> {
-        self.write(entries, Some(tx), replaced, None)
+        self.write(Change {
+            entries,
+            sent: Some(tx),
+            done: replaced,
+            ..Change::default()
+        })
     }
 
-    /// Replaces entries and forgets the transaction that they were sent in, all or none: its fate is known.
-    pub fn resolve(&self, entries: &[Entry], tx: TxHash) -> Result<(), ExecError> {
-        self.write(entries, None, Some(tx), None)
+    /// Replaces entries, adds to the totals, and forgets the transaction that the entries were sent in, all or none: its
+    /// fate is known.
+    pub fn resolve(
+        &self,
+        entries: &[Entry],
+        tx: TxHash,
+        totals: &[(TotalsKey, Totals)],
+    ) -> Result<(), ExecError> {
+        self.write(Change {
+            entries,
+            done: Some(tx),
+            totals,
+            ..Change::default()
+        })
     }
 
     /// Replaces the entry of a receipt that missed its settlement, and keeps in mind what can be claimed for it.
-    pub fn miss(&self, entry: &Entry, missed: Missed) -> Result<(), ExecError> {
-        self.write(std::slice::from_ref(entry), None, None, Some(missed))
+    pub fn miss(&self, entry: &Entry, missed: Missed, unix_ms: u64) -> Result<(), ExecError> {
+        let one = Totals {
+            missed: 1,
+            ..Totals::default()
+        };
+        self.write(Change {
+            entries: std::slice::from_ref(entry),
+            missed: Some(missed),
+            totals: &[(entry.totals_key(unix_ms), one)],
+            ..Change::default()
+        })
     }
 
-    fn write(
-        &self,
-        entries: &[Entry],
-        tx: Option<&SignedTransaction>,
-        done: Option<TxHash>,
-        missed: Option<Missed>,
-    ) -> Result<(), ExecError> {
-        self.write_inner(entries, tx, done, missed)
-            .map_err(|error| self.failed(&error))
+    fn write(&self, change: Change<'_>) -> Result<(), ExecError> {
+        self.write_inner(&change).map_err(|error| self.failed(&error))
     }
 
-    fn write_inner(
-        &self,
-        changed: &[Entry],
-        tx: Option<&SignedTransaction>,
-        done: Option<TxHash>,
-        missed: Option<Missed>,
-    ) -> Result<(), redb::Error> {
+    fn write_inner(&self, change: &Change<'_>) -> Result<(), redb::Error> {
         let write = self.database.begin_write()?;
         {
             let mut entries = write.open_table(ENTRIES)?;
             let mut open = write.open_table(OPEN)?;
-            for entry in changed {
+            let mut settled = write.open_table(FINAL)?;
+            for entry in change.entries {
                 let place = entry.place().key();
                 entries.insert(&place[..], &entry.encode()[..])?;
                 match entry.pending() {
                     Some(pending) => open.insert(&place[..], &pending.encode()[..])?,
                     None => open.remove(&place[..])?,
                 };
+                if let EntryState::Settled(_, height) = entry.state {
+                    settled.insert(&seal::final_key(height, entry.place())[..], &[][..])?;
+                }
             }
             let mut batches = write.open_table(BATCHES)?;
-            if let Some(done) = done {
+            if let Some(done) = change.done {
                 batches.remove(&done.0[..])?;
             }
-            if let Some(tx) = tx {
+            if let Some(tx) = change.sent {
                 batches.insert(&tx.hash().0[..], &tx.encode()[..])?;
             }
-            if let Some(missed) = missed {
+            if let Some(missed) = change.missed {
                 let place = missed.place.key();
                 write
                     .open_table(MISSED)?
                     .insert(&place[..], &missed.encode()[..])?;
             }
         }
+        for (key, more) in change.totals {
+            add_totals(&write, *key, more)?;
+        }
         write.commit()?;
         Ok(())
     }
 
-    /// Forgets missed receipts whose warranty can't be claimed any more.
-    pub fn forget_missed(&self, places: &[Place]) -> Result<(), ExecError> {
-        let forget = || -> Result<(), redb::Error> {
+    /// Keeps on which terms the node serves.
+    pub fn set_terms(&self, terms: &Terms) -> Result<(), ExecError> {
+        let set = || -> Result<(), redb::Error> {
             let write = self.database.begin_write()?;
-            {
-                let mut missed = write.open_table(MISSED)?;
-                for place in places {
-                    missed.remove(&place.key()[..])?;
-                }
-            }
+            write.open_table(META)?.insert("terms", &terms.encode()[..])?;
             Ok(write.commit()?)
         };
-        forget().map_err(|error| self.failed(&error))
+        set().map_err(|error| self.failed(&error))
+    }
+
+    /// Keeps what is known of a model.
+    pub fn set_facts(&self, facts: &ModelFacts) -> Result<(), ExecError> {
+        let set = || -> Result<(), redb::Error> {
+            let write = self.database.begin_write()?;
+            write
+                .open_table(FACTS)?
+                .insert(&facts.model.0[..], &facts.encode()[..])?;
+            Ok(write.commit()?)
+        };
+        set().map_err(|error| self.failed(&error))
+    }
+
+    /// What is known of a model.
+    pub fn facts(&self, model: ModelId) -> Result<Option<ModelFacts>, ExecError> {
+        self.decode(self.value(FACTS, &model.0)?)
+    }
+
+    /// Everything that a report is made of.
+    pub fn snapshot(&self) -> Result<Snapshot, ExecError> {
+        let read = || -> Result<_, redb::Error> {
+            let read = self.database.begin_read()?;
+            let terms = read
+                .open_table(META)?
+                .get("terms")?
+                .map(|bytes| bytes.value().to_vec());
+            let totals = read.open_table(TOTALS)?;
+            let rows = totals.iter()?.map(|row| {
+                let (key, value) = row?;
+                Ok((key.value().to_vec(), value.value().to_vec()))
+            });
+            Ok((terms, rows.collect::<Result<Vec<_>, redb::Error>>()?))
+        };
+        let (terms, rows) = read().map_err(|error| self.failed(&error))?;
+        let row = |(key, value): (Vec<u8>, Vec<u8>)| -> Result<TotalsRow, haca_wire::DecodeError> {
+            Ok(TotalsRow {
+                key: TotalsKey::decode_all(&key)?,
+                totals: Totals::decode_all(&value)?,
+            })
+        };
+        let totals = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>();
+        let mut missed = Vec::new();
+        for one in self.missed()? {
+            if let Some(entry) = self.at(one.place)? {
+                missed.push(MissedReceipt {
+                    missed: one,
+                    model: entry.item.order.value.model,
+                    evidence: entry.item.order.value.evidence,
+                    asset: entry.asset,
+                });
+            }
+        }
+        Ok(Snapshot {
+            terms: self.decode(terms)?.unwrap_or_default(),
+            models: self.all(FACTS)?,
+            totals: totals.map_err(|error| self.damaged(&error))?,
+            open: self.pending()?,
+            missed,
+        })
     }
 
     /// The entry of an order or a receipt.
@@ -283,9 +415,23 @@ impl Journal {
         })
     }
 
-    /// Whether a sequence was answered, whatever became of the receipt.
+    /// Whether a sequence was answered, whatever became of the receipt. Of a channel with sealed receipts, sequences that
+    /// lie far below count as answered.
     pub fn holds(&self, place: Place) -> Result<bool, ExecError> {
-        Ok(self.value(ENTRIES, &place.key())?.is_some())
+        if self.value(ENTRIES, &place.key())?.is_some() {
+            return Ok(true);
+        }
+        let sealed = || -> Result<bool, redb::Error> {
+            is_sealed(&self.database.begin_read()?.open_table(SEALED)?, place)
+        };
+        sealed().map_err(|error| self.failed(&error))
+    }
+
+    /// How many receipts the journal holds with all their bytes.
+    pub fn entry_count(&self) -> Result<u64, ExecError> {
+        let count =
+            || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(ENTRIES)?.len()?) };
+        count().map_err(|error| self.failed(&error))
     }
 
     /// A settlement transaction whose fate is not known yet.

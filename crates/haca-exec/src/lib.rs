@@ -11,7 +11,8 @@
 //! # Invariants
 //!
 //! * At most one final receipt exists per channel and sequence, whatever crashes when.
-//! * A receipt that left the node is in the journal, and is settled after a restart, once.
+//! * A receipt that left the node is in the journal, and is settled after a restart, once. Final ones leave the journal
+//!   after a while; that their sequences were answered, and what they earned, stays.
 //! * Fees and warranties outstanding never exceed what the channel holds.
 //! * The answer waits for neither prover nor chain.
 //! * A settlement burns no more than its receipts' fees and warranties are worth by the operator's prices.
@@ -36,12 +37,15 @@ mod log;
 mod memory;
 mod model;
 mod node;
+mod operator;
 pub mod planner;
 mod refusal;
 mod server;
 mod service;
 mod settlement;
 mod setup;
+mod snapshot;
+mod totals;
 
 pub use config::{ExecConfig, HttpLimits};
 pub use entry::{Entry, EntryState, Missed, Pending, Place, ProofFigures};
@@ -50,4 +54,7 @@ pub use journal::Journal;
 pub use memory::available_bytes;
 pub use model::ServedModel;
 pub use node::{InferenceNode, NodeHandle};
+pub use operator::read_snapshot;
 pub use refusal::Refusal;
+pub use snapshot::{AssetPrice, MissedReceipt, ModelFacts, ProofSize, Snapshot, Terms, TotalsRow};
+pub use totals::{Histogram, Month, Totals, TotalsKey};

@@ -66,6 +66,7 @@ impl InferenceNode {
         let routes = http::router(Arc::clone(&service));
         let server = Server::start(listener, routes, service.config.http)
             .map_err(|source| ExecError::Runtime { source })?;
+        service.operator.write(&service.config.operator_file(), &url)?;
         log::event(
             "serving",
             format_args!("url={url} account={}", service.account.address()),
@@ -166,6 +167,7 @@ impl NodeHandle {
 
 impl Drop for NodeHandle {
     fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.service.config.operator_file());
         // Answers in progress are journalled before the settler ends.
         drop(self.server.take());
     }

@@ -20,8 +20,10 @@ use crate::entry::{Entry, Place};
 use crate::journal::Journal;
 use crate::log;
 use crate::model::ServedModel;
-use crate::planner::{GasPrices, Kind, ProveTimes, Rates, item_bytes};
+use crate::operator::OperatorAccess;
+use crate::planner::{GasPrices, Kind, Rates, item_bytes};
 use crate::refusal::Refusal;
+use crate::snapshot::{AssetPrice, ModelFacts, ProofSize, Terms};
 
 /// Quotes whose channels are waited for, the newest ones.
 const QUOTES: usize = 1024;
@@ -34,6 +36,8 @@ pub(crate) struct Service {
     pub(crate) models: Vec<ServedModel>,
     pub(crate) account: Wallet,
     pub(crate) signer: Wallet,
+    /// Who may read reports.
+    pub(crate) operator: OperatorAccess,
     book: Mutex<Book>,
     proving: Mutex<BTreeSet<Place>>,
     quoted: Mutex<VecDeque<ChannelId>>,
@@ -57,16 +61,17 @@ impl Service {
             book.restore(&pending);
         }
         let tick = chain.client.clock()?.tick;
-        let (over, claimable): (Vec<_>, Vec<_>) = journal
-            .missed()?
-            .into_iter()
-            .partition(|missed| tick > missed.until);
-        journal.forget_missed(&over.iter().map(|missed| missed.place).collect::<Vec<_>>())?;
-        for missed in &claimable {
+        for missed in journal.missed()?.iter().filter(|missed| tick <= missed.until) {
             book.miss(missed);
         }
-        let rates = rates(&config, &GasPrices::new(&chain.params, false), &models);
+        let rates = rates(&config, &GasPrices::new(&chain.params, false), &models, &journal)?;
         let offers = offers(&config, &models, &rates);
+        for model in &models {
+            if let Some(facts) = facts(model, &rates) {
+                journal.set_facts(&facts)?;
+            }
+        }
+        journal.set_terms(&terms(&config, &offers))?;
         Ok(Self {
             config,
             chain,
@@ -74,6 +79,7 @@ impl Service {
             models,
             account,
             signer,
+            operator: OperatorAccess::new()?,
             book: Mutex::new(book),
             proving: Mutex::default(),
             quoted: Mutex::default(),
@@ -172,6 +178,11 @@ impl Service {
         if let Some(rates) = rates.get_mut(&kind) {
             rates.prove_times.learn(batch, ms);
         }
+        let model = self.models.iter().find(|model| model.id == kind.model);
+        let facts = model.and_then(|model| facts(model, &rates));
+        drop(rates);
+        // For the next start; without it, times are measured again.
+        let _ = facts.map(|facts| self.journal.set_facts(&facts));
     }
 
     fn quoted(&self) -> MutexGuard<'_, VecDeque<ChannelId>> {
@@ -216,24 +227,65 @@ impl Service {
 }
 
 /// What batches of the served models take.
-fn rates(config: &ExecConfig, prices: &GasPrices, models: &[ServedModel]) -> BTreeMap<Kind, Rates> {
+fn rates(
+    config: &ExecConfig,
+    prices: &GasPrices,
+    models: &[ServedModel],
+    journal: &Journal,
+) -> Result<BTreeMap<Kind, Rates>, ExecError> {
     let wanted = config.max_batch.max(1);
-    let of_model = |model: &ServedModel| {
+    let of_model = |model: &ServedModel| -> Result<[(Kind, Rates); 2], ExecError> {
+        let times = journal.facts(model.id)?.map(|facts| facts.prove_times);
         let key = model.key.verifying_key();
         let sizes = 1..=wanted.min(model.batch);
         let proofs = sizes.map(|count| (key.verification_gas(count), key.proof_bytes_bound(count)));
         let item = item_bytes(&[model.inputs(), &model.outputs]);
-        let zk = Rates::new(prices, wanted, item, proofs.collect(), ProveTimes::default());
+        let zk = Rates::new(prices, wanted, item, proofs.collect(), times.unwrap_or_default());
         let kind = |evidence| Kind {
             model: model.id,
             evidence,
         };
-        [
+        Ok([
             (kind(EvidenceKind::Zk), zk),
             (kind(EvidenceKind::Signed), Rates::signed(prices, wanted)),
-        ]
+        ])
     };
-    models.iter().flat_map(of_model).collect()
+    let all = models.iter().map(of_model).collect::<Result<Vec<_>, _>>()?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// What is known of a model, for reports without its weights.
+fn facts(model: &ServedModel, rates: &BTreeMap<Kind, Rates>) -> Option<ModelFacts> {
+    let zk = rates.get(&Kind {
+        model: model.id,
+        evidence: EvidenceKind::Zk,
+    })?;
+    let size = |(gas, bytes): &(haca_wire::Gas, usize)| ProofSize {
+        gas: *gas,
+        bytes: *bytes as u64,
+    };
+    Some(ModelFacts {
+        model: model.id,
+        name: model.key.manifest().name.clone(),
+        item_bytes: zk.item_bytes as u64,
+        proofs: zk.proofs.iter().map(size).collect(),
+        max_batch: zk.max_batch as u64,
+        prove_times: zk.prove_times.clone(),
+    })
+}
+
+fn terms(config: &ExecConfig, offers: &[Offer]) -> Terms {
+    let prices = config.policy.prices.iter().map(|(asset, price)| AssetPrice {
+        asset: *asset,
+        opg: Amount(price.opg),
+        units: Amount(price.units),
+    });
+    Terms {
+        offers: offers.to_vec(),
+        prices: prices.collect(),
+        max_batch: config.max_batch as u64,
+        is_sponsored: false,
+    }
 }
 
 /// What a node offers: every model with signatures only, and with a proof where one can be settled.

@@ -6,6 +6,7 @@
 //! be included any more. A receipt is given up only when the chain shows that it can't settle, or when it burned gas
 //! and failed by itself several times.
 
+mod account;
 mod course;
 mod fate;
 mod proof;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use haca_prover::Cancellation;
 use haca_wire::state::Clock;
-use haca_wire::{Group, Message, SignedTransaction, TxHash};
+use haca_wire::{ChannelId, Group, Message, SignedTransaction, TxHash};
 
 use crate::ExecError;
 use crate::entry::{Entry, Pending, Place};
@@ -29,6 +30,8 @@ use course::Course;
 
 /// How long the settler waits for work before it looks by itself.
 const REST: Duration = Duration::from_millis(500);
+/// How often final receipts are taken out of the journal.
+const SEAL: Duration = Duration::from_secs(1);
 /// How long it pauses after an error that may pass.
 const PAUSE: Duration = Duration::from_millis(300);
 /// First pause before something that failed is tried again; it doubles with every failure.
@@ -45,11 +48,22 @@ pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
         held: BTreeMap::new(),
         course: Course::default(),
         waits_for: None,
+        seals: 0,
+        sealed: ChannelId([0; 32]),
     };
-    let mut last = "";
+    let (mut last, mut sealed) = ("", Instant::now());
     while !settler.is_stopped() {
         // A panic is a bug, and no reason to let the other receipts miss their settlement.
-        match catch_unwind(AssertUnwindSafe(|| settler.round())) {
+        let work = || {
+            let worked = settler.round();
+            if sealed.elapsed() >= SEAL {
+                sealed = Instant::now();
+                // What could not be sealed now is sealed later.
+                let _ = settler.seal();
+            }
+            worked
+        };
+        match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(worked)) => {
                 last = "";
                 if !worked {
@@ -110,6 +124,9 @@ struct Settler<'a> {
     course: Course,
     /// What was last waited for.
     waits_for: Option<planner::Reason>,
+    /// Compactions so far, and the channel at which they go on.
+    seals: u64,
+    sealed: ChannelId,
 }
 
 impl Settler<'_> {
@@ -192,7 +209,7 @@ impl Settler<'_> {
         let now = log::unix_ms();
         let describe = |receipt: &Pending| Waiting {
             place: receipt.place,
-            kind: kind_of(receipt),
+            kind: kind_of_pending(receipt),
             asset: receipt.asset,
             fee: receipt.fee,
             warranty: receipt.warranty,
@@ -201,7 +218,7 @@ impl Settler<'_> {
             is_alone: self.suspects.contains_key(&receipt.place),
         };
         let queue: Vec<Waiting> = receipts.iter().map(describe).collect();
-        let rates = self.service.rates(receipts.iter().map(kind_of));
+        let rates = self.service.rates(receipts.iter().map(kind_of_pending));
         let (recent, tick_ms) = (self.course.base_fees(), self.course.tick_ms());
         ask(&Situation {
             now: clock.tick,
@@ -302,9 +319,16 @@ impl Settler<'_> {
 }
 
 /// Model and evidence of a receipt.
-fn kind_of(receipt: &Pending) -> Kind {
+fn kind_of_pending(receipt: &Pending) -> Kind {
     Kind {
         model: receipt.model,
         evidence: receipt.evidence,
+    }
+}
+
+fn kind_of(entry: &Entry) -> Kind {
+    Kind {
+        model: entry.item.order.value.model,
+        evidence: entry.item.order.value.evidence,
     }
 }

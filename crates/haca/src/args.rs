@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Infer(Infer),
     /// Check a bundle or a scorecard offline, or a receipt against a node
     Verify(Verify),
+    /// Claim warranties of receipts that the node has not settled in time, and report second receipts
+    Claim(Claim),
     /// Import, inspect and score models
     #[command(subcommand)]
     Model(Model),
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Run an inference node
     Serve(Serve),
+    /// Show what an inference node earns and burns: what to expect at its prices, and what it came to
+    NodeReport(NodeReport),
     /// Run a full node (the same as the `haca-node` binary)
     #[command(disable_help_flag = true)]
     Node(Node),
@@ -152,6 +156,19 @@ pub(crate) struct Infer {
     /// Write the bundle here once settled
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Claim {
+    /// The data directory of `haca up`
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+    /// Another receipt of the node, to hold against those in the directory; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Vec<PathBuf>,
+    /// Show what could be claimed, and claim nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(ClapArgs)]
@@ -432,6 +449,28 @@ pub(crate) struct Serve {
     pub(crate) settling: Settling,
 }
 
+#[derive(ClapArgs)]
+pub(crate) struct NodeReport {
+    /// The node's home; that of `haca up` in --data when absent
+    #[arg(long, value_name = "DIR", requires = "node")]
+    pub(crate) home: Option<PathBuf>,
+    /// A full node
+    #[arg(long, value_name = "URL", env = "HACA_URL")]
+    pub(crate) node: Option<String>,
+    /// The data directory of `haca up`
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+    /// Inferences a day that the forecast is for
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) per_day: u64,
+    /// OPG per gas, in the smallest unit, that the forecast is for; the present one when absent
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) base_fee: Option<u128>,
+    /// What a whole unit of an asset is worth in whole OPG, such as 1=0.25; the node's prices when absent; repeatable
+    #[arg(long, value_name = "ASSET=OPG", value_parser = price)]
+    pub(crate) opg_price: Vec<(AssetId, Decimal)>,
+}
+
 /// What settlements may cost and wait for.
 #[derive(ClapArgs)]
 pub(crate) struct Settling {
@@ -444,6 +483,15 @@ pub(crate) struct Settling {
     /// How long a receipt waits for others to share a proof and a transaction with
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) batch_wait_s: u64,
+    /// Price of an inference with a proof, in the smallest unit of the fee asset
+    #[arg(long, value_name = "AMOUNT", default_value_t = 2_000)]
+    pub(crate) zk_price: u128,
+    /// Price of an inference with signatures only
+    #[arg(long, value_name = "AMOUNT", default_value_t = 500)]
+    pub(crate) signed_price: u128,
+    /// Blocks for which a settled receipt and its answer stay in the journal
+    #[arg(long, value_name = "BLOCKS", default_value_t = 20_000)]
+    pub(crate) retain_blocks: u64,
     /// What a whole unit of an asset is worth in whole OPG, such as 1=0.25; repeatable
     #[arg(long, value_name = "ASSET=OPG", value_parser = price)]
     pub(crate) opg_price: Vec<(AssetId, Decimal)>,

@@ -5,12 +5,14 @@
 
 mod args;
 mod bench;
+mod claim;
 mod demo;
 mod doctor;
 mod failure;
 mod infer;
 mod model;
 mod network;
+mod node_report;
 mod picture;
 mod proof;
 mod quantisation;
@@ -68,6 +70,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Up(up) => up::run(up, screen),
         Command::Testnet(testnet) => testnet::run(testnet, screen),
         Command::Infer(infer) => infer::run(infer, screen),
+        Command::Claim(claim) => claim::run(claim, screen),
         Command::Verify(verify) => verify::run(verify, screen),
         Command::Model(model) => model::run(model, screen),
         Command::Zk(zk) => proof::run(zk, screen),
@@ -77,6 +80,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Doctor(doctor) => doctor::run(doctor, screen),
         Command::Bench(bench) => bench::run(bench, screen),
         Command::Serve(serve) => serve::run(serve, screen),
+        Command::NodeReport(report) => node_report::run(report, screen),
         // Handled before: a full node has exit codes and output of its own.
         Command::Node(_) => Ok(0),
         Command::Completions { shell } => {

@@ -30,11 +30,14 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// What the operator says of settlements.
-pub(crate) fn settling(config: &mut ExecConfig, settling: &Settling) {
+/// What the operator says of prices and settlements.
+fn settling(config: &mut ExecConfig, settling: &Settling) {
     config.policy.max_base_fee = Amount(settling.max_base_fee);
     config.policy.margin_bp = settling.margin_percent.saturating_mul(100);
     config.policy.batch_wait_ms = settling.batch_wait_s.saturating_mul(1_000);
+    config.zk_price = Amount(settling.zk_price);
+    config.signed_price = Amount(settling.signed_price);
+    config.retain_blocks = settling.retain_blocks;
     config.opg_prices = settling.opg_price.iter().copied().collect();
 }
 
@@ -45,7 +48,7 @@ pub(crate) fn node(node: &Node) -> std::process::ExitCode {
     haca_node::cli::run(arguments, &["node"])
 }
 
-fn exec(error: ExecError) -> Failure {
+pub(crate) fn exec(error: ExecError) -> Failure {
     let exit = match &error {
         ExecError::Client(_) | ExecError::OtherNetwork { .. } => Exit::Network,
         _ => Exit::Failure,

@@ -11,6 +11,8 @@ use crate::ExecError;
 const CACHE_BYTES: usize = 32 << 20;
 /// Bytes of the store's first page, which every file of it has.
 const FIRST_PAGE_BYTES: u64 = 4096;
+/// A file below this is left as it is.
+const WORTH_COMPACTING: u64 = 16 << 20;
 /// How long a journal that another process holds is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is tried.
@@ -33,6 +35,23 @@ pub(super) fn checked(path: &Path) -> Result<Database, ExecError> {
     let mut database = database(path)?;
     if !database.check_integrity().map_err(|error| failed(path, error))? {
         return Err(failed(path, "pages fail their checksums"));
+    }
+    Ok(database)
+}
+
+/// Gives the system back what a file that shrank no longer needs.
+pub(super) fn compacted(mut database: Database, path: &Path) -> Result<Database, ExecError> {
+    let length = std::fs::metadata(path)
+        .map_err(|error| failed(path, error))?
+        .len();
+    let stored = database.begin_write().map_err(|error| failed(path, error))?;
+    let bytes = stored
+        .stats()
+        .map_err(|error| failed(path, error))?
+        .stored_bytes();
+    stored.abort().map_err(|error| failed(path, error))?;
+    if length > WORTH_COMPACTING && bytes < length / 2 {
+        database.compact().map_err(|error| failed(path, error))?;
     }
     Ok(database)
 }

@@ -15,5 +15,13 @@ pub(super) const HASHES: Table = TableDefinition::new("hashes");
 pub(super) const OPEN: Table = TableDefinition::new("open");
 /// Place to [`Missed`](crate::entry::Missed).
 pub(super) const MISSED: Table = TableDefinition::new("missed");
+/// Settled height and place to nothing, of entries that are settled.
+pub(super) const FINAL: Table = TableDefinition::new("final");
+/// Channel to the window of its sequences that were answered and whose entries are gone.
+pub(super) const SEALED: Table = TableDefinition::new("sealed");
+/// [`TotalsKey`](crate::TotalsKey) to [`Totals`](crate::Totals).
+pub(super) const TOTALS: Table = TableDefinition::new("totals");
+/// Model to [`ModelFacts`](crate::ModelFacts).
+pub(super) const FACTS: Table = TableDefinition::new("facts");
 /// Transaction hash to the signed transaction, while its fate is not known.
 pub(super) const BATCHES: Table = TableDefinition::new("batches");

@@ -22,7 +22,8 @@ impl Settler<'_> {
         for entry in &mut entries {
             entry.state = EntryState::Settled(tx, height);
         }
-        self.service.journal.resolve(&entries, tx)?;
+        let totals = self.earned(&entries, &self.expense(tx)?);
+        self.service.journal.resolve(&entries, tx, &totals)?;
         log::event(
             "settled",
             format_args!("tx={tx} height={height} receipts={}", entries.len()),
@@ -44,7 +45,12 @@ impl Settler<'_> {
             entry.state = EntryState::Answered;
             entry.failures = entry.failures.saturating_add(u32::from(alone && burned));
         }
-        self.service.journal.resolve(&entries, tx)?;
+        let totals = if burned {
+            self.burned_in_vain(&entries, &self.expense(tx)?)
+        } else {
+            Vec::new()
+        };
+        self.service.journal.resolve(&entries, tx, &totals)?;
         self.suspect(&entries, reason);
         for entry in entries {
             if entry.failures >= MAX_FAILURES {
@@ -77,7 +83,8 @@ impl Settler<'_> {
         let (place, receipt) = (entry.place(), service.receipt_of(&entry));
         if let Some(settled) = service.chain.client.settled(receipt)? {
             entry.state = EntryState::Settled(settled.settlement.tx, settled.height);
-            return service.journal.update(&[entry]);
+            let totals = self.earned_by(&entry, settled.settlement.tx)?;
+            return service.journal.update(&[entry], &totals);
         }
         log::event("refused", format_args!("receipt={receipt} reason={reason}"));
         entry.state = EntryState::Refused(reason.to_owned());
@@ -88,7 +95,7 @@ impl Settler<'_> {
             warranty: order.warranty,
             until: Tick(order.settle_by.0.saturating_add(window)),
         };
-        service.journal.miss(&entry, missed)?;
+        service.journal.miss(&entry, missed, log::unix_ms())?;
         service.book().miss(&missed);
         Ok(())
     }

@@ -150,7 +150,7 @@ impl Settler<'_> {
                         if let Some((other, height)) = self.settled_by_another(hash, &entries)? {
                             log::event("replaced", format_args!("tx={hash} settled_by={other}"));
                             self.settled(other, height, entries)?;
-                            return self.service.journal.resolve(&[], hash);
+                            return self.service.journal.resolve(&[], hash, &[]);
                         }
                         self.hold(hash, &reason);
                         return Ok(());

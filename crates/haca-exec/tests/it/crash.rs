@@ -24,7 +24,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Takes the image of a running node, ends it without another word to the chain, and starts again from the image.
-fn crash<'a>(serving: Serving<'a>, gate: &Gate, then: impl FnOnce(&Path)) -> Serving<'a> {
+pub(crate) fn crash<'a>(serving: Serving<'a>, gate: &Gate, then: impl FnOnce(&Path)) -> Serving<'a> {
     let world = serving.world;
     let image = world.path().join("image");
     copy(&world.home(), &image);

@@ -24,6 +24,8 @@ pub(crate) enum Action {
     RefuseSequence(u64),
     /// A transaction is taken with thanks and forgotten.
     Lose,
+    /// A transaction that was signed for a lower base fee is refused, all else goes to the full node.
+    RefuseBelow(u128),
     /// The clock is told with this base fee.
     BaseFee(u128),
     /// A transaction is said to have burned gas in a block and failed.
@@ -145,7 +147,10 @@ fn handle(stream: TcpStream, target: &str, rule: &Mutex<Rule>, submitted: &Atomi
         Action::RefuseSequence(sequence) if settles(&body, sequence) => {
             answer(&mut stream, 422, &error("ledger.evidence"))?;
         }
-        Action::Pass | Action::RefuseSequence(_) => {
+        Action::RefuseBelow(base_fee) if is_below(&body, base_fee) => {
+            answer(&mut stream, 422, &error("ledger.base_fee"))?;
+        }
+        Action::Pass | Action::RefuseSequence(_) | Action::RefuseBelow(_) => {
             stream.write_all(&ask_node(target, &head, &body)?).ok()?;
         }
         Action::BaseFee(base_fee) => {
@@ -184,6 +189,12 @@ fn with_base_fee(answer: &[u8], base_fee: u128) -> Option<String> {
     clock.base_fee = Amount(base_fee);
     json["value"] = hex::encode(clock.encode()).into();
     Some(json.to_string())
+}
+
+/// Whether a transaction is signed for less than a base fee.
+fn is_below(body: &[u8], base_fee: u128) -> bool {
+    let tx = haca_wire::SignedTransaction::decode_all(body);
+    tx.is_ok_and(|tx| tx.transaction.meta.max_base_fee < Amount(base_fee))
 }
 
 /// Whether a transaction settles a sequence.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod body;
+mod compaction;
 mod crash;
 mod gate;
 mod journal;

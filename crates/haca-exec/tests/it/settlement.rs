@@ -302,7 +302,7 @@ fn a_transaction_that_a_rising_base_fee_left_behind_is_raised_in_time_and_paid_f
     let serving = frugal(&world, &gate, 1);
     let channel = serving.channel(ZK_FEE, 1_000);
     let settle_by = Tick(world.tick() + 60);
-    gate.transactions(Action::Answer(422, "ledger.base_fee"));
+    gate.transactions(Action::RefuseBelow(5));
     let order = serving.answer(&Order {
         settle_by,
         ..serving.zk(channel, 0, &serving.body())
@@ -312,7 +312,7 @@ fn a_transaction_that_a_rising_base_fee_left_behind_is_raised_in_time_and_paid_f
         if is_clock(path) {
             Action::BaseFee(5)
         } else {
-            Action::Pass
+            Action::RefuseBelow(5)
         }
     });
     world.pass_tick(settle_by.0 - 30);

@@ -77,6 +77,11 @@ pub(crate) struct Local {
 impl Local {
     /// Makes a network with `haca up`, stops it, and starts its full node alone.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more options for the full node.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (listen, inference_address) = (free_address(), free_address());
         let node_url = format!("http://{listen}");
@@ -105,6 +110,7 @@ impl Local {
             .args(["node", "start", "--home"])
             .arg(dir.path().join("node"))
             .args(["--listen", &listen])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -121,10 +127,16 @@ impl Local {
 
     /// Starts the inference node and waits until it serves.
     pub(crate) fn serve(&self) -> Running {
+        self.serve_with(&[])
+    }
+
+    /// The same, with more options.
+    pub(crate) fn serve_with(&self, options: &[&str]) -> Running {
         let child = haca()
             .args(["serve", "--home"])
             .arg(self.path().join("inference"))
             .args(["--node", &self.node_url, "--listen", &self.inference_address])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod claim;
 mod command;
 mod crash;
 mod demo;
@@ -10,6 +11,7 @@ mod local;
 #[allow(dead_code, reason = "shared with the prover's examples")]
 #[path = "../../../haca-prover/examples/networks/network.rs"]
 mod network;
+mod node_report;
 mod scorecard;
 mod testnet;
 mod up;

@@ -1,0 +1,157 @@
+//! What a payer can claim for a receipt: whether its warranty is due, and whether its node signed another one.
+
+use haca_wire::state::{ChannelRecord, ChannelState, ClaimRecord, NodeRecord, SequenceState, key};
+use haca_wire::{Amount, Height, Message, Order, Receipt, Signed, Tick, TxHash};
+
+use crate::{ClientError, NodeClient};
+
+/// Where a receipt stands for its payer, by the full node's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was settled.
+    Settled {
+        /// By this transaction.
+        tx: TxHash,
+        /// At this height.
+        height: Height,
+    },
+    /// The node may still settle it.
+    Waiting {
+        /// First tick of a claim.
+        from: Tick,
+    },
+    /// Its warranty can be claimed now.
+    Due {
+        /// What a claim pays.
+        amount: Amount,
+        /// Last tick of a claim.
+        until: Tick,
+    },
+    /// A claim was granted.
+    Claimed(ClaimRecord),
+    /// The time for a claim is over.
+    TooLate {
+        /// Its last tick.
+        until: Tick,
+    },
+    /// Its order names no warranty, or nothing is left of the channel's reserve.
+    NothingAtStake,
+    /// Its sequence is used, and not by it: the node settled another receipt, or the window has passed by.
+    Used,
+    /// Its channel is closed, or there is none.
+    NoChannel,
+}
+
+impl Standing {
+    /// The name in JSON and tables.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Settled { .. } => "settled",
+            Self::Waiting { .. } => "waiting",
+            Self::Due { .. } => "due",
+            Self::Claimed(_) => "claimed",
+            Self::TooLate { .. } => "too late",
+            Self::NothingAtStake => "nothing at stake",
+            Self::Used => "used by another",
+            Self::NoChannel => "no channel",
+        }
+    }
+}
+
+impl NodeClient {
+    /// Where a receipt of an order stands, by the rules of `spec/ledger.md`, L14.
+    pub fn standing(
+        &self,
+        order: &Signed<Order>,
+        receipt: &Signed<Receipt>,
+    ) -> Result<Standing, ClientError> {
+        let value = &order.value;
+        let hash = receipt.value.hash(&self.chain()?.domain());
+        // The claim last: what was granted in between shows in it.
+        let record = self.channel(value.channel)?;
+        if let Some(settled) = self.settled(hash)? {
+            return Ok(Standing::Settled {
+                tx: settled.settlement.tx,
+                height: settled.height,
+            });
+        }
+        let claim: Option<ClaimRecord> = self.record(&key::claim(value.channel, value.sequence))?;
+        if let Some(claim) = claim {
+            return Ok(Standing::Claimed(claim));
+        }
+        let Some(record) = record else {
+            return Ok(Standing::NoChannel);
+        };
+        if matches!(record.state, ChannelState::Closed { .. }) {
+            return Ok(Standing::NoChannel);
+        }
+        if record.window.state(value.sequence) != SequenceState::Unused {
+            return Ok(Standing::Used);
+        }
+        let amount = value.warranty.min(record.reserve);
+        if amount.0 == 0 {
+            return Ok(Standing::NothingAtStake);
+        }
+        let (params, node) = (self.params()?, self.node(record.node)?);
+        let deadline = deadline(value, &record, node.as_ref(), receipt, params.signer_grace);
+        let opens = deadline.0.saturating_add(params.grace);
+        let until = Tick(opens.saturating_add(params.claim_window));
+        let tick = self.clock()?.tick;
+        Ok(if tick.0 <= opens {
+            let from = Tick(opens.saturating_add(1));
+            Standing::Waiting { from }
+        } else if tick <= until {
+            Standing::Due { amount, until }
+        } else {
+            Standing::TooLate { until }
+        })
+    }
+}
+
+/// The last tick at which the chain settles a receipt (`spec/ledger.md`, L13.9).
+fn deadline(
+    order: &Order,
+    channel: &ChannelRecord,
+    node: Option<&NodeRecord>,
+    receipt: &Signed<Receipt>,
+    signer_grace: u64,
+) -> Tick {
+    let mut deadline = order.settle_by;
+    if let ChannelState::Closing { last_settle, .. } = channel.state {
+        deadline = deadline.min(last_settle);
+    }
+    // A key may have come back: its last term counts.
+    let signer = receipt.value.signer;
+    let terms = node.map(|node| node.signers.iter().rev()).into_iter().flatten();
+    let term = terms.into_iter().find(|term| term.signer == signer);
+    if let Some(end) = term.and_then(|term| term.end) {
+        deadline = deadline.min(Tick(end.tick.0.saturating_add(signer_grace)));
+    }
+    deadline
+}
+
+/// The message that claims the warranty of a missed settlement.
+pub fn missed(order: Signed<Order>, receipt: Signed<Receipt>) -> Message {
+    Message::ClaimMissed { order, receipt }
+}
+
+/// The message that reports two final receipts for one sequence; `None` when these two are none: of different
+/// sequences, equal, or neither an answer to the order. Whether the node signed both, the chain says.
+pub fn equivocation(
+    order: &Signed<Order>,
+    first: &Signed<Receipt>,
+    second: &Signed<Receipt>,
+    domain: &haca_wire::Domain,
+) -> Option<Message> {
+    let place = (order.value.channel, order.value.sequence);
+    let is_here = |receipt: &Signed<Receipt>| (receipt.value.channel, receipt.value.sequence) == place;
+    let answers = |receipt: &Signed<Receipt>| receipt.value.order == order.value.hash(domain);
+    let differ = first.value.hash(domain) != second.value.hash(domain);
+    (is_here(first) && is_here(second) && differ && (answers(first) || answers(second))).then(|| {
+        Message::ClaimEquivocation {
+            order: order.clone(),
+            first: first.clone(),
+            second: second.clone(),
+        }
+    })
+}

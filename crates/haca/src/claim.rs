@@ -1,0 +1,199 @@
+//! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond.
+
+use std::path::{Path, PathBuf};
+
+use haca_client::{NodeClient, Standing, equivocation, missed};
+use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
+use haca_wire::{Amount, AssetId, Decode, Message, Order, Receipt, Signed};
+use serde_json::{Value, json};
+
+use crate::args::Claim;
+use crate::failure::Failure;
+use crate::network::Network;
+use crate::screen::{Ink, Screen};
+use crate::session::{INCLUSION, Session, client};
+use crate::state::decimal;
+
+/// An order with the receipt that answered it.
+struct Held {
+    order: Signed<Order>,
+    receipt: Signed<Receipt>,
+}
+
+/// One line of the result.
+struct Line {
+    receipt: String,
+    state: String,
+    detail: String,
+    amount: Amount,
+    asset: Option<AssetId>,
+    claimed_now: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
+    let network = Network::load(&claim.data)?;
+    let session = Session::open(
+        &network.user(),
+        &network.file.node_url,
+        &network.file.inference_url,
+    )?;
+    let held = read_all(&network.user().join("receipts"))?;
+    let others = claim
+        .receipt
+        .iter()
+        .map(|path| read(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    let step = screen.step("claims");
+    let mut lines = Vec::new();
+    for one in &held {
+        let second = second_receipt(&session, one, &held, &others);
+        lines.push(look(&session, one, second, claim.dry_run)?);
+    }
+    let claimed = lines.iter().filter(|line| line.claimed_now).count();
+    step.done(&format!("{} receipts, {claimed} claimed now", lines.len()));
+    show(screen, &session.node, &lines)?;
+    Ok(0)
+}
+
+/// The receipts on disk, by directory name.
+fn read_all(dir: &Path) -> Result<Vec<Held>, Failure> {
+    let mut paths: Vec<PathBuf> = match std::fs::read_dir(dir) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Failure::file(dir, "read", &error)),
+    };
+    paths.sort();
+    let is_whole = |path: &PathBuf| path.join("order.bin").exists() && path.join("receipt.bin").exists();
+    let held = paths.iter().filter(|path| is_whole(path)).map(|path| {
+        Ok(Held {
+            order: read(&path.join("order.bin"))?,
+            receipt: read(&path.join("receipt.bin"))?,
+        })
+    });
+    held.collect()
+}
+
+fn read<T: Decode>(path: &Path) -> Result<T, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, "read", &error))?;
+    T::decode_all(&bytes).map_err(|error| {
+        Failure::usage(
+            "cli.damaged_file",
+            format!("{} is damaged: {error}", path.display()),
+            "remove it, or bring it back from a copy",
+        )
+    })
+}
+
+/// The report of another receipt of the node for the same sequence: among those held, those given, or what the node
+/// itself answers for the order. A node that does not answer hides nothing that counts here.
+fn second_receipt(
+    session: &Session,
+    one: &Held,
+    held: &[Held],
+    others: &[Signed<Receipt>],
+) -> Option<Message> {
+    let order = one.order.value.hash(&session.domain);
+    let told = session.inference.receipt(order).ok().flatten();
+    let told = told.and_then(|status| hex::decode(status.receipt?).ok());
+    let told = told.and_then(|bytes| Signed::<Receipt>::decode_all(&bytes).ok());
+    let known = held.iter().map(|held| &held.receipt).chain(others).chain(&told);
+    let mut reports =
+        known.filter_map(|second| equivocation(&one.order, &one.receipt, second, &session.domain));
+    reports.next()
+}
+
+/// Looks where one receipt stands, and claims what can be claimed.
+fn look(session: &Session, one: &Held, second: Option<Message>, dry_run: bool) -> Result<Line, Failure> {
+    let standing = session.node.standing(&one.order, &one.receipt).map_err(client)?;
+    let asset = session.node.channel(one.order.value.channel).map_err(client)?;
+    let mut line = Line {
+        receipt: one.receipt.value.hash(&session.domain).to_string(),
+        state: standing.name().to_owned(),
+        detail: String::new(),
+        amount: Amount(0),
+        asset: asset.map(|record| record.asset),
+        claimed_now: false,
+    };
+    let is_reported = matches!(&standing, Standing::Claimed(claim) if claim.kind == ClaimKind::Equivocation);
+    let message = match (&standing, second) {
+        (_, Some(report)) if !is_reported => Some(report),
+        (Standing::Due { .. }, None) => Some(missed(one.order.clone(), one.receipt.clone())),
+        _ => None,
+    };
+    match &standing {
+        Standing::Settled { tx, height } => line.detail = format!("at height {height} by {tx}"),
+        Standing::Waiting { from } => line.detail = format!("claimable from tick {from}"),
+        Standing::Due { amount, until } => {
+            line.amount = *amount;
+            line.detail = format!("claimable up to tick {until}");
+        }
+        Standing::Claimed(claim) => granted(&mut line, claim),
+        Standing::TooLate { until } => line.detail = format!("the last tick was {until}"),
+        Standing::NothingAtStake | Standing::Used | Standing::NoChannel => {}
+    }
+    match message {
+        Some(_) if dry_run => line.state = "can be claimed".to_owned(),
+        Some(message) => {
+            session.send(message)?;
+            let place = key::claim(one.order.value.channel, one.order.value.sequence);
+            // Proven state is a block behind; a missed settlement may have been claimed before.
+            let wanted =
+                |claim: &ClaimRecord| !matches!(&standing, Standing::Claimed(before) if before == claim);
+            let record = session.node.poll(INCLUSION, "the claim in proven state", || {
+                Ok(session.node.record::<ClaimRecord>(&place)?.filter(wanted))
+            });
+            line.claimed_now = true;
+            granted(&mut line, &record.map_err(client)?);
+        }
+        None => {}
+    }
+    Ok(line)
+}
+
+fn granted(line: &mut Line, claim: &ClaimRecord) {
+    let kind = match claim.kind {
+        ClaimKind::Missed => "missed settlement",
+        ClaimKind::Equivocation => "two receipts for one sequence: the node's stake is burned",
+        ClaimKind::Unanswered => "an unanswered demand: the node's stake is burned",
+    };
+    line.state = "claimed".to_owned();
+    line.detail = format!("at height {}, {kind}", claim.height);
+    line.amount = claim.paid;
+}
+
+fn show(screen: &Screen, node: &NodeClient, lines: &[Line]) -> Result<(), Failure> {
+    let objects = lines.iter().map(|line| {
+        json!({
+            "receipt": line.receipt,
+            "state": line.state,
+            "detail": line.detail,
+            "amount": line.amount.to_string(),
+            "asset": line.asset.map(|asset| asset.0),
+            "claimed_now": line.claimed_now,
+        })
+    });
+    screen.object(&json!({ "receipts": objects.collect::<Vec<Value>>() }));
+    if lines.is_empty() {
+        screen.say("no receipts");
+    }
+    for line in lines {
+        let amount = match line.asset.filter(|_| line.amount.0 > 0) {
+            Some(asset) => format!("  {}", amount(node, asset, line.amount)?),
+            None => String::new(),
+        };
+        let ink = if line.claimed_now { Ink::Green } else { Ink::Bold };
+        let state = screen.ink(ink, format!("{:<16}", line.state));
+        screen.say(format!("{}  {state}{amount}  {}", line.receipt, line.detail).trim_end());
+    }
+    Ok(())
+}
+
+/// An amount with its decimal point and symbol.
+fn amount(node: &NodeClient, asset: AssetId, amount: Amount) -> Result<String, Failure> {
+    let record: Option<AssetRecord> = node.record(&key::asset(asset)).map_err(client)?;
+    Ok(match record {
+        Some(record) => format!("{} {}", decimal(amount.0, record.decimals), record.symbol),
+        None => amount.to_string(),
+    })
+}
