@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 
 use haca_node::Genesis;
-use haca_wire::{
-    Amount, Close, Decode as _, Encode as _, Evidence, EvidenceKind, Group, Height, Message, ResponseHash,
-    Signed, SignedTransaction,
-};
+use haca_wire::{voucher::receipt_path, *};
 
 use crate::{
     chain_log::{ChainLog, start},
@@ -20,6 +17,8 @@ pub(crate) fn every_kind(genesis: Genesis, proposer: [u8; 20]) -> ChainLog {
     let channel = world.open(&alice());
     transfers(&mut world);
     settlements(&mut world, channel);
+    doubts(&mut world, channel);
+    vouchers(&mut world, channel);
     let other = world.open(&bob());
     let consent = Close {
         channel: other,
@@ -79,7 +78,7 @@ fn transfers(world: &mut World) {
 }
 
 /// Receipts with signatures and with proofs, alone and together, and a proof that fails.
-fn settlements(world: &mut World, channel: haca_wire::ChannelId) {
+fn settlements(world: &mut World, channel: ChannelId) {
     let amount = Amount(100);
     world.ok(&alice(), Message::TopUp { channel, amount });
     let item = |world: &World, sequence, kind| world.item(channel, sequence, kind);
@@ -125,14 +124,113 @@ fn settlements(world: &mut World, channel: haca_wire::ChannelId) {
     world.block(&txs);
 }
 
-/// A settlement that was missed, and two receipts for one order.
-fn claims(world: &mut World, channel: haca_wire::ChannelId) {
+/// Receipts without a proof, which the payer doubts and the node proves, after a proof of something else.
+fn doubts(world: &mut World, channel: ChannelId) {
+    let items = [10, 11].map(|sequence| world.item(channel, sequence, EvidenceKind::Optimistic));
+    let groups = vec![Group {
+        items: items.to_vec(),
+        evidence: Evidence::Optimistic,
+    }];
+    world.ok(&node(), Message::SettleBatch { groups });
+    let hashes = items
+        .each_ref()
+        .map(|item| item.receipt.value.hash(&world.domain));
+    for (item, receipt) in items.iter().zip(hashes) {
+        let sequence = item.order.value.sequence;
+        let demand = Message::Demand {
+            channel,
+            first: sequence,
+            sequence,
+            receipt,
+            path: Vec::new(),
+        };
+        world.ok(&alice(), demand);
+    }
+    let inferences: Vec<_> = [10, 11].map(|sequence| world.inference(sequence)).to_vec();
+    let answers: Vec<_> = items
+        .iter()
+        .map(|item| Answer {
+            first: item.order.value.sequence,
+            receipt: item.receipt.value.clone(),
+        })
+        .collect();
+    let respond = |context: &[u8; 32]| Message::Respond {
+        answers: answers.clone(),
+        inferences: inferences.clone(),
+        proof: Key::new(1).settlement_proof(context, &inferences),
+    };
+    let txs = [
+        world.tx(&node(), respond(&[0; 32])),
+        world.tx(&node(), respond(&proof_context(&world.domain, &hashes))),
+    ];
+    world.block(&txs);
+}
+
+/// A range under one voucher, twice.
+fn vouchers(world: &mut World, channel: ChannelId) {
+    let leaves: Vec<_> = (30..34)
+        .map(|sequence| {
+            let item = world.item(channel, sequence, EvidenceKind::Signed);
+            Some(item.receipt.value.hash(&world.domain))
+        })
+        .collect();
+    let voucher = Voucher {
+        channel,
+        first: Sequence(30),
+        count: 4,
+        root: receipt_root(&leaves),
+        model: Key::new(1).model,
+        evidence: EvidenceKind::Signed,
+        total: Amount(40),
+        warranty: Amount(50),
+        settle_by: Tick(world.tick().0 + 15),
+    };
+    let coverages = vec![Coverage {
+        voucher: Signed::new(voucher, &world.domain, &alice()).unwrap(),
+        root: root(world, channel, &leaves),
+    }];
+    world.ok(
+        &node(),
+        Message::SettleVouchers {
+            coverages: coverages.clone(),
+        },
+    );
+    let again = world.tx(&node(), Message::SettleVouchers { coverages });
+    world.block(&[again]);
+}
+
+/// What the node signs over sequences 30 to 33.
+fn root(world: &World, channel: ChannelId, leaves: &[Option<ReceiptHash>]) -> Signed<ReceiptRoot> {
+    let root = ReceiptRoot {
+        channel,
+        first: Sequence(30),
+        count: 4,
+        root: receipt_root(leaves),
+        block_height: world.height(),
+        block_hash: BlockHash([3; 32]),
+        signer: signer().address(),
+    };
+    Signed::new(root, &world.domain, &signer()).unwrap()
+}
+
+/// A settlement that was missed, and a receipt that its root has not, and two receipts for one order.
+fn claims(world: &mut World, channel: ChannelId) {
     let missed = world.item(channel, 20, EvidenceKind::Signed);
     let (order, receipt) = (missed.order, missed.receipt);
     let claim = Message::ClaimMissed { order, receipt };
     assert!(world.run(&alice(), claim.clone()).refusal.is_some(), "too early");
     world.wait(22);
     world.ok(&alice(), claim);
+    let item = world.item(channel, 31, EvidenceKind::Signed);
+    let leaves = [Some(ReceiptHash([8; 32])); 4];
+    let message = Message::ClaimFalseLeaf {
+        order: item.order,
+        receipt: item.receipt,
+        root: root(world, channel, &leaves),
+        leaf: leaves[1],
+        path: receipt_path(&leaves, 1).unwrap(),
+    };
+    world.ok(&bob(), message);
     let item = world.item(channel, 21, EvidenceKind::Signed);
     let mut second = item.receipt.value.clone();
     second.response = ResponseHash([0x99; 32]);
@@ -170,12 +268,16 @@ fn every_kind_of_message_is_there_and_so_is_every_way_to_fail() {
     let expected = [
         "Bond",
         "ClaimEquivocation",
+        "ClaimFalseLeaf",
         "ClaimMissed",
         "CloseChannel",
+        "Demand",
         "OpenChannel",
         "RegisterModel",
         "RegisterNode",
+        "Respond",
         "SettleBatch",
+        "SettleVouchers",
         "TopUp",
         "Transfer",
         "Unbond",
