@@ -175,7 +175,7 @@ pub const fn standard_params() -> Params {
     Params {
         block_gas: Gas(2_000_000_000),
         tx_gas: Gas(400_000_000),
-        block_bytes: 8 << 20,
+        block_bytes: 4 << 20,
         gas_flat: Gas(50_000),
         gas_byte: Gas(10),
         gas_signature: Gas(300_000),

@@ -6,6 +6,7 @@
 mod dispatch;
 mod frame;
 mod server;
+mod snapshots;
 
 pub use dispatch::respond;
 pub use frame::{MAX_FRAME_BYTES, read_frame};

@@ -5,7 +5,11 @@
 
 use haca_ledger::{CommitVote, Misbehaviour};
 
-use crate::{consensus::ValidatorUpdate, error::NodeError};
+use crate::{
+    consensus::ValidatorUpdate,
+    error::NodeError,
+    snapshot::{Applied, Offered, Snapshot},
+};
 
 /// Digest of the application state after a block; the header of the next block carries it.
 pub type AppHash = [u8; 32];
@@ -145,4 +149,29 @@ pub trait Application: Send + Sync + 'static {
 
     /// Answers from committed state with a proof.
     fn query(&self, query: &Query) -> Result<ProvenValue, NodeError>;
+
+    /// The oldest height whose block consensus has to keep; 0 keeps all.
+    fn retain_height(&self) -> u64 {
+        0
+    }
+
+    /// The snapshots that others can start from, oldest first.
+    fn snapshots(&self) -> Result<Vec<Snapshot>, NodeError> {
+        Ok(Vec::new())
+    }
+
+    /// A chunk of one of them, if it is here.
+    fn snapshot_chunk(&self, _height: u64, _format: u32, _index: u32) -> Result<Option<Vec<u8>>, NodeError> {
+        Ok(None)
+    }
+
+    /// Whether to start from a snapshot. `app_hash` is what a light client has verified for its height.
+    fn offer_snapshot(&self, _snapshot: &Snapshot, _app_hash: &[u8]) -> Result<Offered, NodeError> {
+        Ok(Offered::Reject)
+    }
+
+    /// Stores a chunk of the snapshot that was accepted last.
+    fn apply_snapshot_chunk(&self, _index: u32, _chunk: &[u8]) -> Result<Applied, NodeError> {
+        Ok(Applied::Abort)
+    }
 }

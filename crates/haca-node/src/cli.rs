@@ -10,13 +10,15 @@ use tendermint::Time;
 
 use crate::{
     NodeError,
-    cometbft::{COMETBFT_VERSION, CometConfig, HostPort, Peer, node_id},
+    cometbft::{COMETBFT_VERSION, CometConfig, HostPort, Peer, StateSync, node_id},
     engine::Pace,
     evidence::ZkEvidence,
     genesis::Genesis,
+    history::{DEFAULT_KEEP_BLOCKS, HistoryPolicy},
     home::{self, DEFAULT_VALIDATORS, Home},
     node::{Engine, Node, NodeConfig, Signals},
     rest::write_export,
+    snapshot::SnapshotPolicy,
     store::{DEFAULT_KEEP_VERSIONS, Store},
 };
 
@@ -33,7 +35,7 @@ enum Command {
     /// Make the directory of a new network: validator keys and genesis document
     Init(Init),
     /// Run the node until SIGINT or SIGTERM
-    Start(Start),
+    Start(Box<Start>),
     /// Print the whole committed state as JSON; the node must not be running
     Export(HomeArg),
     /// Print the name that others know the node by in CometBFT's peer-to-peer network
@@ -140,9 +142,32 @@ struct Start {
     /// Node to learn others from; repeatable
     #[arg(long, value_name = "ID@HOST:PORT", value_delimiter = ',')]
     seed: Vec<Peer>,
+    /// Blocks kept, with their index; 0 keeps all (CometBFT)
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP_BLOCKS)]
+    keep_blocks: u64,
+    /// Blocks between snapshots of the state; 0 takes none (CometBFT)
+    #[arg(long, value_name = "N", default_value_t = SnapshotPolicy::default().interval_blocks)]
+    snapshot_blocks: u64,
+    /// Snapshots kept (CometBFT)
+    #[arg(long, value_name = "N", default_value_t = SnapshotPolicy::default().keep)]
+    snapshots: usize,
+    /// Start an empty node from a snapshot of its peers, with headers from these CometBFT RPCs; two notice a lie
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "trust")]
+    state_sync: Vec<HostPort>,
+    /// A block that is known to be the chain's, to begin the state sync with
+    #[arg(long, value_name = "HEIGHT:HASH", requires = "state_sync", value_parser = trusted_block)]
+    trust: Option<(u64, [u8; 32])>,
     /// Time between a block and the next height, in milliseconds (CometBFT)
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     commit_ms: u64,
+}
+
+fn trusted_block(text: &str) -> Result<(u64, [u8; 32]), String> {
+    let bad = || "expected a height, a colon, and 64 hexadecimal digits".to_owned();
+    let (height, hash) = text.split_once(':').ok_or_else(bad)?;
+    let hash = hex::decode(hash.trim_start_matches("0x")).map_err(|_| bad())?;
+    let height: u64 = height.parse().map_err(|_| bad())?;
+    Ok((height, hash.try_into().map_err(|_| bad())?))
 }
 
 /// Runs the command line. The first argument is the name of the program. `subcommand` leads to this command line in
@@ -254,6 +279,11 @@ fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
             external_address: arguments.external_address.clone(),
             persistent_peers: arguments.persistent_peer.clone(),
             seeds: arguments.seed.clone(),
+            state_sync: arguments.trust.map(|(trust_height, trust_hash)| StateSync {
+                rpc_servers: arguments.state_sync.clone(),
+                trust_height,
+                trust_hash,
+            }),
             timeout_commit: Duration::from_millis(arguments.commit_ms),
             ..CometConfig::default()
         })),
@@ -262,6 +292,14 @@ fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
         listen: arguments.listen.clone(),
         engine,
         keep_versions: arguments.keep_versions,
+        history: HistoryPolicy {
+            keep_blocks: arguments.keep_blocks,
+            snapshots: SnapshotPolicy {
+                interval_blocks: arguments.snapshot_blocks,
+                keep: arguments.snapshots,
+                ..SnapshotPolicy::default()
+            },
+        },
         pace: Pace {
             between_blocks: Duration::from_millis(arguments.block_ms),
             idle: Duration::from_millis(arguments.idle_ms),

@@ -36,6 +36,17 @@ use rpc::Rpc;
 /// How often a starting CometBFT is asked.
 const START_POLL: Duration = Duration::from_millis(50);
 
+/// How an empty node starts from a snapshot: what it trusts, and whom it asks for headers. Snapshots come from its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSync {
+    /// RPC addresses of CometBFT nodes that give headers. Two different ones notice when one of them lies.
+    pub rpc_servers: Vec<HostPort>,
+    /// Height of a block that is known to be the chain's.
+    pub trust_height: u64,
+    /// Its hash.
+    pub trust_hash: [u8; 32],
+}
+
 /// How to run CometBFT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CometConfig {
@@ -57,6 +68,8 @@ pub struct CometConfig {
     pub persistent_peers: Vec<Peer>,
     /// Nodes to learn others from.
     pub seeds: Vec<Peer>,
+    /// Where an empty node gets its state from, in place of executing every block.
+    pub state_sync: Option<StateSync>,
     /// Time between a commit and the next height.
     pub timeout_commit: Duration,
     /// Whether waiting transactions are checked again after each block.
@@ -79,6 +92,7 @@ impl Default for CometConfig {
             external_address: None,
             persistent_peers: Vec::new(),
             seeds: Vec::new(),
+            state_sync: None,
             timeout_commit: Duration::from_secs(1),
             recheck: true,
             start_timeout: Duration::from_secs(60),

@@ -169,4 +169,4 @@ pub fn document(
 pub const BLOCK_OVERHEAD_BYTES: usize = 512 << 10;
 
 /// Block size limit of new networks in bytes: the ledger's standard limit and the room around it.
-pub const MAX_BLOCK_BYTES: usize = (8 << 20) + BLOCK_OVERHEAD_BYTES;
+pub const MAX_BLOCK_BYTES: usize = (4 << 20) + BLOCK_OVERHEAD_BYTES;

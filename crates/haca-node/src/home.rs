@@ -57,6 +57,11 @@ impl Home {
         self.0.join("blocks.redb")
     }
 
+    /// Snapshots of the state.
+    pub fn snapshots(&self) -> PathBuf {
+        self.0.join("snapshots")
+    }
+
     /// CometBFT's own directory.
     pub fn cometbft(&self) -> PathBuf {
         self.0.join("cometbft")

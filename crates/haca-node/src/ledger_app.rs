@@ -27,8 +27,10 @@ use crate::{
     evidence_ahead::EvidenceAhead,
     evidence_memory::{EvidenceLimits, EvidenceMemory},
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
+    history::History,
     metrics::Metrics,
     price_floor::PriceFloor,
+    snapshot::{Applied, Offered, Snapshot},
     store::{BlockIndex, StagedBlock, StateView, Store},
 };
 
@@ -93,6 +95,7 @@ pub struct LedgerApp {
     staged: Mutex<Option<Staged>>,
     /// What the transactions admitted since the last commit have claimed.
     reserved: Mutex<Reserved>,
+    history: Option<History>,
 }
 
 /// What waiting transactions have claimed: money, and nonces, of each of which one transaction at most can be charged.
@@ -194,12 +197,20 @@ impl LedgerApp {
             metrics,
             staged: Mutex::default(),
             reserved: Mutex::default(),
+            history: None,
         }
     }
 
     /// The same before a mempool of these limits that is first come, first served.
     pub fn before_mempool(mut self, limits: &MempoolLimits) -> Self {
         self.floor = Some(Mutex::new(PriceFloor::new(limits)));
+        self
+    }
+
+    /// Keeps snapshots and a bounded number of blocks, where it otherwise keeps all blocks and no snapshot.
+    #[must_use]
+    pub fn with_history(mut self, history: History) -> Self {
+        self.history = Some(history);
         self
     }
 
@@ -451,12 +462,50 @@ impl Application for LedgerApp {
             lock(floor).next_block();
         }
         self.metrics.block(&staged.outcome, staged.started.elapsed());
-        Ok(())
+        match &self.history {
+            Some(history) => history.committed(&self.store, &self.view()?),
+            None => Ok(()),
+        }
     }
 
     fn query(&self, query: &Query) -> Result<ProvenValue, NodeError> {
         let view = self.view()?;
         view.prove(&query.key, query.height.unwrap_or(view.tip().height))
+    }
+
+    fn retain_height(&self) -> u64 {
+        let tip = self.store.tip().map_or(0, |tip| tip.height);
+        self.history
+            .as_ref()
+            .map_or(0, |history| history.retain_height(tip))
+    }
+
+    fn snapshots(&self) -> Result<Vec<Snapshot>, NodeError> {
+        let tip = self.store.tip().map_or(0, |tip| tip.height);
+        let history = self.history.as_ref();
+        Ok(history
+            .map(|history| history.archive.list(tip))
+            .unwrap_or_default())
+    }
+
+    fn snapshot_chunk(&self, height: u64, format: u32, index: u32) -> Result<Option<Vec<u8>>, NodeError> {
+        let history = self.history.as_ref();
+        Ok(history.and_then(|history| history.archive.chunk(height, format, index)))
+    }
+
+    fn offer_snapshot(&self, snapshot: &Snapshot, app_hash: &[u8]) -> Result<Offered, NodeError> {
+        let Some(history) = &self.history else {
+            return Ok(Offered::Abort);
+        };
+        let restoration = &history.restoration;
+        restoration.offer(&self.store, self.genesis.hash(), snapshot, app_hash)
+    }
+
+    fn apply_snapshot_chunk(&self, index: u32, chunk: &[u8]) -> Result<Applied, NodeError> {
+        match &self.history {
+            Some(history) => history.restoration.apply(&self.store, index, chunk),
+            None => Ok(Applied::Abort),
+        }
     }
 }
 

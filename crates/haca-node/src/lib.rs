@@ -16,7 +16,7 @@
 //! # Limits
 //!
 //! [`genesis::MAX_BLOCK_BYTES`], [`genesis::MAX_GENESIS_BYTES`], [`engine::MempoolLimits`],
-//! [`store::DEFAULT_KEEP_VERSIONS`], [`key_memory::KeyLimits`], `haca_wire::limit::TX_BYTES`.
+//! [`store::DEFAULT_KEEP_VERSIONS`], [`snapshot::MAX_CHUNK_BYTES`], [`snapshot::MAX_CHUNKS`], [`key_memory::KeyLimits`], `haca_wire::limit::TX_BYTES`.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,7 @@ pub mod evidence;
 pub mod evidence_ahead;
 pub mod evidence_memory;
 pub mod genesis;
+pub mod history;
 pub mod home;
 pub mod key_memory;
 pub mod ledger_app;
@@ -40,6 +41,7 @@ pub mod metrics;
 pub mod node;
 pub mod price_floor;
 pub mod rest;
+pub mod snapshot;
 pub mod store;
 
 pub use error::NodeError;

@@ -22,6 +22,7 @@ use crate::{
     driver::Driver,
     engine::{BlockStore, Chain, DevEngine, MempoolLimits, Pace},
     genesis::Genesis,
+    history::{History, HistoryPolicy},
     home::Home,
     ledger_app::LedgerApp,
     metrics::Metrics,
@@ -54,6 +55,8 @@ pub struct NodeConfig {
     pub engine: Engine,
     /// Versions of the state kept for proofs.
     pub keep_versions: u64,
+    /// Blocks and snapshots kept (CometBFT).
+    pub history: HistoryPolicy,
     /// When the dev engine makes blocks.
     pub pace: Pace,
     /// What the dev engine's mempool holds.
@@ -70,6 +73,7 @@ impl NodeConfig {
             listen: "127.0.0.1:7410".to_owned(),
             engine: Engine::Dev,
             keep_versions: DEFAULT_KEEP_VERSIONS,
+            history: HistoryPolicy::default(),
             pace: Pace::default(),
             mempool: MempoolLimits::default(),
             http: HttpLimits::default(),
@@ -97,9 +101,11 @@ impl Node {
         let store = Store::open(&home.state(), genesis.hash(), config.keep_versions)?;
         let app = LedgerApp::new(genesis.clone(), store, checker, Arc::clone(&metrics));
         let app = Arc::new(match &config.engine {
-            // Its own mempool goes by price.
+            // Its own mempool goes by price; it keeps every block, and nobody joins it.
             Engine::Dev => app,
-            Engine::CometBft(_) => app.before_mempool(&MempoolLimits::default()),
+            Engine::CometBft(_) => app
+                .before_mempool(&MempoolLimits::default())
+                .with_history(History::open(&home, genesis.hash(), config.history)),
         });
         let (failed, failure) = watch::channel(false);
         let driver = start_engine(config, &home, &genesis, &app, failed)?;

@@ -5,6 +5,7 @@
 
 pub mod database;
 mod record;
+mod restore;
 mod tree;
 mod view;
 
@@ -19,6 +20,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend};
 use sha2::Sha256;
 
 pub use record::{BlockIndex, TxLocation, decode_results, encode_results};
+pub use restore::{RestoreError, TreeRestore};
 pub use view::{Entry, StateView};
 
 use crate::{application::AppHash, error::NodeError};
@@ -41,6 +43,15 @@ pub struct Tip {
     pub height: u64,
     /// Application hash there.
     pub app_hash: AppHash,
+}
+
+impl Tip {
+    /// As the store has it.
+    fn record(&self) -> Vec<u8> {
+        let mut record = self.height.to_be_bytes().to_vec();
+        record.extend_from_slice(&self.app_hash);
+        record
+    }
 }
 
 /// An executed block that is not committed yet.
@@ -97,6 +108,7 @@ impl Store {
             view: RwLock::new(None),
         };
         store.prepare_tables(genesis)?;
+        store.drop_unfinished_restore()?;
         if let Some(view) = store.load_view()? {
             let root = view.root(view.tip().height)?;
             if root != view.tip().app_hash {
@@ -167,6 +179,10 @@ impl Store {
         *self.view.write().unwrap_or_else(|poison| poison.into_inner()) = Some(Arc::new(view));
     }
 
+    fn unpublish(&self) {
+        *self.view.write().unwrap_or_else(|poison| poison.into_inner()) = None;
+    }
+
     fn load_view(&self) -> Result<Option<StateView>, NodeError> {
         let read = self.database.begin_read()?;
         let tip = read.open_table(META)?.get("tip")?.map(|v| v.value().to_vec());
@@ -178,7 +194,9 @@ impl Store {
                 what: "record of the committed height".to_owned(),
             })?,
         };
-        StateView::new(&read, tip, self.keep_versions).map(Some)
+        let kept = tip.height.saturating_sub(self.keep_versions.saturating_sub(1));
+        let restored = self.meta_height(restore::RESTORED)?.unwrap_or(0);
+        StateView::new(&read, tip, kept.max(restored)).map(Some)
     }
 
     /// Computes the tree of the next block without writing. Keys must be unique and not empty.
@@ -221,9 +239,7 @@ impl Store {
                 tree::prune(&write, horizon)?;
             }
             record::insert(&write, tip.height, index)?;
-            let mut record = tip.height.to_be_bytes().to_vec();
-            record.extend_from_slice(&tip.app_hash);
-            write.open_table(META)?.insert("tip", record.as_slice())?;
+            write.open_table(META)?.insert("tip", tip.record().as_slice())?;
         }
         write.commit()?;
         if let Some(view) = self.load_view()? {
@@ -245,6 +261,13 @@ impl Store {
     /// Where a receipt was settled: height and position in the block's receipt tree.
     pub fn receipt_location(&self, hash: &[u8; 32]) -> Result<Option<(u64, u32)>, NodeError> {
         record::receipt_location(&self.database.begin_read()?, hash)
+    }
+
+    /// Removes the index of blocks below a height, at most `limit` of them.
+    pub fn prune_index(&self, horizon: u64, limit: usize) -> Result<(), NodeError> {
+        let write = self.database.begin_write()?;
+        record::prune(&write, horizon, limit)?;
+        Ok(write.commit()?)
     }
 
     /// Rows per table: tree nodes, values, preimages, current state. For measurements and tests.

@@ -5,17 +5,16 @@ use haca_wire::Height;
 use tendermint_proto::v0_38::{
     abci::{
         self, ExecTxResult, Misbehavior, MisbehaviorType, Request, RequestFinalizeBlock,
-        RequestPrepareProposal, RequestProcessProposal, RequestQuery, Response, ResponseApplySnapshotChunk,
-        ResponseCheckTx, ResponseCommit, ResponseEcho, ResponseException, ResponseFinalizeBlock,
-        ResponseFlush, ResponseInfo, ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk,
-        ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, Validator,
-        VoteInfo, request::Value as Asked, response::Value as Answer, response_apply_snapshot_chunk,
-        response_offer_snapshot, response_process_proposal,
+        RequestPrepareProposal, RequestProcessProposal, RequestQuery, Response, ResponseCheckTx,
+        ResponseCommit, ResponseEcho, ResponseException, ResponseFinalizeBlock, ResponseFlush, ResponseInfo,
+        ResponseInitChain, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, Validator,
+        VoteInfo, request::Value as Asked, response::Value as Answer, response_process_proposal,
     },
     crypto::{ProofOp, ProofOps, PublicKey, public_key},
     types::BlockIdFlag,
 };
 
+use super::snapshots;
 use crate::{
     application::{Application, BlockPosition, Decision, InitChain, Query, TxResult},
     consensus::{ValidatorUpdate, hash::signed},
@@ -93,19 +92,15 @@ fn answer(app: &dyn Application, asked: Asked) -> Result<Answer, NodeError> {
         Asked::FinalizeBlock(finalize) => finalize_block(app, finalize)?,
         Asked::Commit(_) => {
             app.commit()?;
-            Answer::Commit(ResponseCommit::default())
+            Answer::Commit(ResponseCommit {
+                retain_height: signed(app.retain_height()),
+            })
         }
         Asked::Query(query) => Answer::Query(state_query(app, query)?),
-        // There are no snapshots yet, so none is listed and none is taken.
-        Asked::ListSnapshots(_) => Answer::ListSnapshots(ResponseListSnapshots::default()),
-        Asked::LoadSnapshotChunk(_) => Answer::LoadSnapshotChunk(ResponseLoadSnapshotChunk::default()),
-        Asked::OfferSnapshot(_) => Answer::OfferSnapshot(ResponseOfferSnapshot {
-            result: response_offer_snapshot::Result::Reject.into(),
-        }),
-        Asked::ApplySnapshotChunk(_) => Answer::ApplySnapshotChunk(ResponseApplySnapshotChunk {
-            result: response_apply_snapshot_chunk::Result::Abort.into(),
-            ..Default::default()
-        }),
+        Asked::ListSnapshots(_) => snapshots::list(app)?,
+        Asked::LoadSnapshotChunk(load) => snapshots::load(app, &load)?,
+        Asked::OfferSnapshot(offer) => snapshots::offer(app, offer)?,
+        Asked::ApplySnapshotChunk(apply) => snapshots::apply(app, apply)?,
         Asked::ExtendVote(_) | Asked::VerifyVoteExtension(_) => {
             return Err(NodeError::Abci {
                 reason: "vote extensions are not enabled on this network".to_owned(),

@@ -2,15 +2,40 @@
 
 use std::path::Path;
 
-use super::{CometConfig, Peer, layout::Ports};
+use super::{CometConfig, Peer, StateSync, layout::Ports};
 use crate::engine::MempoolLimits;
 
+/// How old the trusted header may be: as old as misbehaviour of its validators is still punished.
+const TRUST_PERIOD: &str = "48h0m0s";
 /// Bytes of an RPC body: a transaction in base64 and the JSON around it.
 const RPC_BODY_BYTES: usize = haca_wire::limit::TX_BYTES * 3 / 2 + 4096;
 
 fn list(peers: &[Peer]) -> String {
     let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
     peers.join(",")
+}
+
+/// CometBFT ignores this section once it has a state.
+fn state_sync(from: Option<&StateSync>) -> String {
+    let Some(from) = from else {
+        return "enable = false".to_owned();
+    };
+    let mut servers: Vec<String> = from.rpc_servers.iter().map(ToString::to_string).collect();
+    // CometBFT asks for two, of which one is the witness of the other.
+    if let [only] = servers.as_slice() {
+        servers.push(only.clone());
+    }
+    format!(
+        r#"enable = true
+rpc_servers = "{}"
+trust_height = {}
+trust_hash = "{}"
+trust_period = "{TRUST_PERIOD}"
+discovery_time = "5s""#,
+        servers.join(","),
+        from.trust_height,
+        hex::encode_upper(from.trust_hash),
+    )
 }
 
 /// The document. Keys that are not here keep CometBFT's defaults.
@@ -40,6 +65,7 @@ pub(super) fn toml(config: &CometConfig, ports: &Ports, socket: &Path) -> String
         tx_bytes,
     } = MempoolLimits::default();
     let socket = socket.display();
+    let state_sync = state_sync(config.state_sync.as_ref());
     format!(
         r#"proxy_app = "unix://{socket}"
 moniker = "haca"
@@ -69,7 +95,7 @@ max_txs_bytes = {bytes}
 max_tx_bytes = {tx_bytes}
 
 [statesync]
-enable = false
+{state_sync}
 
 [consensus]
 timeout_commit = "{timeout_commit}ms"

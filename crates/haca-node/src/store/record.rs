@@ -97,6 +97,51 @@ pub(super) fn create_tables(write: &WriteTransaction) -> Result<(), NodeError> {
     Ok(())
 }
 
+pub(super) fn delete_tables(write: &WriteTransaction) -> Result<(), NodeError> {
+    write.delete_table(BLOCKS)?;
+    write.delete_table(TXS)?;
+    write.delete_table(RECEIPTS)?;
+    Ok(())
+}
+
+/// Removes the index of blocks below a height, at most `limit` of them, oldest first.
+pub(super) fn prune(write: &WriteTransaction, horizon: u64, limit: usize) -> Result<(), NodeError> {
+    let mut blocks = write.open_table(BLOCKS)?;
+    let mut txs = write.open_table(TXS)?;
+    let mut receipts = write.open_table(RECEIPTS)?;
+    for _ in 0..limit {
+        let Some((height, bytes)) = blocks
+            .first()?
+            .map(|(height, row)| (height.value(), row.value().to_vec()))
+        else {
+            break;
+        };
+        if height >= horizon {
+            break;
+        }
+        let raw = BlockIndexProto::decode(bytes.as_slice()).map_err(|_| NodeError::StoreCorrupt {
+            what: format!("index of block {height}"),
+        })?;
+        // A repeated transaction or receipt belongs to the block that had it first, or last.
+        let own = |row: Option<redb::AccessGuard<'_, &'static [u8]>>| {
+            row.and_then(|row| parse_location(row.value()))
+                .is_some_and(|(at, _)| at == height)
+        };
+        for hash in raw.txs {
+            if own(txs.get(hash.as_slice())?) {
+                txs.remove(hash.as_slice())?;
+            }
+        }
+        for hash in raw.receipts {
+            if own(receipts.get(hash.as_slice())?) {
+                receipts.remove(hash.as_slice())?;
+            }
+        }
+        blocks.remove(height)?;
+    }
+    Ok(())
+}
+
 fn location(height: u64, index: usize) -> [u8; 12] {
     let mut bytes = [0; 12];
     let (first, last) = bytes.split_at_mut(8);

@@ -42,6 +42,16 @@ pub(super) fn create_tables(write: &WriteTransaction) -> Result<(), NodeError> {
     Ok(())
 }
 
+pub(super) fn delete_tables(write: &WriteTransaction) -> Result<(), NodeError> {
+    for table in [NODES, VALUES, PREIMAGES, STATE] {
+        write.delete_table(table)?;
+    }
+    for table in [STALE_NODES, STALE_VALUES] {
+        write.delete_table(table)?;
+    }
+    Ok(())
+}
+
 fn node_key(key: &NodeKey) -> anyhow::Result<Vec<u8>> {
     let mut bytes = key.version().to_be_bytes().to_vec();
     bytes.extend(borsh::to_vec(key.nibble_path())?);
@@ -71,7 +81,7 @@ pub(super) fn damaged(error: anyhow::Error) -> NodeError {
 pub(super) struct Tables {
     nodes: ReadOnlyTable<Bytes, Bytes>,
     values: ReadOnlyTable<Bytes, Bytes>,
-    preimages: ReadOnlyTable<Bytes, Bytes>,
+    pub(super) preimages: ReadOnlyTable<Bytes, Bytes>,
     pub(super) state: ReadOnlyTable<Bytes, Bytes>,
 }
 
@@ -108,7 +118,7 @@ impl TreeReader for Tables {
     }
 
     fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
-        anyhow::bail!("the tree is never restored from leaves")
+        anyhow::bail!("a restoration is never continued from its leaves")
     }
 }
 
@@ -151,6 +161,45 @@ pub(super) trait Put: TreeReader + Sized {
 impl Put for EmptyTree {}
 impl Put for Tables {}
 
+/// Writes nodes.
+pub(super) fn insert_nodes<'a>(
+    write: &WriteTransaction,
+    new: impl Iterator<Item = (&'a NodeKey, &'a Node)>,
+) -> Result<(), NodeError> {
+    let mut nodes = write.open_table(NODES)?;
+    for (key, node) in new {
+        let key = node_key(key).map_err(damaged)?;
+        let node = borsh::to_vec(node).map_err(|error| damaged(error.into()))?;
+        nodes.insert(key.as_slice(), node.as_slice())?;
+    }
+    Ok(())
+}
+
+/// Writes the values of a state that had none before.
+pub(super) fn insert_restored(
+    write: &WriteTransaction,
+    version: Version,
+    entries: &[(Vec<u8>, Vec<u8>)],
+) -> Result<(), NodeError> {
+    let mut values = write.open_table(VALUES)?;
+    let mut preimages = write.open_table(PREIMAGES)?;
+    let mut state = write.open_table(STATE)?;
+    for (key, value) in entries {
+        let hash = KeyHash::with::<Sha256>(key);
+        values.insert(value_key(&hash, version).as_slice(), flagged(value).as_slice())?;
+        preimages.insert(hash.0.as_slice(), key.as_slice())?;
+        state.insert(key.as_slice(), value.as_slice())?;
+    }
+    Ok(())
+}
+
+/// A value as its row has it.
+fn flagged(value: &[u8]) -> Vec<u8> {
+    let mut row = vec![1];
+    row.extend_from_slice(value);
+    row
+}
+
 /// Writes a block's nodes and values, and notes what they replace.
 pub(super) fn insert(
     write: &WriteTransaction,
@@ -158,12 +207,7 @@ pub(super) fn insert(
     writes: &[Write],
     batch: &TreeUpdateBatch,
 ) -> Result<(), NodeError> {
-    let mut nodes = write.open_table(NODES)?;
-    for (key, node) in batch.node_batch.nodes() {
-        let key = node_key(key).map_err(damaged)?;
-        let node = borsh::to_vec(node).map_err(|error| damaged(error.into()))?;
-        nodes.insert(key.as_slice(), node.as_slice())?;
-    }
+    insert_nodes(write, batch.node_batch.nodes().iter())?;
     let mut stale_nodes = write.open_table(STALE_NODES)?;
     for index in &batch.stale_node_index_batch {
         let mut key = index.stale_since_version.to_be_bytes().to_vec();
@@ -193,9 +237,7 @@ pub(super) fn insert(
         }
         match value {
             Some(value) => {
-                let mut flagged = vec![1];
-                flagged.extend_from_slice(value);
-                values.insert(row.as_slice(), flagged.as_slice())?;
+                values.insert(row.as_slice(), flagged(value).as_slice())?;
                 preimages.insert(hash.0.as_slice(), key.as_slice())?;
                 state.insert(key.as_slice(), value.as_slice())?;
             }

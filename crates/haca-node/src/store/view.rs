@@ -2,7 +2,7 @@
 
 use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, RootHash, Version, storage::TreeUpdateBatch};
 use prost_ics23::Message as _;
-use redb::ReadTransaction;
+use redb::{ReadTransaction, ReadableTable as _};
 use sha2::Sha256;
 
 use super::{
@@ -22,15 +22,16 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 pub struct StateView {
     tables: Tables,
     tip: Tip,
-    keep_versions: u64,
+    oldest: u64,
 }
 
 impl StateView {
-    pub(super) fn new(read: &ReadTransaction, tip: Tip, keep_versions: u64) -> Result<Self, NodeError> {
+    /// `oldest` is the first height whose tree is whole.
+    pub(super) fn new(read: &ReadTransaction, tip: Tip, oldest: u64) -> Result<Self, NodeError> {
         Ok(Self {
             tables: Tables::open(read)?,
             tip,
-            keep_versions,
+            oldest,
         })
     }
 
@@ -73,9 +74,31 @@ impl StateView {
 
     /// Oldest height that proofs can be made for.
     pub const fn oldest(&self) -> u64 {
-        self.tip
-            .height
-            .saturating_sub(self.keep_versions.saturating_sub(1))
+        self.oldest
+    }
+
+    /// Gives all entries in the order of the tree's leaves, one at a time.
+    pub fn leaves(
+        &self,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), NodeError>,
+    ) -> Result<(), NodeError> {
+        // By key hash; a key that is gone keeps its row as long as an older version needs it.
+        for row in self.tables.preimages.iter()? {
+            let (_, key) = row?;
+            if let Some(value) = self.tables.state.get(key.value())? {
+                visit(key.value(), value.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What proves, given all leaves up to this key's, that they are the tree's first ones.
+    pub fn range_proof(&self, key: &[u8]) -> Result<Vec<u8>, NodeError> {
+        let proof = self
+            .tree()
+            .get_range_proof(KeyHash::with::<Sha256>(key), self.tip.height);
+        let bytes = proof.and_then(|proof| Ok(borsh::to_vec(&proof)?));
+        bytes.map_err(damaged)
     }
 
     /// Value or absence of a key at a kept height, with its ICS-23 proof.

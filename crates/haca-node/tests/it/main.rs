@@ -21,6 +21,7 @@ mod replica;
 mod rest;
 mod rotation;
 mod settlement;
+mod snapshot;
 mod socket;
 mod store;
 mod supervision;
