@@ -83,7 +83,7 @@ fn measure(
 pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
     if bench.runs == 0 || bench.proofs == 0 {
         return Err(Failure::usage(
-            "cli.bench",
+            "cli.bench_ledger",
             "--runs and --proofs are at least 1",
             "leave them out",
         ));

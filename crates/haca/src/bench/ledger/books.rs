@@ -44,7 +44,12 @@ fn key(tag: u8) -> Result<SecretKey, Failure> {
 
 /// What can't happen unless the ledger is broken.
 pub(super) fn broken(what: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Failure, "cli.bench", what, "this is a defect: report it")
+    Failure::new(
+        Exit::Failure,
+        "cli.bench_broken",
+        what,
+        "this is a defect: report it",
+    )
 }
 
 /// The parameters that are measured: the standard ones, with room for more than they allow.
