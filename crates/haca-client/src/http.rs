@@ -49,8 +49,13 @@ pub(crate) struct Answer {
 
 impl Http {
     pub(crate) fn new(base: &str) -> Self {
+        Self::with_timeout(base, TIMEOUT)
+    }
+
+    /// With another limit of time than the standard one.
+    pub(crate) fn with_timeout(base: &str, timeout: Duration) -> Self {
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
+            .timeout_global(Some(timeout))
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .http_status_as_error(false)
             .build();

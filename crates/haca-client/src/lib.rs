@@ -25,6 +25,7 @@ mod error;
 mod full_node;
 mod http;
 mod inference_node;
+mod sponsor;
 mod wallet;
 
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
@@ -34,4 +35,5 @@ pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledR
 pub use inference_node::{
     Answered, InferenceClient, ORDER_HEADER, ProofStatus, RECEIPT_HEADER, ReceiptStatus, channel_of,
 };
+pub use sponsor::{SponsorClient, SponsorTerms};
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

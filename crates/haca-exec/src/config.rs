@@ -43,6 +43,8 @@ pub struct ExecConfig {
     pub memory_limit_mb: Option<u64>,
     /// What settling may cost, and what is waited for. Prices of assets are added from `opg_prices`.
     pub policy: Policy,
+    /// Who pays the gas of settlements, as far as it is willing to; the node's account pays the rest.
+    pub sponsor: Option<String>,
     /// What a whole unit of an asset is worth in whole OPG.
     pub opg_prices: BTreeMap<AssetId, Decimal>,
     /// Seconds without news of the chain above which nothing is served.
@@ -98,6 +100,7 @@ impl ExecConfig {
             max_batch: 32,
             memory_limit_mb: None,
             policy: Policy::default(),
+            sponsor: None,
             opg_prices: BTreeMap::new(),
             stale_head_s: 30,
             retain_blocks: 20_000,

@@ -5,7 +5,7 @@
 //!
 //! # Key types
 //!
-//! [`InferenceNode`] and [`NodeHandle`], [`ExecConfig`], [`planner`], [`Journal`] with its [`Entry`]s, [`Refusal`] (why an order is
+//! [`InferenceNode`] and [`NodeHandle`], [`Sponsor`], [`ExecConfig`], [`planner`], [`Journal`] with its [`Entry`]s, [`Refusal`] (why an order is
 //! not served), [`ExecError`] (why the node can't go on).
 //!
 //! # Invariants
@@ -45,6 +45,7 @@ mod service;
 mod settlement;
 mod setup;
 mod snapshot;
+mod sponsor;
 mod totals;
 
 pub use config::{ExecConfig, HttpLimits};
@@ -57,4 +58,5 @@ pub use node::{InferenceNode, NodeHandle};
 pub use operator::read_snapshot;
 pub use refusal::Refusal;
 pub use snapshot::{AssetPrice, MissedReceipt, ModelFacts, ProofSize, Snapshot, Terms, TotalsRow};
+pub use sponsor::{Sponsor, SponsorConfig, SponsorPolicy, SponsorRefusal};
 pub use totals::{Histogram, Month, Totals, TotalsKey};

@@ -64,7 +64,8 @@ impl Service {
         for missed in journal.missed()?.iter().filter(|missed| tick <= missed.until) {
             book.miss(missed);
         }
-        let rates = rates(&config, &GasPrices::new(&chain.params, false), &models, &journal)?;
+        let prices = GasPrices::new(&chain.params, config.sponsor.is_some());
+        let rates = rates(&config, &prices, &models, &journal)?;
         let offers = offers(&config, &models, &rates);
         for model in &models {
             if let Some(facts) = facts(model, &rates) {
@@ -153,7 +154,7 @@ impl Service {
     /// answered once.
     pub(crate) fn rates(&self, kinds: impl Iterator<Item = Kind>) -> BTreeMap<Kind, Rates> {
         let known = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let prices = GasPrices::new(&self.chain.params, false);
+        let prices = self.gas_prices();
         let wanted = |kind: Kind| {
             if kind.evidence == EvidenceKind::Zk {
                 1
@@ -170,6 +171,11 @@ impl Service {
                 )
             })
             .collect()
+    }
+
+    /// Prices of gas, with a sponsor's signature where there may be one.
+    pub(crate) fn gas_prices(&self) -> GasPrices {
+        GasPrices::new(&self.chain.params, self.config.sponsor.is_some())
     }
 
     /// Learns how long a proof took.
@@ -284,7 +290,7 @@ fn terms(config: &ExecConfig, offers: &[Offer]) -> Terms {
         offers: offers.to_vec(),
         prices: prices.collect(),
         max_batch: config.max_batch as u64,
-        is_sponsored: false,
+        is_sponsored: config.sponsor.is_some(),
     }
 }
 

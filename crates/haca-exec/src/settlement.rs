@@ -9,6 +9,7 @@
 mod account;
 mod course;
 mod fate;
+mod payer;
 mod proof;
 mod transaction;
 
@@ -24,7 +25,7 @@ use haca_wire::{ChannelId, Group, Message, SignedTransaction, TxHash};
 use crate::ExecError;
 use crate::entry::{Entry, Pending, Place};
 use crate::log;
-use crate::planner::{self, Action, Cause, GasPrices, Kind, Market, Settlement, Situation, Waiting};
+use crate::planner::{self, Action, Cause, Kind, Market, Settlement, Situation, Waiting};
 use crate::service::Service;
 use course::Course;
 
@@ -229,7 +230,7 @@ impl Settler<'_> {
                 base_fee: clock.base_fee,
                 recent: &recent,
             },
-            gas: GasPrices::new(&self.service.chain.params, false),
+            gas: self.service.gas_prices(),
             policy: &self.service.config.policy,
             rates: &rates,
             queue: &queue,
@@ -294,7 +295,7 @@ impl Settler<'_> {
             return Ok(None);
         }
         let (count, receipts, most) = (groups.len(), all.len(), plan.max_base_fee);
-        let tx = transaction::sign(service, Message::SettleBatch { groups }, most)?;
+        let tx = payer::sign(service, Message::SettleBatch { groups }, most)?;
         let (hash, cause) = (tx.hash(), plan.cause);
         log::event(
             "settling",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 use haca_exec::planner::Decimal;
-use haca_wire::AssetId;
+use haca_wire::{Address, AssetId};
 
 use crate::quantisation::Quantisation;
 use crate::tx::Tx;
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Run an inference node
     Serve(Serve),
+    /// Pay the gas of settlements of inference nodes that you name, within limits
+    Sponsor(Sponsor),
     /// Show what an inference node earns and burns: what to expect at its prices, and what it came to
     NodeReport(NodeReport),
     /// Run a full node (the same as the `haca-node` binary)
@@ -450,6 +452,31 @@ pub(crate) struct Serve {
 }
 
 #[derive(ClapArgs)]
+pub(crate) struct Sponsor {
+    /// The paying key, and what was spent today
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// A full node
+    #[arg(long, value_name = "URL", env = "HACA_URL")]
+    pub(crate) node: String,
+    /// Address to serve at
+    #[arg(long, value_name = "ADDR", env = "HACA_LISTEN", default_value = "127.0.0.1:7412")]
+    pub(crate) listen: String,
+    /// Account of a node whose settlements are paid for; repeatable
+    #[arg(long, value_name = "ACCOUNT", required = true)]
+    pub(crate) allow: Vec<Address>,
+    /// The most OPG per gas, in the smallest unit
+    #[arg(long, value_name = "AMOUNT", default_value_t = 100)]
+    pub(crate) max_base_fee: u128,
+    /// The most OPG for one transaction, in the smallest unit
+    #[arg(long, value_name = "AMOUNT", default_value_t = 10_000_000_000)]
+    pub(crate) max_transaction: u128,
+    /// The most OPG for one node and day, in the smallest unit
+    #[arg(long, value_name = "AMOUNT", default_value_t = 100_000_000_000)]
+    pub(crate) per_day: u128,
+}
+
+#[derive(ClapArgs)]
 pub(crate) struct NodeReport {
     /// The node's home; that of `haca up` in --data when absent
     #[arg(long, value_name = "DIR", requires = "node")]
@@ -492,6 +519,9 @@ pub(crate) struct Settling {
     /// Blocks for which a settled receipt and its answer stay in the journal
     #[arg(long, value_name = "BLOCKS", default_value_t = 20_000)]
     pub(crate) retain_blocks: u64,
+    /// A sponsor that pays the gas of settlements as far as it is willing to
+    #[arg(long, value_name = "URL")]
+    pub(crate) sponsor: Option<String>,
     /// What a whole unit of an asset is worth in whole OPG, such as 1=0.25; repeatable
     #[arg(long, value_name = "ASSET=OPG", value_parser = price)]
     pub(crate) opg_price: Vec<(AssetId, Decimal)>,

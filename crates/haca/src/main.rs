@@ -80,6 +80,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Doctor(doctor) => doctor::run(doctor, screen),
         Command::Bench(bench) => bench::run(bench, screen),
         Command::Serve(serve) => serve::run(serve, screen),
+        Command::Sponsor(sponsor) => serve::sponsor(sponsor, screen),
         Command::NodeReport(report) => node_report::run(report, screen),
         // Handled before: a full node has exit codes and output of its own.
         Command::Node(_) => Ok(0),

@@ -1,9 +1,9 @@
 //! `haca serve` and `haca node`: the two kinds of node as processes of their own.
 
-use haca_exec::{ExecConfig, ExecError, InferenceNode};
+use haca_exec::{ExecConfig, ExecError, InferenceNode, SponsorConfig, SponsorPolicy};
 use haca_wire::{Amount, GenesisHash};
 
-use crate::args::{Node, Serve, Settling};
+use crate::args::{Node, Serve, Settling, Sponsor};
 use crate::failure::{Exit, Failure};
 use crate::screen::Screen;
 use crate::signals::Signals;
@@ -38,7 +38,29 @@ fn settling(config: &mut ExecConfig, settling: &Settling) {
     config.zk_price = Amount(settling.zk_price);
     config.signed_price = Amount(settling.signed_price);
     config.retain_blocks = settling.retain_blocks;
+    config.sponsor.clone_from(&settling.sponsor);
     config.opg_prices = settling.opg_price.iter().copied().collect();
+}
+
+/// Runs a sponsor until interrupted.
+pub(crate) fn sponsor(options: &Sponsor, screen: &Screen) -> Result<u8, Failure> {
+    let sponsor = haca_exec::Sponsor::start(SponsorConfig {
+        home: options.home.clone(),
+        node_url: options.node.clone(),
+        listen: options.listen.clone(),
+        policy: SponsorPolicy {
+            nodes: options.allow.iter().copied().collect(),
+            max_base_fee: Amount(options.max_base_fee),
+            max_transaction: Amount(options.max_transaction),
+            per_day: Amount(options.per_day),
+        },
+    })
+    .map_err(exec)?;
+    let account = sponsor.account().to_string();
+    screen.say(format!("{} pays from {account}", sponsor.url()));
+    screen.object(&serde_json::json!({ "url": sponsor.url(), "account": account }));
+    Signals::catch()?.wait();
+    Ok(0)
 }
 
 /// Runs what `haca-node` runs.

@@ -3,50 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use haca_client::{ClientError, TX_LIFETIME_BLOCKS};
+use haca_client::ClientError;
 use haca_wire::state::Clock;
-use haca_wire::{Amount, Height, Message, SignedTransaction, Transaction, TxHash};
+use haca_wire::{Height, SignedTransaction, TxHash};
 
+use super::payer::{sign, sign_again};
 use super::{Retry, Settler};
 use crate::ExecError;
 use crate::chain::POLL;
 use crate::entry::{Entry, EntryState, Pending};
 use crate::log;
-use crate::planner::{self, GasPrices, Reprice};
-use crate::service::Service;
+use crate::planner::{self, Reprice};
 
 /// How often a transaction that is in no block is sent again: a full node that restarted has forgotten it.
 const RESEND: Duration = Duration::from_secs(2);
-
-/// Signs a settlement that burns at most `max_base_fee` per gas.
-pub(super) fn sign(
-    service: &Service,
-    message: Message,
-    max_base_fee: Amount,
-) -> Result<SignedTransaction, ExecError> {
-    let head = service.chain.client.status()?.height;
-    let domain = &service.chain.domain;
-    Ok(service.account.transaction(message, domain, head, max_base_fee)?)
-}
-
-/// Signs a transaction anew for another base fee, with its nonce: at most one of both is ever executed.
-fn sign_again(
-    service: &Service,
-    tx: &SignedTransaction,
-    max_base_fee: Amount,
-) -> Result<SignedTransaction, ExecError> {
-    let head = service.chain.client.status()?.height;
-    let mut meta = tx.transaction.meta.clone();
-    meta.max_base_fee = max_base_fee;
-    meta.expiry = Height(head.0.saturating_add(TX_LIFETIME_BLOCKS));
-    let message = tx.transaction.message.clone();
-    let signed = SignedTransaction::sign(
-        Transaction { meta, message },
-        &service.chain.domain,
-        service.account.key(),
-    );
-    Ok(signed.ok_or(ClientError::Crypto { what: "sign" })?)
-}
 
 /// What the full node says of a transaction.
 enum Word {
@@ -103,7 +73,13 @@ impl Settler<'_> {
             .map(|receipt| self.service.journal.entry(receipt))
             .collect::<Result<Vec<Entry>, _>>()?;
         match self.service.journal.batch(hash)? {
-            Some(tx) => self.follow(&tx, entries),
+            Some(tx) => match self.other_payer(&tx)? {
+                Some(again) => {
+                    log::event("other_payer", format_args!("tx={hash} replaced_by={}", again.hash()));
+                    self.send(&again, entries, Some(hash))
+                }
+                None => self.follow(&tx, entries),
+            },
             None => self.failed(hash, entries, "its transaction is not in the journal", false),
         }
     }
@@ -199,7 +175,7 @@ impl Settler<'_> {
                 .collect();
             let signed = tx.transaction.meta.max_base_fee;
             let (prices, bytes) = (
-                GasPrices::new(&self.service.chain.params, false),
+                self.service.gas_prices(),
                 haca_wire::Encode::encode(&tx).len(),
             );
             let decided = self.consult(clock, &sent, |situation| {

@@ -12,5 +12,6 @@ mod planner;
 mod receipt;
 mod reservation;
 mod settlement;
+mod sponsor;
 mod start;
 mod world;
