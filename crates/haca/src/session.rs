@@ -300,13 +300,13 @@ impl Session {
                 Exit::Failure,
                 "cli.not_settled",
                 format!("the node gave up settling receipt {hash}: {reason}"),
-                "after the order's settle-by tick and the grace, the warranty can be claimed",
+                "after the order's settle-by tick and the grace, `haca claim` collects the warranty",
             )),
             Err(error @ ClientError::Pending { .. }) => Err(Failure::new(
                 Exit::SettlementUnknown,
                 error.code(),
                 &error,
-                "ask again with `haca verify`; past its settle-by tick the warranty can be claimed",
+                "ask again with `haca verify`; past its settle-by tick and the grace, `haca claim` collects the warranty",
             )),
             Err(error) => Err(client(error)),
         }
