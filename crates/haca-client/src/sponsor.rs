@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use haca_wire::{Address, Amount, Decode as _, Domain, Encode as _, Signature, Signed, SignedTransaction, Transaction};
+use haca_wire::{
+    Address, Amount, Decode as _, Domain, Encode as _, Signature, Signed, SignedTransaction, Transaction,
+};
 use serde::Deserialize;
 
 use crate::ClientError;
@@ -64,13 +66,19 @@ impl SponsorClient {
     /// # Errors
     ///
     /// [`ClientError::Refused`] by the sponsor's policy; [`ClientError::Malformed`] when it signed something else.
-    pub fn cosign(&self, tx: &Signed<Transaction>, domain: &Domain) -> Result<SignedTransaction, ClientError> {
+    pub fn cosign(
+        &self,
+        tx: &Signed<Transaction>,
+        domain: &Domain,
+    ) -> Result<SignedTransaction, ClientError> {
         #[derive(Deserialize)]
         struct Cosigned {
             signature: String,
         }
         let path = "/v1/cosign";
-        let answer = self.http.post(path, "application/octet-stream", &[], &tx.encode())?;
+        let answer = self
+            .http
+            .post(path, "application/octet-stream", &[], &tx.encode())?;
         let cosigned: Cosigned = self.http.parse(path, &answer.body, "a signature")?;
         let malformed = || ClientError::Malformed {
             url: self.http.url(path),

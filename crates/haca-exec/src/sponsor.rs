@@ -18,14 +18,16 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use haca_client::{ClientError, NodeClient, Wallet};
 use haca_wire::state::Params;
-use haca_wire::{Address, Decode as _, Domain, Encode as _, Gas, Message, Signed, SignedTransaction, Transaction, limit};
+use haca_wire::{
+    Address, Decode as _, Domain, Encode as _, Gas, Message, Signed, SignedTransaction, Transaction, limit,
+};
 use serde_json::{Value, json};
 
 use crate::config::HttpLimits;
 use crate::server::Server;
 use crate::{ExecError, log};
-use spending::SpendingLedger;
 pub use policy::{SponsorPolicy, SponsorRefusal};
+use spending::SpendingLedger;
 
 /// What a sponsor is started with.
 #[derive(Clone, Debug)]
@@ -123,7 +125,9 @@ async fn terms(State(desk): State<Arc<Desk>>) -> Json<Value> {
 async fn cosign(State(desk): State<Arc<Desk>>, body: Bytes) -> Result<Json<Value>, SponsorRefusal> {
     let done = tokio::task::spawn_blocking(move || desk.cosign(&body)).await;
     let signed = done.map_err(|_| SponsorRefusal::Unavailable)??;
-    let signature = signed.sponsor_signature.map(|signature| hex::encode(signature.encode()));
+    let signature = signed
+        .sponsor_signature
+        .map(|signature| hex::encode(signature.encode()));
     Ok(Json(json!({ "signature": signature })))
 }
 
@@ -139,7 +143,8 @@ impl Desk {
     fn cosign(&self, body: &[u8]) -> Result<SignedTransaction, SponsorRefusal> {
         let tx = Signed::<Transaction>::decode_all(body).map_err(|_| SponsorRefusal::Encoding)?;
         let meta = &tx.value.meta;
-        tx.check(&self.domain, meta.sender).map_err(|_| SponsorRefusal::Signature)?;
+        tx.check(&self.domain, meta.sender)
+            .map_err(|_| SponsorRefusal::Signature)?;
         let signed = SignedTransaction {
             transaction: tx.value.clone(),
             signature: tx.signature,
@@ -150,7 +155,11 @@ impl Desk {
             .ok_or(SponsorRefusal::Unavailable)?;
         // The gas is known before anything is verified: from the bytes, and from the records of the models.
         let gas = self.gas(&signed).map_err(|_| SponsorRefusal::Unavailable)?;
-        let head = self.client.status().map_err(|_| SponsorRefusal::Unavailable)?.height;
+        let head = self
+            .client
+            .status()
+            .map_err(|_| SponsorRefusal::Unavailable)?
+            .height;
         let most = self.policy.weigh(&tx.value, self.wallet.address(), gas, head)?;
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         spent.charge(meta.sender, meta.nonce, most, self.policy.per_day, log::unix_ms())?;
@@ -176,7 +185,9 @@ impl Desk {
             .saturating_add(self.params.gas_byte.0.saturating_mul(bytes))
             .saturating_add(self.params.gas_signature.0.saturating_mul(signatures));
         for group in groups {
-            let Some(first) = group.items.first() else { continue };
+            let Some(first) = group.items.first() else {
+                continue;
+            };
             if matches!(group.evidence, haca_wire::Evidence::Zk { .. }) {
                 let record = self.client.model(first.order.value.model)?;
                 let proof = record.and_then(|record| record.gas(group.items.len()));

@@ -460,7 +460,12 @@ pub(crate) struct Sponsor {
     #[arg(long, value_name = "URL", env = "HACA_URL")]
     pub(crate) node: String,
     /// Address to serve at
-    #[arg(long, value_name = "ADDR", env = "HACA_LISTEN", default_value = "127.0.0.1:7412")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HACA_LISTEN",
+        default_value = "127.0.0.1:7412"
+    )]
     pub(crate) listen: String,
     /// Account of a node whose settlements are paid for; repeatable
     #[arg(long, value_name = "ACCOUNT", required = true)]

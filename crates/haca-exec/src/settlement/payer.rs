@@ -35,7 +35,11 @@ pub(super) fn sign_again(
     }
 }
 
-fn renewed(service: &Service, tx: &SignedTransaction, max_base_fee: Amount) -> Result<Transaction, ExecError> {
+fn renewed(
+    service: &Service,
+    tx: &SignedTransaction,
+    max_base_fee: Amount,
+) -> Result<Transaction, ExecError> {
     let head = service.chain.client.status()?.height;
     let mut again = tx.transaction.clone();
     again.meta.max_base_fee = max_base_fee;
@@ -67,7 +71,10 @@ fn cosigned(service: &Service, transaction: &Transaction) -> Option<SignedTransa
             (tx.transaction.meta.max_base_fee >= base_fee).then_some(tx)
         }
         Err(error) => {
-            log::event("not_sponsored", format_args!("code={} error={error}", error.code()));
+            log::event(
+                "not_sponsored",
+                format_args!("code={} error={error}", error.code()),
+            );
             None
         }
     }
@@ -82,7 +89,8 @@ impl Settler<'_> {
         }
         let (client, meta) = (&service.chain.client, &tx.transaction.meta);
         let cost = self.cost(tx, &client.clock()?);
-        let can_pay = |account| -> Result<bool, ExecError> { Ok(client.balance(account, AssetId::OPG)?.0 >= cost) };
+        let can_pay =
+            |account| -> Result<bool, ExecError> { Ok(client.balance(account, AssetId::OPG)?.0 >= cost) };
         if can_pay(meta.gas_payer())? {
             return Ok(None);
         }
@@ -110,7 +118,10 @@ impl Settler<'_> {
             _ => return 0,
         };
         let rates = self.service.rates(kinds);
-        let gas = self.service.gas_prices().settlement(message, tx.encode().len(), &rates);
+        let gas = self
+            .service
+            .gas_prices()
+            .settlement(message, tx.encode().len(), &rates);
         let burned = clock.base_fee.0.saturating_mul(gas.into());
         burned.saturating_add(tx.transaction.meta.tip.0)
     }

@@ -75,7 +75,10 @@ impl Settler<'_> {
         match self.service.journal.batch(hash)? {
             Some(tx) => match self.other_payer(&tx)? {
                 Some(again) => {
-                    log::event("other_payer", format_args!("tx={hash} replaced_by={}", again.hash()));
+                    log::event(
+                        "other_payer",
+                        format_args!("tx={hash} replaced_by={}", again.hash()),
+                    );
                     self.send(&again, entries, Some(hash))
                 }
                 None => self.follow(&tx, entries),
@@ -174,10 +177,7 @@ impl Settler<'_> {
                 .copied()
                 .collect();
             let signed = tx.transaction.meta.max_base_fee;
-            let (prices, bytes) = (
-                self.service.gas_prices(),
-                haca_wire::Encode::encode(&tx).len(),
-            );
+            let (prices, bytes) = (self.service.gas_prices(), haca_wire::Encode::encode(&tx).len());
             let decided = self.consult(clock, &sent, |situation| {
                 let gas = prices.settlement(&tx.transaction.message, bytes, situation.rates);
                 planner::reprice(situation, gas, signed)

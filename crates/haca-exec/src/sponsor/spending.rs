@@ -113,7 +113,9 @@ mod tests {
         charge(&mut books, 1, 10, now).unwrap();
         charge(&mut books, 2, 20, now).unwrap();
         charge(&mut books, 3, 1, now).unwrap_err();
-        books.charge(Address([2; 20]), nonce(1), Amount(100), Amount(100), now).unwrap();
+        books
+            .charge(Address([2; 20]), nonce(1), Amount(100), Amount(100), now)
+            .unwrap();
         charge(&mut books, 3, 100, now + DAY_MS).unwrap();
         // A clock that goes back opens no new day.
         charge(&mut books, 4, 1, now).unwrap_err();

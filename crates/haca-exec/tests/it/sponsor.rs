@@ -6,8 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use haca_client::{SponsorClient, Wallet};
 use haca_exec::{ExecConfig, Sponsor, SponsorConfig, SponsorPolicy, Totals, read_snapshot};
 use haca_wire::{
-    Address, Amount, AssetId, Decode as _, Domain, Encode as _, Height, Message, Nonce, Order, Signed, Transaction,
-    TxMeta,
+    Address, Amount, AssetId, Decode as _, Domain, Encode as _, Height, Message, Nonce, Order, Signed,
+    Transaction, TxMeta,
 };
 
 use crate::world::{Serving, World, ZK_FEE, code, wait};
@@ -53,7 +53,9 @@ fn impoverish(world: &World) {
     let held = world.operator_opg();
     let (to, asset, amount) = (Address([9; 20]), AssetId::OPG, Amount(held - 400_000));
     world.send(&operator, Message::Transfer { to, asset, amount });
-    wait("an empty account", || (world.operator_opg() < 400_000).then_some(()));
+    wait("an empty account", || {
+        (world.operator_opg() < 400_000).then_some(())
+    });
 }
 
 fn balance(world: &World, account: Address) -> u128 {
@@ -86,7 +88,9 @@ fn a_node_without_opg_settles_through_its_sponsor() {
     impoverish(&world);
     let (own, before) = (world.operator_opg(), balance(&world, sponsor.account()));
     serving.wait_for(serving.answer(&order), "settled");
-    wait("the books", || (sum(&world.config(world.url())).settled == 1).then_some(()));
+    wait("the books", || {
+        (sum(&world.config(world.url())).settled == 1).then_some(())
+    });
     let totals = sum(&world.config(world.url()));
     assert_eq!(world.operator_opg(), own);
     assert_eq!(before - balance(&world, sponsor.account()), totals.burned.0);
@@ -178,7 +182,10 @@ fn answer(mut stream: TcpStream, wallet: &Wallet, domain: &Domain) -> Option<()>
         serde_json::json!({ "account": wallet.address().to_string(), "max_base_fee": "10" })
     };
     let text = json.to_string();
-    let head = format!("HTTP/1.1 200 x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
+    let head = format!(
+        "HTTP/1.1 200 x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+        text.len()
+    );
     stream.write_all(head.as_bytes()).ok()
 }
 
@@ -229,8 +236,14 @@ fn a_sponsor_signs_nothing_beyond_its_policy() {
         code(client.cosign(&tx, &world.domain))
     };
     assert_eq!(refused(&|_| {}), "sponsor.message");
-    assert_eq!(refused(&|tx| tx.meta.sponsor = Address([8; 20])), "sponsor.account");
-    assert_eq!(refused(&|tx| tx.meta.sender = world.user.address()), "sponsor.signature");
+    assert_eq!(
+        refused(&|tx| tx.meta.sponsor = Address([8; 20])),
+        "sponsor.account"
+    );
+    assert_eq!(
+        refused(&|tx| tx.meta.sender = world.user.address()),
+        "sponsor.signature"
+    );
     let by_user = drafted(&world, sponsor.account(), |tx| {
         tx.message = transfer();
         tx.meta.sender = world.user.address();
@@ -259,13 +272,29 @@ fn a_settlement_is_weighed_by_what_it_may_cost_at_most() {
     };
     let mut rules = policy(&[node]);
     rules.max_transaction = Amount(1_000);
-    let weigh = |tx: &Transaction, gas| rules.weigh(tx, account, gas, Height(100)).map_err(|refusal| refusal.code());
+    let weigh = |tx: &Transaction, gas| {
+        rules
+            .weigh(tx, account, gas, Height(100))
+            .map_err(|refusal| refusal.code())
+    };
     assert_eq!(weigh(&tx(&|_| {}), 100), Ok(Amount(1_000)));
     assert_eq!(weigh(&tx(&|_| {}), 101), Err("sponsor.transaction"));
-    assert_eq!(weigh(&tx(&|meta| meta.tip = Amount(1)), 100), Err("sponsor.transaction"));
-    assert_eq!(weigh(&tx(&|meta| meta.max_base_fee = Amount(11)), 1), Err("sponsor.base_fee"));
-    assert_eq!(weigh(&tx(&|meta| meta.max_base_fee = Amount(u128::MAX)), 1), Err("sponsor.base_fee"));
-    assert_eq!(weigh(&tx(&|meta| meta.expiry = Height(201)), 1), Err("sponsor.expiry"));
+    assert_eq!(
+        weigh(&tx(&|meta| meta.tip = Amount(1)), 100),
+        Err("sponsor.transaction")
+    );
+    assert_eq!(
+        weigh(&tx(&|meta| meta.max_base_fee = Amount(11)), 1),
+        Err("sponsor.base_fee")
+    );
+    assert_eq!(
+        weigh(&tx(&|meta| meta.max_base_fee = Amount(u128::MAX)), 1),
+        Err("sponsor.base_fee")
+    );
+    assert_eq!(
+        weigh(&tx(&|meta| meta.expiry = Height(201)), 1),
+        Err("sponsor.expiry")
+    );
     assert_eq!(weigh(&tx(&|meta| meta.sender = account), 1), Err("sponsor.node"));
     assert_eq!(weigh(&tx(&|meta| meta.sponsor = node), 1), Err("sponsor.account"));
 }
