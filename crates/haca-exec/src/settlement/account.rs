@@ -149,7 +149,7 @@ impl Settler<'_> {
     /// opens again.
     fn forget_closed(&mut self, height: u64) -> Result<(), ExecError> {
         self.seals = self.seals.wrapping_add(1);
-        if self.seals % CHANNEL_SEALS != 0 {
+        if !self.seals.is_multiple_of(CHANNEL_SEALS) {
             return Ok(());
         }
         let (journal, chain) = (&self.service.journal, &self.service.chain);
