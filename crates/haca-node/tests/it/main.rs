@@ -23,6 +23,7 @@ mod rotation;
 mod settlement;
 mod snapshot;
 mod socket;
+mod state_sync;
 mod store;
 mod supervision;
 mod validators;

@@ -7,6 +7,7 @@ use haca_node::{
     application::{Application, FinalizedBlock, InitChain},
     engine::{BlockStore, Chain, ValidatorKey},
     evidence_memory::EvidenceLimits,
+    history::History,
     ledger_app::LedgerApp,
     store::Store,
 };
@@ -28,14 +29,28 @@ pub(crate) fn open(
     storage: impl StorageBackend,
     limits: EvidenceLimits,
 ) -> Result<Arc<LedgerApp>, NodeError> {
+    open_with(log, storage, limits, None)
+}
+
+/// The same, with snapshots.
+pub(crate) fn open_with(
+    log: &ChainLog,
+    storage: impl StorageBackend,
+    limits: EvidenceLimits,
+    history: Option<History>,
+) -> Result<Arc<LedgerApp>, NodeError> {
     let store = Store::open_on(storage, Path::new("disk"), log.genesis.hash(), KEEP)?;
-    Ok(Arc::new(LedgerApp::with_limits(
+    let app = LedgerApp::with_limits(
         log.genesis.clone(),
         store,
         Box::new(Script::default()),
         Arc::default(),
         limits,
-    )))
+    );
+    Ok(Arc::new(match history {
+        Some(history) => app.with_history(history),
+        None => app,
+    }))
 }
 
 /// The request that starts the chain.
