@@ -69,7 +69,7 @@ pub fn build_bundle(
 }
 
 /// The genesis document that the trusted hash names, and the network's domain.
-fn fetch_genesis(node: &NodeClient, trust: GenesisHash) -> Result<(Vec<u8>, Domain), ClientError> {
+pub(crate) fn fetch_genesis(node: &NodeClient, trust: GenesisHash) -> Result<(Vec<u8>, Domain), ClientError> {
     let genesis = node.genesis()?;
     let found = haca_verify::genesis_hash(&genesis);
     if found != trust {
@@ -270,7 +270,7 @@ pub fn fetch_light_blocks(
     Ok(path)
 }
 
-fn fetch_light_block(node: &NodeClient, height: Height) -> Result<LightBlock, ClientError> {
+pub(crate) fn fetch_light_block(node: &NodeClient, height: Height) -> Result<LightBlock, ClientError> {
     let bytes = node.light_block(height)?;
     haca_verify::light_block(&bytes.signed_header, &bytes.validators, &bytes.next_validators)
         .map_err(|error| unreadable(node, error))

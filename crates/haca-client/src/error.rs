@@ -75,6 +75,24 @@ pub enum ClientError {
     /// The request is none that the model can answer.
     #[error("request: {0}")]
     Request(haca_wire::render::RenderError),
+    /// The node proves a state from before a header that is already known.
+    #[error("{url} is at header {found}, expected {expected} or later")]
+    Stale {
+        /// The address.
+        url: String,
+        /// The newest header that the node proves by.
+        found: haca_wire::Height,
+        /// A header that is already known.
+        expected: haca_wire::Height,
+    },
+    /// A trust store that can't be read, written or used.
+    #[error("trust store {path}: {reason}")]
+    TrustStore {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// A key file that can't be read, written or used.
     #[error("key file {path}: {reason}")]
     KeyFile {
@@ -103,6 +121,8 @@ impl ClientError {
             Self::OtherNetwork { .. } => "client.other_network",
             Self::UnknownModel { .. } => "client.unknown_model",
             Self::Request(error) => error.code(),
+            Self::Stale { .. } => "client.stale",
+            Self::TrustStore { .. } => "client.trust_store",
             Self::KeyFile { .. } => "client.key_file",
             Self::Crypto { .. } => "client.crypto",
         }
@@ -122,6 +142,10 @@ impl ClientError {
             Self::OtherNetwork { .. } => "check the address, and the genesis hash that you trust".into(),
             Self::UnknownModel { .. } => "wait until the registration is in a block, or check the id".into(),
             Self::Request(error) => error.hint().into(),
+            Self::Stale { .. } => "the node lags behind or shows an old state: ask another".into(),
+            Self::TrustStore { .. } => {
+                "name another file with --store; without it, trust starts anew at a checkpoint or the first block".into()
+            }
             Self::KeyFile { .. } => {
                 "a key file holds 64 hexadecimal digits and is readable by its owner only".into()
             }

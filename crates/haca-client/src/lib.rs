@@ -1,12 +1,13 @@
 //! The client SDK: keys, requests, and verification of what comes back.
 //!
 //! Use this crate to order inferences and to check them without trusting anybody: a [`Wallet`] signs, a
-//! [`NodeClient`] reads the chain through a full node, an [`InferenceClient`] asks an inference node.
+//! [`NodeClient`] reads the chain through a full node, an [`InferenceClient`] asks an inference node, and a [`LightClient`]
+//! has a full node prove what it says and holds it against others.
 //!
 //! # Key types
 //!
-//! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`verify_online`], [`fetch_bundle`], [`Standing`],
-//! [`ClientError`].
+//! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`LightClient`], [`TrustStore`], [`verify_online`], [`fetch_bundle`],
+//! [`Standing`], [`ClientError`].
 //!
 //! # Invariants
 //!
@@ -15,7 +16,7 @@
 //!
 //! # Limits
 //!
-//! 30 seconds a request, 64 MiB an answer.
+//! 30 seconds a request, 64 MiB an answer, 8 headers in a trust store.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,12 @@ mod error;
 mod full_node;
 mod http;
 mod inference_node;
+<<<<<<< HEAD
 mod sponsor;
+=======
+mod light_client;
+mod trust_store;
+>>>>>>> a3d2992 (Light client: haca state proves entries, absences and receipts by headers from a trusted one; a trust store on disk; witnesses compared, and attacks on light clients kept as evidence that haca verify reads)
 mod wallet;
 
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
@@ -35,5 +41,10 @@ pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledR
 pub use inference_node::{
     Answered, InferenceClient, ORDER_HEADER, ProofStatus, RECEIPT_HEADER, ReceiptStatus, channel_of,
 };
+<<<<<<< HEAD
 pub use sponsor::{SponsorClient, SponsorTerms};
+=======
+pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
+pub use trust_store::TrustStore;
+>>>>>>> a3d2992 (Light client: haca state proves entries, absences and receipts by headers from a trusted one; a trust store on disk; witnesses compared, and attacks on light clients kept as evidence that haca verify reads)
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

@@ -77,7 +77,8 @@ fn check(
     checks: &mut Checks,
 ) -> Option<SettledInference> {
     let genesis = check_genesis(&bundle.genesis, trust, checks)?;
-    let header = light_client::follow(&bundle.light_blocks, &genesis, policy, now_unix_s, checks)?;
+    let header =
+        light_client::follow(&bundle.light_blocks, &genesis, policy, now_unix_s, checks)?.header()?;
     settlement::check_inclusion(&bundle, &header, checks)?;
     settlement::check_settlement(&bundle, &genesis.domain, checks);
     receipt::check_order(
@@ -114,7 +115,7 @@ fn check(
 }
 
 /// V2 and V3.
-fn check_genesis(bytes: &[u8], trust: GenesisHash, checks: &mut Checks) -> Option<Genesis> {
+pub(crate) fn check_genesis(bytes: &[u8], trust: GenesisHash, checks: &mut Checks) -> Option<Genesis> {
     let found = genesis_hash(bytes);
     if !checks.equal(
         check_id::GENESIS_HASH,

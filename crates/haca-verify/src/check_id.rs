@@ -18,6 +18,20 @@ pub const CHAIN_TIME: &str = "chain.time";
 pub const CHAIN_TRUSTING_PERIOD: &str = "chain.trusting_period";
 /// V6: the last header follows from the first.
 pub const CHAIN_HEADER: &str = "chain.header";
+/// T1: the bytes are the canonical encoding of a state file.
+pub const STATE_ENCODING: &str = "state.encoding";
+/// T2: the state that the last header commits to holds this value under the key, or none.
+pub const STATE_PROOF: &str = "state.proof";
+/// T3: the value is the record that belongs under the key.
+pub const STATE_RECORD: &str = "state.record";
+/// A1: the bytes are the canonical encoding of an attack file.
+pub const ATTACK_ENCODING: &str = "attack.encoding";
+/// A2: the first header follows from the common one.
+pub const ATTACK_FIRST: &str = "attack.first";
+/// A2: the second header follows from the common one.
+pub const ATTACK_SECOND: &str = "attack.second";
+/// A3: the headers have one height and are not the same.
+pub const ATTACK_CONFLICT: &str = "attack.conflict";
 /// V7: the state holds the receipt root of the settling block.
 pub const SETTLEMENT_RECEIPT_ROOT: &str = "settlement.receipt_root";
 /// V8: the settlement record is a leaf under that root.
@@ -182,4 +196,31 @@ pub(crate) const REQUIRED_SCORECARD: &[&str] = &[
     SCORECARD_SECURITY,
     SCORECARD_PROOFS,
     SCORECARD_SCORE,
+];
+
+/// What every state file must pass.
+pub(crate) const REQUIRED_STATE: &[&str] = &[
+    STATE_ENCODING,
+    GENESIS_HASH,
+    GENESIS_DOCUMENT,
+    CHAIN_BLOCKS,
+    CHAIN_FIRST_BLOCK,
+    CHAIN_TRUSTING_PERIOD,
+    CHAIN_HEADER,
+    STATE_PROOF,
+    STATE_RECORD,
+];
+
+/// What every attack file must pass.
+pub(crate) const REQUIRED_ATTACK: &[&str] = &[
+    ATTACK_ENCODING,
+    GENESIS_HASH,
+    GENESIS_DOCUMENT,
+    CHAIN_BLOCKS,
+    CHAIN_FIRST_BLOCK,
+    CHAIN_TRUSTING_PERIOD,
+    CHAIN_HEADER,
+    ATTACK_FIRST,
+    ATTACK_SECOND,
+    ATTACK_CONFLICT,
 ];

@@ -3,11 +3,13 @@
 //! Use this crate to decide whether an inference was answered, proven and settled as somebody says, without
 //! trusting anybody but the genesis hash: [`verify_bundle`]. The written form is `spec/verify.md`; its numbered
 //! steps stand at the lines that do them. [`scorecard::verify`] decides in the same way whether a model labels as many
-//! samples of a test set right as a scorecard says. [`ZkChecker`] is what a full node checks evidence with.
+//! samples of a test set right as a scorecard says, [`verify_state`] what the ledger's state holds under a key, and
+//! [`verify_attack`] whether two conflicting headers are an attack on light clients, and whose. [`ZkChecker`] is what a full node checks evidence with.
 //!
 //! # Key types
 //!
-//! [`Report`] with its [`Check`]s and [`Outcome`], [`Verified`], [`Policy`], [`SettledInference`], [`scorecard::Scorecard`].
+//! [`Report`] with its [`Check`]s and [`Outcome`], [`Verified`], [`Policy`], [`SettledInference`], [`ProvenState`], [`ProvenAttack`],
+//! [`scorecard::Scorecard`].
 //!
 //! # Invariants
 //!
@@ -29,6 +31,7 @@
 )]
 
 mod answer;
+mod attack;
 mod bundle;
 pub mod check_id;
 mod error;
@@ -42,11 +45,13 @@ mod rendering;
 mod report;
 pub mod scorecard;
 mod settlement;
+mod state_file;
 mod state_proof;
 mod validators;
 mod zk;
 
 pub use answer::{Answer, ReceiptedAnswer, verify_answer};
+pub use attack::{Accused, AttackKind, ProvenAttack, Side, is_attack_file, verify_attack};
 pub use bundle::{SettledInference, verify_bundle};
 pub use error::VerifyError;
 pub use genesis::{Genesis, genesis_hash};
@@ -54,5 +59,6 @@ pub use light_block::{header_facts, light_block};
 pub use light_client::needs_block_between;
 pub use policy::{Checkpoint, Policy, SECURITY_FLOOR_BITS, SECURITY_NOTE_BITS, TRUSTING_PERIOD_S};
 pub use report::{Check, CheckState, Outcome, Report, Verified};
+pub use state_file::{ProvenState, is_state_file, verify_state};
 pub use state_proof::StateProof;
 pub use zk::{ZkChecker, ZkFacts, ZkKey};

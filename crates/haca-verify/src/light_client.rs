@@ -27,6 +27,56 @@ pub(crate) struct Header {
     pub(crate) app_hash: Vec<u8>,
 }
 
+/// A light block that is believed at the verifier's time.
+pub(crate) struct Trusted {
+    pub(crate) block: Block,
+    now: Time,
+}
+
+impl Trusted {
+    /// What its header says; `None` only for a header without hash.
+    pub(crate) fn header(&self) -> Option<Header> {
+        Some(Header {
+            height: self.block.height(),
+            hash: self.block.hash()?,
+            unix_s: self.block.unix_s(),
+            app_hash: self.block.app_hash().to_vec(),
+        })
+    }
+
+    /// Goes on along a path; the check with this id says where it leads, or why not there.
+    pub(crate) fn follow_path(
+        &self,
+        path: &[LightBlock],
+        policy: &Policy,
+        id: &'static str,
+        checks: &mut Checks,
+    ) -> Option<Block> {
+        let mut trusted = None;
+        for block in path {
+            let block = match Block::decode(block) {
+                Ok(block) => block,
+                Err(error) => {
+                    checks.fail(id, &error, "a well-formed light block", error.code());
+                    return None;
+                }
+            };
+            let from = trusted.as_ref().unwrap_or(&self.block);
+            step(from, &block, policy, self.now, id, checks)?;
+            trusted = Some(block);
+        }
+        match &trusted {
+            Some(block) => checks.pass(
+                id,
+                format_args!("height {}, hash {}", block.height(), block.hash()?),
+                "follows from the common header",
+            ),
+            None => checks.fail(id, "no light blocks", "one at least", ""),
+        }
+        trusted
+    }
+}
+
 /// Follows the light blocks from the first to the last (`spec/verify.md`, V4 to V6).
 pub(crate) fn follow(
     blocks: &[LightBlock],
@@ -34,7 +84,7 @@ pub(crate) fn follow(
     policy: &Policy,
     now_unix_s: u64,
     checks: &mut Checks,
-) -> Option<Header> {
+) -> Option<Trusted> {
     let blocks = decode(blocks, checks)?;
     let (first, rest) = blocks.split_first()?;
     anchor(first, genesis, policy, checks)?;
@@ -51,9 +101,10 @@ pub(crate) fn follow(
         );
         return None;
     };
+    check_anchor_time(first, policy, now, checks)?;
     let mut trusted = first;
     for block in rest {
-        step(trusted, block, policy, now, checks)?;
+        step(trusted, block, policy, now, check_id::CHAIN_HEADER, checks)?;
         trusted = block;
     }
     checks.pass(
@@ -65,19 +116,15 @@ pub(crate) fn follow(
         ),
         "younger than the trusting period, or fixed by the checkpoint",
     );
-    let hash = trusted.hash()?;
-    let header = Header {
-        height: trusted.height(),
-        hash,
-        unix_s: trusted.unix_s(),
-        app_hash: trusted.app_hash().to_vec(),
-    };
     checks.pass(
         check_id::CHAIN_HEADER,
-        format_args!("height {}, hash {hash}", header.height),
+        format_args!("height {}, hash {}", trusted.height(), trusted.hash()?),
         "headers followed from the first to the last, each signed by its validators",
     );
-    Some(header)
+    Some(Trusted {
+        block: trusted.clone(),
+        now,
+    })
 }
 
 fn decode(blocks: &[LightBlock], checks: &mut Checks) -> Option<Vec<Block>> {
@@ -188,32 +235,73 @@ fn check_pin(blocks: &[Block], policy: &Policy, checks: &mut Checks) -> Option<(
     }
 }
 
-/// V6: one step of the light client. Up to the checkpoint nothing expires, because its hash fixes all before it.
-fn step(trusted: &Block, block: &Block, policy: &Policy, now: Time, checks: &mut Checks) -> Option<()> {
-    let pinned = policy.checkpoint.is_some_and(|pin| block.height() <= pin.height);
-    let age = now
-        .duration_since(trusted.signed_header.header.time)
-        .unwrap_or(Duration::ZERO);
-    if !pinned && age >= Duration::from_secs(policy.trusting_period_s) {
-        checks.not_checked(
-            check_id::CHAIN_TRUSTING_PERIOD,
-            "the header to start from is older than the trusting period; pin a checkpoint",
+/// Whether the checkpoint's hash fixes this block: nothing up to it expires.
+fn is_pinned(block: &Block, policy: &Policy) -> bool {
+    policy.checkpoint.is_some_and(|pin| block.height() <= pin.height)
+}
+
+/// How long ago a block was made; zero for one that lies ahead.
+fn age(block: &Block, now: Time) -> Duration {
+    now.duration_since(block.signed_header.header.time)
+        .unwrap_or(Duration::ZERO)
+}
+
+/// V6: where trust starts, no step has compared times yet. Validators of long ago may have signed anything since.
+fn check_anchor_time(first: &Block, policy: &Policy, now: Time, checks: &mut Checks) -> Option<()> {
+    if is_pinned(first, policy) {
+        return Some(());
+    }
+    let limit = now.checked_add(CLOCK_DRIFT)?;
+    let time = first.signed_header.header.time;
+    if time >= limit {
+        checks.fail(
+            check_id::CHAIN_HEADER,
+            time,
+            format_args!("before {limit}"),
+            "the header lies ahead of the verifier's time",
         );
         return None;
     }
+    check_age(first, policy, now, checks)
+}
+
+fn check_age(trusted: &Block, policy: &Policy, now: Time, checks: &mut Checks) -> Option<()> {
+    if age(trusted, now) < Duration::from_secs(policy.trusting_period_s) {
+        return Some(());
+    }
+    checks.not_checked(
+        check_id::CHAIN_TRUSTING_PERIOD,
+        "the header to start from is older than the trusting period; pin a checkpoint",
+    );
+    None
+}
+
+/// V6: one step of the light client. Up to the checkpoint nothing expires, because its hash fixes all before it.
+fn step(
+    trusted: &Block,
+    block: &Block,
+    policy: &Policy,
+    now: Time,
+    id: &'static str,
+    checks: &mut Checks,
+) -> Option<()> {
+    if !is_pinned(block, policy) {
+        check_age(trusted, policy, now, checks)?;
+    }
+    let age = age(trusted, now);
     let verdict = verdict(trusted, block, age, now);
     match verdict {
         Verdict::Success => Some(()),
         Verdict::NotEnoughTrust(_) => {
             checks.not_checked(
-                check_id::CHAIN_HEADER,
+                id,
                 "too few trusted validators signed the next light block; it takes one in between",
             );
             None
         }
         Verdict::Invalid(_) => {
             checks.fail(
-                check_id::CHAIN_HEADER,
+                id,
                 describe(&verdict),
                 format_args!("height {} follows from {}", block.height(), trusted.height()),
                 "",

@@ -29,6 +29,7 @@ pub mod codec;
 pub mod eip712;
 pub mod evidence;
 pub mod id;
+pub mod light_file;
 pub mod limit;
 pub mod merkle;
 pub mod order;

@@ -40,6 +40,8 @@ pub const LIGHT_BLOCKS: usize = 1024;
 pub const SIGNED_HEADER_BYTES: usize = 2 << 20;
 /// Validators of one set.
 pub const VALIDATORS: usize = 10_000;
+/// Bytes of a state key.
+pub const STATE_KEY_BYTES: usize = 256;
 /// Bytes of one proof of a state entry, value included.
 pub const STATE_PROOF_BYTES: usize = 1 << 20;
 /// Bytes of a bundle.

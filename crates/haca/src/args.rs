@@ -4,8 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 use haca_exec::planner::Decimal;
+<<<<<<< HEAD
 use haca_wire::{Address, AssetId};
+=======
+use haca_verify::Checkpoint;
+use haca_wire::{AssetId, GenesisHash};
+>>>>>>> a3d2992 (Light client: haca state proves entries, absences and receipts by headers from a trusted one; a trust store on disk; witnesses compared, and attacks on light clients kept as evidence that haca verify reads)
 
+use crate::light::{State, parse_checkpoint};
 use crate::quantisation::Quantisation;
 use crate::tx::Tx;
 
@@ -33,7 +39,7 @@ pub(crate) enum Command {
     Testnet(Testnet),
     /// Order an inference from a running network and show answer, receipt and settlement
     Infer(Infer),
-    /// Check a bundle or a scorecard offline, or a receipt against a node
+    /// Check a bundle, scorecard, state or attack file offline, or a receipt against a node
     Verify(Verify),
     /// Claim warranties of receipts that the node has not settled in time, and report second receipts
     Claim(Claim),
@@ -45,7 +51,7 @@ pub(crate) enum Command {
     Zk(Zk),
     /// Show what of each asset exists, where it is, and what is burned
     Supply(At),
-    /// Look at the ledger's state
+    /// Prove what the ledger's state holds, or print all of it
     #[command(subcommand)]
     State(State),
     /// Draft transactions for wallets to sign, and send them signed
@@ -175,7 +181,7 @@ pub(crate) struct Claim {
 
 #[derive(ClapArgs)]
 pub(crate) struct Verify {
-    /// A bundle or scorecard file, or the hash of a receipt (then --node is needed)
+    /// A bundle, scorecard, state or attack file, or the hash of a receipt (then --node is needed)
     #[arg(value_name = "FILE|RECEIPT")]
     pub(crate) subject: String,
     /// The genesis hash you trust; a scorecard needs none
@@ -194,8 +200,8 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) wait_s: u64,
     /// A header you trust beyond the trusting period, as HEIGHT:HASH
-    #[arg(long, value_name = "HEIGHT:HASH")]
-    pub(crate) checkpoint: Option<String>,
+    #[arg(long, value_name = "HEIGHT:HASH", value_parser = parse_checkpoint)]
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// Check as of this time instead of now, in seconds since 1970
     #[arg(long, value_name = "UNIX_S")]
     pub(crate) at: Option<u64>,
@@ -349,12 +355,6 @@ pub(crate) struct At {
     pub(crate) data: PathBuf,
 }
 
-#[derive(Subcommand)]
-pub(crate) enum State {
-    /// Print the whole state as JSON
-    Export(At),
-}
-
 #[derive(ClapArgs)]
 pub(crate) struct Doctor {
     /// The data directory to look at
@@ -375,6 +375,8 @@ pub(crate) enum Bench {
     /// One thread, without a store and without consensus: registration, bytes, transfers, orders with their receipts,
     /// and proofs of a model in batches of several sizes, each executed again and again over the same state.
     Ledger(BenchLedger),
+    /// Verify a state file or a bundle again and again, and print the median
+    Light(BenchLight),
 }
 
 #[derive(ClapArgs)]
@@ -395,6 +397,24 @@ pub(crate) struct BenchLedger {
     pub(crate) memory: Memory,
     #[command(flatten)]
     pub(crate) quantisation: Quantisation,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct BenchLight {
+    /// The file, as `haca state ... --out` or `haca infer` wrote it
+    pub(crate) file: PathBuf,
+    /// The genesis hash you trust
+    #[arg(long, value_name = "HASH", env = "HACA_TRUST")]
+    pub(crate) trust: GenesisHash,
+    /// A header you trust beyond the trusting period, as HEIGHT:HASH
+    #[arg(long, value_name = "HEIGHT:HASH", value_parser = parse_checkpoint)]
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// Verify as of this time instead of now, in seconds since 1970
+    #[arg(long, value_name = "UNIX_S")]
+    pub(crate) at: Option<u64>,
+    /// How often
+    #[arg(long, default_value_t = 200)]
+    pub(crate) runs: usize,
 }
 
 #[derive(ClapArgs)]

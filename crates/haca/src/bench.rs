@@ -2,6 +2,7 @@
 
 mod inference;
 mod ledger;
+mod light;
 mod profile;
 
 use std::time::Instant;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
     match command {
         Bench::Zk(bench) => zk(bench, screen),
         Bench::Ledger(bench) => ledger::run(bench, screen),
+        Bench::Light(bench) => light::run(bench, screen),
     }
 }
 

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod infer;
+mod light;
 mod model;
 mod network;
 mod node_report;
@@ -75,7 +76,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Model(model) => model::run(model, screen),
         Command::Zk(zk) => proof::run(zk, screen),
         Command::Supply(at) => state::supply(at, screen),
-        Command::State(state) => state::run(state, screen),
+        Command::State(state) => light::run(state, screen),
         Command::Tx(tx) => tx::run(tx, screen),
         Command::Doctor(doctor) => doctor::run(doctor, screen),
         Command::Bench(bench) => bench::run(bench, screen),

@@ -5,7 +5,7 @@ use haca_wire::AssetId;
 use haca_wire::state::{AssetRecord, Supply, key};
 use serde_json::json;
 
-use crate::args::{At, State};
+use crate::args::At;
 use crate::failure::{Exit, Failure};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
@@ -19,15 +19,11 @@ pub(crate) fn node_of(at: &At) -> Result<NodeClient, Failure> {
     }
 }
 
-/// Dispatches `haca state`.
-pub(crate) fn run(command: &State, screen: &Screen) -> Result<u8, Failure> {
-    match command {
-        State::Export(at) => {
-            let bytes = node_of(at)?.export().map_err(client)?;
-            screen.out(String::from_utf8_lossy(&bytes).trim_end());
-            Ok(0)
-        }
-    }
+/// Prints the whole state.
+pub(crate) fn export(at: &At, screen: &Screen) -> Result<u8, Failure> {
+    let bytes = node_of(at)?.export().map_err(client)?;
+    screen.out(String::from_utf8_lossy(&bytes).trim_end());
+    Ok(0)
 }
 
 /// Prints where every unit of every asset is.

@@ -7,11 +7,14 @@ use haca_client::{Inferred, NodeClient, SettledReceipt, fetch_bundle};
 use haca_verify::{
     Answer, Check, CheckState, Checkpoint, Outcome, Policy, Report, verify_answer, verify_bundle,
 };
-use haca_wire::{Domain, Encode as _, EvidenceKind, GenesisHash, Item, Order, Receipt, ReceiptHash, Signed};
+use haca_wire::{
+    Domain, Encode as _, EvidenceKind, GenesisHash, Item, Order, Receipt, ReceiptHash, Settlement, Signed,
+};
 use serde_json::{Value, json};
 
 use crate::args::Verify;
 use crate::failure::{Exit, Failure};
+use crate::light;
 use crate::score;
 use crate::screen::{Ink, Screen};
 use crate::session::{Exchange, Session, client};
@@ -37,6 +40,14 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<u8, Failure> {
     }
     let trust = trust(verify)?;
     let now = verify.at.unwrap_or_else(now_unix_s);
+    if let Some(bytes) = &read {
+        if haca_verify::is_state_file(bytes) {
+            return Ok(light::verify_state(bytes, trust, now, &policy, screen));
+        }
+        if haca_verify::is_attack_file(bytes) {
+            return Ok(light::verify_attack(bytes, trust, now, &policy, screen));
+        }
+    }
     let bytes = match (receipt, read) {
         (Some(receipt), _) => fetch(verify, trust, receipt, policy.checkpoint, screen)?,
         (None, read) => read.unwrap_or_default(),
@@ -80,26 +91,12 @@ fn policy(verify: &Verify) -> Result<Policy, Failure> {
         policy.model =
             Some(model.map_err(|error| Failure::usage("cli.model_id", error, "0x and 64 digits"))?);
     }
-    if let Some(text) = &verify.checkpoint {
-        let parsed = text.split_once(':').and_then(|(height, hash)| {
-            Some(Checkpoint {
-                height: height.parse().ok()?,
-                hash: hash.parse().ok()?,
-            })
-        });
-        policy.checkpoint = Some(parsed.ok_or_else(|| {
-            Failure::usage(
-                "cli.checkpoint",
-                "the checkpoint is unreadable",
-                "write it as HEIGHT:HASH",
-            )
-        })?);
-    }
+    policy.checkpoint = verify.checkpoint;
     Ok(policy)
 }
 
 /// Reads a bundle or scorecard, no more than one can be long.
-fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let failed = |error: std::io::Error| Failure::file(path, "read", &error);
     let file = std::fs::File::open(path).map_err(failed)?;
@@ -312,10 +309,22 @@ pub(crate) fn receipt_json(receipt: &Signed<Receipt>, domain: &Domain) -> Value 
 
 /// A settlement as JSON.
 pub(crate) fn settlement_json(settled: &SettledReceipt) -> Value {
-    let record = &settled.settlement;
+    let mut json = record_json(&settled.settlement);
+    if let Value::Object(fields) = &mut json {
+        fields.insert("height".into(), settled.height.0.into());
+    }
+    json
+}
+
+/// A settlement record as JSON.
+pub(crate) fn record_json(record: &Settlement) -> Value {
     json!({
         "tx": record.tx.to_string(),
-        "height": settled.height.0,
+        "receipt": record.receipt.to_string(),
+        "order": record.order.to_string(),
+        "channel": record.channel.to_string(),
+        "sequence": record.sequence.0,
+        "model": record.model.to_string(),
         "asset": record.asset.0,
         "fee": record.fee.to_string(),
         "payer": record.payer.to_string(),
@@ -335,7 +344,7 @@ pub(crate) fn class_of(response: &[u8]) -> Option<i64> {
     class.get("data")?.get(0)?.as_i64()
 }
 
-fn now_unix_s() -> u64 {
+pub(crate) fn now_unix_s() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())

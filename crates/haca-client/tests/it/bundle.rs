@@ -21,6 +21,16 @@ use crate::server::Server;
 
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// As CometBFT has validator sets: with addresses, priorities and a proposer.
+pub(crate) fn validator_set_hex(members: &[Member]) -> String {
+    let mut set = raw::ValidatorSet::from(set(&ordered(members)));
+    for (priority, validator) in set.validators.iter_mut().enumerate() {
+        validator.proposer_priority = priority as i64 - 1;
+    }
+    set.proposer = set.validators.first().cloned();
+    hex::encode(set.encode_to_vec())
+}
+
 /// A network, what its node serves, and the receipt in question.
 struct Scene {
     network: Network,
@@ -78,22 +88,13 @@ impl Scene {
         );
     }
 
-    /// As CometBFT has validator sets: with addresses, priorities and a proposer.
     fn serve_light_block(&self, height: u64, block: &LightBlock, members: &[Member], next: &[Member]) {
-        let encode = |members: &[Member]| {
-            let mut set = raw::ValidatorSet::from(set(&ordered(members)));
-            for (priority, validator) in set.validators.iter_mut().enumerate() {
-                validator.proposer_priority = priority as i64 - 1;
-            }
-            set.proposer = set.validators.first().cloned();
-            hex::encode(set.encode_to_vec())
-        };
         self.server.json(
             &format!("/v1/light_block/{height}"),
             &json!({
                 "signed_header": hex::encode(&block.signed_header),
-                "validators": encode(members),
-                "next_validators": encode(next),
+                "validators": validator_set_hex(members),
+                "next_validators": validator_set_hex(next),
             }),
         );
     }

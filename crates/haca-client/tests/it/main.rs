@@ -12,6 +12,7 @@ mod bundle;
 #[path = "../../../haca-verify/tests/it/chain.rs"]
 mod chain;
 mod full_node;
+mod light_client;
 #[path = "../../../haca-verify/tests/it/network.rs"]
 mod network;
 mod server;

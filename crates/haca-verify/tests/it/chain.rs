@@ -79,6 +79,10 @@ pub(crate) struct BlockSpec<'a> {
     pub(crate) next_validators: &'a [Member],
     /// One per validator in CometBFT's order; all commit when empty.
     pub(crate) parts: Vec<Part>,
+    /// The round of the commit.
+    pub(crate) round: u16,
+    /// Fills the hash of the transactions: another number, another block that could have been proposed.
+    pub(crate) data: u8,
 }
 
 impl BlockSpec<'_> {
@@ -96,7 +100,7 @@ impl BlockSpec<'_> {
             time: Time::from_unix_timestamp(self.unix_s, 5).unwrap(),
             last_block_id: (self.height > 1).then_some(last),
             last_commit_hash: Some(other(3)),
-            data_hash: Some(other(4)),
+            data_hash: Some(other(self.data)),
             validators_hash: validators.hash(),
             next_validators_hash: set(self.next_validators).hash(),
             consensus_hash: other(5),
@@ -119,12 +123,12 @@ impl BlockSpec<'_> {
             .enumerate()
             .map(|(index, member)| {
                 let part = self.parts.get(index).copied().unwrap_or(Part::Commit);
-                commit_sig(&header, block_id, index, member, part)
+                commit_sig(&header, (self.round.into(), block_id), index, member, part)
             })
             .collect();
         let commit = Commit {
             height: header.height,
-            round: block::Round::default(),
+            round: self.round.into(),
             block_id,
             signatures,
         };
@@ -138,13 +142,19 @@ impl BlockSpec<'_> {
     }
 }
 
-fn commit_sig(header: &Header, block_id: Id, index: usize, member: &Member, part: Part) -> CommitSig {
+fn commit_sig(
+    header: &Header,
+    (round, block_id): (block::Round, Id),
+    index: usize,
+    member: &Member,
+    part: Part,
+) -> CommitSig {
     let validator_address: account::Id = member.info().address;
     let timestamp = header.time;
     let vote = Vote {
         vote_type: Type::Precommit,
         height: header.height,
-        round: block::Round::default(),
+        round,
         block_id: (part != Part::Nil).then_some(block_id),
         timestamp: Some(timestamp),
         validator_address,

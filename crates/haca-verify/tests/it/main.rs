@@ -8,6 +8,7 @@
 )]
 
 mod answer;
+mod attack;
 mod chain;
 mod cometbft;
 mod forgery;
@@ -18,3 +19,4 @@ mod proof;
 mod scorecard;
 mod settlement;
 mod spec;
+mod state_file;

@@ -196,6 +196,8 @@ impl Network {
             validators: &self.members,
             next_validators: &self.members,
             parts: Vec::new(),
+            round: 0,
+            data: 4,
         }
     }
 

@@ -1,6 +1,7 @@
 //! State records, Merkle paths and bundles: what decodes is canonical and decodes from nothing shorter or longer.
 
 use haca_wire::bundle::{Bundle, LightBlock, MAGIC, Validator};
+use haca_wire::light_file::{ATTACK_MAGIC, AttackFile, STATE_MAGIC, StateFile};
 use haca_wire::merkle::{Branch, InclusionPath, Step};
 use haca_wire::state::*;
 use haca_wire::{Decode, Encode};
@@ -48,6 +49,7 @@ macro_rules! records {
     )*};
 }
 records! {
+    attack_files: AttackFile, &ATTACK_MAGIC;
     assets: AssetRecord, &[3, 0, 0, 0, b'O', b'P', b'G'];
     bonds: BondRecord, &[];
     branches: Branch, &[];
@@ -66,6 +68,7 @@ records! {
     nodes: NodeRecord, &[];
     params: Params, &[];
     queues: Queue, &[];
+    state_files: StateFile, &STATE_MAGIC;
     spent: Spent, &[];
     spent_nonces: SpentNonces, &[];
     steps: Step, &[];
@@ -73,6 +76,16 @@ records! {
     unbondings: UnbondingRecord, &[];
     validators: Validator, &[];
     windows: SequenceWindow, &[];
+}
+
+/// Files of the light client are told apart by their first bytes.
+#[test]
+fn files_of_another_kind_are_refused() {
+    assert_eq!(
+        check::<StateFile>(&ATTACK_MAGIC) + check::<AttackFile>(&STATE_MAGIC),
+        0
+    );
+    assert_eq!(check::<StateFile>(&MAGIC) + check::<AttackFile>(b"HACALCA2"), 0);
 }
 
 /// A bundle holds signatures, which bytes at random do not contain: nothing decodes, and nothing panics.

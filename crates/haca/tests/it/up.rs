@@ -88,6 +88,7 @@ fn a_network_is_used_killed_and_continued() {
     );
     assert_eq!(second["order"]["sequence"], 1);
     verify_both(&first, &second, &trust, &at);
+    prove_state(dir.path(), &first, &trust, &at);
 
     let (code, state) = json(haca().args(["state", "export", "--data"]).arg(dir.path()));
     assert_eq!(code, 0);
@@ -134,6 +135,84 @@ fn verify_both(first: &Value, second: &Value, trust: &str, at: &Addresses) {
     assert_eq!(online(&unknown, &[]).0, 21, "a receipt that is not settled");
     let bundle = text(&first["files"], "bundle");
     assert_eq!(json(haca().args(["verify", &bundle, "--trust", trust])).0, 0);
+}
+
+/// What the node says of its state, proven, kept, compared with a witness, passed on, and refused where it is false.
+fn prove_state(dir: &Path, settled: &Value, trust: &str, at: &Addresses) {
+    let node = format!("http://{}", at.node);
+    let (store, file) = (dir.join("trust.haca"), dir.join("receipt.haca"));
+    let state = |what: &[&str], more: &[&str]| {
+        let mut command = haca();
+        command
+            .arg("state")
+            .args(what)
+            .args(["--node", &node, "--trust", trust]);
+        json(command.args(more).arg("--store").arg(&store))
+    };
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap().to_owned();
+    let receipt = text(&settled["receipt"], "hash");
+    let out = file.to_str().unwrap();
+    let (code, proven) = state(&["receipt", &receipt], &["--out", out, "--witness", &node]);
+    assert_eq!(
+        (code, &proven["outcome"]),
+        (0, &Value::from("verified")),
+        "{proven}"
+    );
+    assert_eq!(proven["settlement"]["receipt"], receipt.as_str());
+    assert_eq!(proven["witnesses"][0]["state"], "agrees");
+    assert!(proven["started_at"].is_null(), "from the first block");
+    let payer = text(&proven["settlement"], "payer");
+    let paid = text(&proven["settlement"], "node");
+    let model = text(&proven["settlement"], "model");
+
+    let (code, balance) = state(&["balance", &payer, "--asset", "1"], &["--max-age-s", "3600"]);
+    assert_eq!(code, 0, "{balance}");
+    assert_eq!(balance["entry"]["account"], payer.as_str());
+    assert!(!balance["started_at"].is_null(), "from the store");
+    let nobody = format!("0x{}", "44".repeat(20));
+    let (code, nothing) = state(&["balance", &nobody], &[]);
+    assert_eq!((code, &nothing["entry"]), (0, &Value::Null), "{nothing}");
+    for what in [
+        ["node", &paid],
+        ["model", &model],
+        ["channel", &text(&proven["settlement"], "channel")],
+    ] {
+        let (code, entry) = state(&what, &[]);
+        assert!(code == 0 && entry["entry"].is_object(), "{what:?}: {code}");
+    }
+    let (_, supply) = json(haca().args(["supply", "--node", &node]));
+    let (code, proven_supply) = state(&["supply"], &[]);
+    assert_eq!(
+        (code, &proven_supply["entry"]["issued"]),
+        (0, &supply["assets"][0]["issued"])
+    );
+
+    // Whoever has the file and the hash needs no network.
+    let verify = |trust: &str, more: &[&str]| json(haca().args(["verify", out, "--trust", trust]).args(more));
+    let (code, report) = verify(trust, &[]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["settlement"]["receipt"], receipt.as_str());
+    assert_eq!(
+        verify(&format!("0x{}", "55".repeat(32)), &[]).0,
+        10,
+        "another network"
+    );
+    let later = (report["header"]["time_unix_s"].as_u64().unwrap() + 30 * 86_400).to_string();
+    assert_eq!(verify(trust, &["--at", &later]).0, 11, "past the trusting period");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 40;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(verify(trust, &[]).0, 10, "an altered file");
+    assert_eq!(json(haca().args(["bench", "light", out, "--trust", trust])).0, 11);
+    let (code, error) = json(haca().args(["state", "clock", "--node", &node]));
+    assert_eq!((code, &error["error"]["code"]), (2, &Value::from("cli.no_trust")));
+    let foreign = format!("0x{}", "55".repeat(32));
+    let (code, error) = json(haca().args(["state", "clock", "--node", &node, "--trust", &foreign]));
+    assert_eq!(
+        (code, &error["error"]["code"]),
+        (1, &Value::from("client.other_network"))
+    );
 }
 
 #[test]
