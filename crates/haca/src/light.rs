@@ -204,7 +204,7 @@ fn prove(subject: &Subject, light: &Light, screen: &Screen) -> Result<u8, Failur
             .ok_or_else(|| {
                 Failure::new(
                     Exit::SettlementUnknown,
-                    "cli.not_settled",
+                    "cli.unsettled_receipt",
                     format!("{} knows no settlement of receipt {receipt}", node.url()),
                     "it may still be settled; ask again later, or another node",
                 )
