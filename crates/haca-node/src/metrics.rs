@@ -11,7 +11,7 @@ use std::{
 };
 
 use haca_ledger::BlockOutcome;
-use haca_wire::{AssetId, state::Supply};
+use haca_wire::{Amount, AssetId, state::Supply};
 
 use crate::driver::Status;
 
@@ -145,6 +145,7 @@ impl Metrics {
                 supply.burned,
             );
         }
+        text.supply_identity(supplies);
         text.0
     }
 }
@@ -163,5 +164,36 @@ impl Text {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
         self.head(name, kind, help);
         self.row(name, "", value);
+    }
+
+    /// The supply identity of each asset: its sides, and their difference as an exact number, since Prometheus would
+    /// round the sides to 53 bits before it subtracts them.
+    fn supply_identity(&mut self, supplies: &[(AssetId, Supply)]) {
+        let issued = "haca_supply_issued";
+        self.head(issued, "gauge", "Units by asset that genesis issued");
+        for (asset, supply) in supplies {
+            self.row(issued, &format!("{{asset=\"{asset}\"}}"), supply.issued);
+        }
+        let part = "haca_supply_part";
+        self.head(part, "gauge", "Units by asset and place");
+        for (asset, supply) in supplies {
+            for (name, amount) in supply.parts() {
+                self.row(part, &format!("{{asset=\"{asset}\",part=\"{name}\"}}"), amount);
+            }
+        }
+        let unaccounted = "haca_supply_unaccounted";
+        self.head(
+            unaccounted,
+            "gauge",
+            "Units by asset between what was issued and the sum of all places; 0, or the state is wrong",
+        );
+        for (asset, supply) in supplies {
+            let found = supply.total().unwrap_or(Amount(u128::MAX));
+            self.row(
+                unaccounted,
+                &format!("{{asset=\"{asset}\"}}"),
+                found.0.abs_diff(supply.issued.0),
+            );
+        }
     }
 }

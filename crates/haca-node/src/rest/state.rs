@@ -250,10 +250,12 @@ pub(super) async fn supply(State(api): Handler) -> Result<Json<Value>, Problem> 
         let view = view(api)?;
         let mut assets = Vec::new();
         for (asset, record, supply) in query::assets(&Committed(&view))? {
+            let balanced = supply.total() == Some(supply.issued);
             let (_, mut json) = record_json(&Entry::Supply(asset, supply));
             if let Value::Object(fields) = &mut json {
                 fields.insert("symbol".to_owned(), record.symbol.as_str().into());
                 fields.insert("decimals".to_owned(), record.decimals.into());
+                fields.insert("balanced".to_owned(), balanced.into());
             }
             assets.push(json);
         }

@@ -147,9 +147,28 @@ fn a_transfer_goes_in_and_is_found_proven_exported_and_counted() {
         "{metrics}"
     );
     assert!(metrics.contains(&format!("haca_burned_total{{asset=\"0\"}} {burned}\n")));
+    check_supply_identity(&metrics, &supply);
     assert_eq!(running.bytes("/v1/genesis").1, running.genesis.bytes);
     let light = running.get(&format!("/v1/light_block/{height}")).1;
     assert!(light["signed_header"].as_str().unwrap().len() > 400);
+}
+
+/// The parts of each asset add up to what was issued, by the metrics alone and by the query.
+fn check_supply_identity(metrics: &str, supply: &Value) {
+    let value = |name: &str| -> u128 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse().unwrap()
+    };
+    for asset in supply["assets"].as_array().unwrap() {
+        assert_eq!(asset["balanced"], true, "{asset}");
+        let id = &asset["asset"];
+        let part = |part: &str| value(&format!("haca_supply_part{{asset=\"{id}\",part=\"{part}\"}}"));
+        let parts = ["balances", "escrow", "held", "bonds", "stakes", "unbonding", "pool", "burned"];
+        let issued = value(&format!("haca_supply_issued{{asset=\"{id}\"}}"));
+        assert_eq!(parts.map(part).iter().sum::<u128>(), issued);
+        assert_eq!(issued.to_string(), asset["issued"]);
+        assert_eq!(value(&format!("haca_supply_unaccounted{{asset=\"{id}\"}}")), 0);
+    }
 }
 
 #[test]

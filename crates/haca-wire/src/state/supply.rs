@@ -155,19 +155,25 @@ codec_struct!(Supply {
 });
 
 impl Supply {
+    /// The places that units can be in, by name.
+    pub const fn parts(&self) -> [(&'static str, Amount); 8] {
+        [
+            ("balances", self.balances),
+            ("escrow", self.escrow),
+            ("held", self.held),
+            ("bonds", self.bonds),
+            ("stakes", self.stakes),
+            ("unbonding", self.unbonding),
+            ("pool", self.pool),
+            ("burned", self.burned),
+        ]
+    }
+
     /// The sum of the parts, or `None` on overflow.
     pub fn total(&self) -> Option<Amount> {
-        [
-            self.escrow,
-            self.held,
-            self.bonds,
-            self.stakes,
-            self.unbonding,
-            self.pool,
-            self.burned,
-        ]
-        .into_iter()
-        .try_fold(self.balances, Amount::checked_add)
+        self.parts()
+            .into_iter()
+            .try_fold(Amount(0), |sum, (_, part)| sum.checked_add(part))
     }
 
     /// What exists: issued less burned.
