@@ -13,6 +13,7 @@ use haca_wire::{AssetId, GenesisHash};
 
 use crate::light::{State, parse_checkpoint};
 use crate::quantisation::Quantisation;
+use crate::simulate::Scenario;
 use crate::tx::Tx;
 
 /// Verifiable AI inference: answers in milliseconds, proofs settled on chain
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
+    /// Run years of the network's economy on the ledger itself, with synthetic users, nodes and shocks
+    Simulate(Simulate),
     /// Run an inference node
     Serve(Serve),
     /// Pay the gas of settlements of inference nodes that you name, within limits
@@ -444,6 +447,25 @@ pub(crate) struct BenchZk {
     pub(crate) memory: Memory,
     #[command(flatten)]
     pub(crate) quantisation: Quantisation,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Simulate {
+    /// Run this scenario, beside the calm one that it is compared with; all when absent
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) scenario: Option<Scenario>,
+    /// How long, 0.25 to 20; the shock comes after a third
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    pub(crate) years: f64,
+    /// Seed of everything random
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write a table of every day (CSV) and a plot (SVG) of each scenario here
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Scenarios that run at once; at most the number of cores
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) threads: usize,
 }
 
 #[derive(ClapArgs)]

@@ -25,6 +25,7 @@ mod serve;
 mod session;
 mod setup;
 mod signals;
+mod simulate;
 mod state;
 mod testnet;
 mod tx;
@@ -80,6 +81,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Tx(tx) => tx::run(tx, screen),
         Command::Doctor(doctor) => doctor::run(doctor, screen),
         Command::Bench(bench) => bench::run(bench, screen),
+        Command::Simulate(simulate) => simulate::run(simulate, screen),
         Command::Serve(serve) => serve::run(serve, screen),
         Command::Sponsor(sponsor) => serve::sponsor(sponsor, screen),
         Command::NodeReport(report) => node_report::run(report, screen),
