@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use haca_ledger::{
-    BlockContext, BlockOutcome, CheckProof, ModelFacts, audit, execute_block, init_genesis, query,
-    select_proposal, standard_params,
+    BlockContext, BlockOutcome, CheckProof, CommitVote, ModelFacts, audit, execute_block, init_genesis,
+    query, select_proposal, standard_params,
 };
 use haca_wire::state::{Params, Supply};
 use haca_wire::{
@@ -273,6 +273,9 @@ impl Chain {
         let context = BlockContext {
             height,
             proposer: validator((height.0 % u64::from(VALIDATORS)) as u8),
+            time_unix_s: height.0 * REAL_BLOCKS,
+            votes: (0..VALIDATORS).map(vote).collect(),
+            misbehaviour: Vec::new(),
         };
         let before = self.supply(AssetId::OPG)?;
         let outcome = execute_block(&self.state, &context, &txs, &Truth).map_err(broken)?;
@@ -358,6 +361,14 @@ fn genesis(params: &Params, holdings: &[Holding], pool: u128) -> serde_json::Val
 /// A validator's consensus address.
 fn validator(index: u8) -> [u8; 20] {
     [index + 1; 20]
+}
+
+/// Every validator signs every block.
+fn vote(index: u8) -> CommitVote {
+    CommitVote {
+        validator: validator(index),
+        signed: true,
+    }
 }
 
 fn validator_key(index: u8) -> SecretKey {

@@ -22,6 +22,8 @@ use crate::failure::Failure;
 
 /// Nodes at the start; the same number again may come later.
 const NODES: usize = 8;
+/// OPG that the exchange sells.
+const FOR_SALE: u128 = OPG_ISSUED * 3 / 10;
 /// Weight of a block in the mean of base fees: about three days.
 const USUAL_WEIGHT: f64 = 1.0 / 12.0;
 /// Blocks between two whole recounts of the state.
@@ -202,9 +204,9 @@ impl Economy {
     fn step_market(&mut self) -> Result<(), Failure> {
         let base_fee = self.chain.base_fee()? as f64;
         self.usual_base_fee += USUAL_WEIGHT * (base_fee - self.usual_base_fee);
-        let existing = self.chain.supply(AssetId::OPG)?.existing().0 as f64 / OPG_ISSUED as f64;
+        let left = self.chain.balance(&self.exchange, AssetId::OPG)? as f64 / FOR_SALE as f64;
         self.market
-            .step(&self.conditions, &mut self.random, self.fees, existing);
+            .step(&self.conditions, &mut self.random, self.fees, left);
         Ok(())
     }
 
@@ -444,7 +446,7 @@ fn holdings(nodes: &[Node], payers: &[Payer]) -> Vec<Holding> {
     }
     hold(&key("sponsor", 0), [1_000_000_000, 1_000_000_000, 1]);
     hold(&key("spammer", 0), [stake + OPG_ISSUED / 100, 1_000_000, 1]);
-    hold(&key("exchange", 0), [OPG_ISSUED * 3 / 10, 1, 1]);
+    hold(&key("exchange", 0), [FOR_SALE, 1, 1]);
     let rest = OPG_ISSUED * 45 / 100;
     hold(&key("holders", 0), [rest, 1, 1]);
     holdings

@@ -13,7 +13,8 @@ const VOLATILITY: f64 = 0.012;
 const FEE_WEIGHT: f64 = 1.0 / 360.0;
 
 /// The price of OPG moves at random around a level. The level grows with the square root of the fees that the network
-/// has earned in the last ninety days, and inversely with the OPG that exist: burning makes the rest dearer.
+/// has earned in the last ninety days, and inversely with the OPG that are for sale: what is bought and burned makes the
+/// rest dearer.
 pub(super) struct Market {
     deviation: f64,
     fees: f64,
@@ -37,8 +38,9 @@ impl Market {
         (self.fees, self.first_fees) = (fees, fees);
     }
 
-    /// One block later. `fees` are those of the last block in dollars, `existing` the share of OPG that is not burned.
-    pub(super) fn step(&mut self, conditions: &Conditions, random: &mut Random, fees: f64, existing: f64) {
+    /// One block later. `fees` are those of the last block in dollars, `left` the share of the OPG for sale that is not
+    /// sold.
+    pub(super) fn step(&mut self, conditions: &Conditions, random: &mut Random, fees: f64, left: f64) {
         self.fees += FEE_WEIGHT * (fees - self.fees);
         self.deviation += VOLATILITY * random.normal() - REVERSION * self.deviation;
         let growth = if self.first_fees > 0.0 {
@@ -46,6 +48,6 @@ impl Market {
         } else {
             1.0
         };
-        self.opg_usd = FIRST_USD * conditions.opg_level * growth / existing * self.deviation.exp();
+        self.opg_usd = FIRST_USD * conditions.opg_level * growth / left.max(1e-6) * self.deviation.exp();
     }
 }

@@ -177,7 +177,7 @@ fn demand_boom(it: &mut Comparison<'_>) {
     it.at_least(
         "inferences settled, relative to calm",
         it.share(Column::Settled, NEXT_MONTH),
-        1.3,
+        1.2,
     );
     it.at_least(
         "fees in USD, relative to calm",
@@ -188,11 +188,6 @@ fn demand_boom(it: &mut Comparison<'_>) {
         "highest base fee, in OPG units per gas",
         it.run.max(Column::BaseFee),
         4.0,
-    );
-    it.at_least(
-        "inferences of a proof, relative to calm",
-        it.share(Column::Batch, NEXT_MONTH),
-        1.2,
     );
     it.at_most(
         "share of settlements missed",
@@ -210,7 +205,7 @@ fn spam(it: &mut Comparison<'_>) {
     it.at_least(
         "base fee in that month, relative to calm",
         it.share(Column::BaseFee, MONTH),
-        1.2,
+        1.1,
     );
     let settled = it.share(Column::Settled, MONTH);
     it.at_least("inferences settled in it, relative to calm", settled, 0.9);

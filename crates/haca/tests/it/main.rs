@@ -13,5 +13,6 @@ mod local;
 mod network;
 mod node_report;
 mod scorecard;
+mod simulate;
 mod testnet;
 mod up;

@@ -15,8 +15,8 @@ const DEPOSIT: u128 = 500_000;
 pub(super) const ALT_FLOOR_USD: f64 = 0.7;
 
 /// How many blocks of spending somebody holds in OPG: refilled to the second when below the first.
-const NODE_STOCK: (f64, f64) = (40.0, 80.0);
-const SPONSOR_STOCK: (f64, f64) = (80.0, 160.0);
+const NODE_STOCK: (f64, f64) = (20.0, 40.0);
+const SPONSOR_STOCK: (f64, f64) = (40.0, 80.0);
 /// Gas that users hold OPG for, at the base fee.
 const PAYER_STOCK: (f64, f64) = (20e6, 60e6);
 
