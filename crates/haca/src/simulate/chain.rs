@@ -55,6 +55,7 @@ pub(super) fn params() -> Params {
     Params {
         block_gas: Gas(standard.block_gas.0 * REAL_BLOCKS / SAMPLE),
         tx_gas: Gas(settlement_gas(&standard, BATCH, true) + 100_000),
+        gas_registration: Gas(PROOF_GAS[0]),
         node_stake: Amount(standard.node_stake.0 * REAL_NODES / u128::from(SAMPLE)),
         quote_lifetime: day,
         tx_lifetime: day,
@@ -263,8 +264,7 @@ impl Chain {
     /// Puts the next block together from the candidates, best tips first, executes and commits it, and checks the
     /// supply of every asset.
     pub(super) fn block(&mut self, candidates: &[Vec<u8>]) -> Result<Block, Failure> {
-        let chosen =
-            select_proposal(&self.state, candidates, self.params.block_bytes, &Truth).map_err(broken)?;
+        let chosen = select_proposal(&self.state, candidates, self.params.block_bytes).map_err(broken)?;
         let txs: Vec<Vec<u8>> = chosen
             .iter()
             .filter_map(|index| candidates.get(*index).cloned())

@@ -90,9 +90,9 @@ const PANELS: &[Panel] = &[
         1e-3,
         false,
         &[
-            (Column::Unproven, "fees not paid"),
+            (Column::Unproven, "fees unpaid"),
             (Column::Warranties, "warranties paid"),
-            (Column::Unclaimed, "warranties unclaimed"),
+            (Column::Unclaimed, "unclaimed"),
         ],
     ),
     panel(
@@ -111,7 +111,7 @@ const LEFT: f64 = 54.0;
 /// Width and height of the axes.
 const PLOT: (f64, f64) = (268.0, 118.0);
 /// Points of a line; more days than that are put together by their means.
-const POINTS: usize = 182;
+const POINTS: usize = 122;
 
 const STYLE: &str = "
     .surface { fill: #ffffff; } .ink { fill: #1f2328; } .soft { fill: #59636e; }
