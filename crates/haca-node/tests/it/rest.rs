@@ -163,7 +163,16 @@ fn check_supply_identity(metrics: &str, supply: &Value) {
         assert_eq!(asset["balanced"], true, "{asset}");
         let id = &asset["asset"];
         let part = |part: &str| value(&format!("haca_supply_part{{asset=\"{id}\",part=\"{part}\"}}"));
-        let parts = ["balances", "escrow", "held", "bonds", "stakes", "unbonding", "pool", "burned"];
+        let parts = [
+            "balances",
+            "escrow",
+            "held",
+            "bonds",
+            "stakes",
+            "unbonding",
+            "pool",
+            "burned",
+        ];
         let issued = value(&format!("haca_supply_issued{{asset=\"{id}\"}}"));
         assert_eq!(parts.map(part).iter().sum::<u128>(), issued);
         assert_eq!(issued.to_string(), asset["issued"]);
