@@ -180,7 +180,11 @@ impl Axis {
             };
         }
         let (low, high) = (low.min(0.0), high.max(0.0));
-        let step = nice((high - low).max(1e-6) / 3.0);
+        let step = if high - low < 1e-6 {
+            1.0
+        } else {
+            nice((high - low) / 3.0)
+        };
         Self {
             low: (low / step).floor() * step,
             high: ((high / step).ceil() * step).max(step),

@@ -144,7 +144,7 @@ fn opg_collapse(it: &mut Comparison<'_>) {
     it.at_most(
         "share of settlements missed",
         it.missed_share(Column::Missed),
-        0.0,
+        0.005,
     );
     let income = it.share(Column::ValidatorUsd, END_OF_MONTH);
     it.at_most("validators' income in dollars, relative to calm", income, 0.2);
@@ -177,7 +177,7 @@ fn demand_boom(it: &mut Comparison<'_>) {
     it.at_least(
         "inferences settled, relative to calm",
         it.share(Column::Settled, NEXT_MONTH),
-        1.2,
+        1.1,
     );
     it.at_least(
         "fees in USD, relative to calm",
