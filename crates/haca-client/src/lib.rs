@@ -26,12 +26,9 @@ mod error;
 mod full_node;
 mod http;
 mod inference_node;
-<<<<<<< HEAD
-mod sponsor;
-=======
 mod light_client;
+mod sponsor;
 mod trust_store;
->>>>>>> a3d2992 (Light client: haca state proves entries, absences and receipts by headers from a trusted one; a trust store on disk; witnesses compared, and attacks on light clients kept as evidence that haca verify reads)
 mod wallet;
 
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
@@ -41,10 +38,7 @@ pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledR
 pub use inference_node::{
     Answered, InferenceClient, ORDER_HEADER, ProofStatus, RECEIPT_HEADER, ReceiptStatus, channel_of,
 };
-<<<<<<< HEAD
-pub use sponsor::{SponsorClient, SponsorTerms};
-=======
 pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
+pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;
->>>>>>> a3d2992 (Light client: haca state proves entries, absences and receipts by headers from a trusted one; a trust store on disk; witnesses compared, and attacks on light clients kept as evidence that haca verify reads)
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

@@ -4,12 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 use haca_exec::planner::Decimal;
-<<<<<<< HEAD
-use haca_wire::{Address, AssetId};
-=======
 use haca_verify::Checkpoint;
-use haca_wire::{AssetId, GenesisHash};
->>>>>>> a3d2992 (Light client: haca state proves entries, absences and receipts by headers from a trusted one; a trust store on disk; witnesses compared, and attacks on light clients kept as evidence that haca verify reads)
+use haca_wire::{Address, AssetId, GenesisHash};
 
 use crate::light::{State, parse_checkpoint};
 use crate::quantisation::Quantisation;
