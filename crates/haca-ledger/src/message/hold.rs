@@ -60,7 +60,11 @@ pub(crate) fn forfeit(
         paid: held.warranty,
         height,
     };
-    state.put(key::claim(held_key.channel, demand.sequence), &claim);
+    // An equivocation that was reported meanwhile stays on record: its warranty is paid.
+    let claim_key = key::claim(held_key.channel, demand.sequence);
+    if state.get::<ClaimRecord>(&claim_key)?.is_none() {
+        state.put(claim_key, &claim);
+    }
     state.delete(key::held(held_key));
     Ok(Effect::DemandUnanswered {
         channel: held_key.channel,
