@@ -126,6 +126,36 @@ fn a_thousand_blocks_on_the_same_keys_keep_the_store_small() {
 }
 
 #[test]
+fn a_pruned_block_is_forgotten_with_what_was_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 1).unwrap();
+    for height in 0..10_u64 {
+        let staged = store
+            .stage(height, vec![set(b"a", &height.to_be_bytes())])
+            .unwrap();
+        let own = u8::try_from(height).unwrap();
+        let index = BlockIndex {
+            // One transaction stands in every block; its first execution is the one that counts.
+            txs: vec![[own; 32], [99; 32]],
+            results: vec![Default::default(); 2],
+            settled: vec![([own; 32], vec![own])],
+        };
+        store.commit(staged, &index).unwrap();
+    }
+    store.prune_index(6, 4).unwrap();
+    assert_eq!(store.block_index(3).unwrap(), None);
+    assert!(store.block_index(4).unwrap().is_some(), "four at once");
+    store.prune_index(6, 100).unwrap();
+    for height in 0..10_u8 {
+        let kept = height >= 6;
+        assert_eq!(store.block_index(height.into()).unwrap().is_some(), kept);
+        assert_eq!(store.tx_location(&[height; 32]).unwrap().is_some(), kept);
+        assert_eq!(store.receipt_location(&[height; 32]).unwrap().is_some(), kept);
+    }
+    assert!(store.tx_location(&[99; 32]).unwrap().is_none());
+}
+
+#[test]
 fn a_key_removed_twice_is_proven_as_long_as_its_versions_are_kept() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), 4).unwrap();
