@@ -22,7 +22,7 @@ const DRAWS: usize = 20_000;
 /// Chain ids: one that a JSON number holds, and one that it does not.
 const CHAIN_IDS: [u64; 2] = [7410, u64::MAX - 7];
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let failed = match arguments.as_slice() {
@@ -51,7 +51,7 @@ fn main() {
             2
         }
     };
-    std::process::exit(i32::from(failed > 0));
+    std::process::ExitCode::from(u8::from(failed > 0))
 }
 
 fn read<T: serde::de::DeserializeOwned>(file: &str) -> T {

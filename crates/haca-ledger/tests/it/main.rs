@@ -11,6 +11,7 @@ mod claims;
 mod closing;
 mod demands;
 mod equivocation;
+mod every_order;
 mod genesis;
 mod histories;
 mod models;

@@ -428,7 +428,7 @@ fn nobody_makes_a_true_leaf_false() {
     assert!(!world.node().jailed);
 }
 
-fn doubt(world: &World, range: &Range, index: usize) -> Message {
+pub(crate) fn doubt(world: &World, range: &Range, index: usize) -> Message {
     let voucher = &range.coverage.voucher.value;
     Message::Demand {
         channel: voucher.channel,

@@ -105,14 +105,14 @@ pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
     let mut rows = Vec::new();
 
     let mut fresh = Books::new()?;
-    let register = fresh.from_payer(Message::RegisterModel {
+    let register = fresh.sent_by_payer(Message::RegisterModel {
         verifying_key: encoded.clone(),
         proof: registration.proof.clone(),
     })?;
     rows.push(measure("registration".to_owned(), 1, bench.runs, false, || {
         fresh.execute(std::slice::from_ref(&register), &ZkEvidence::default())
     })?);
-    let bytes = fresh.from_payer(Message::RegisterModel {
+    let bytes = fresh.sent_by_payer(Message::RegisterModel {
         verifying_key: vec![0],
         proof: vec![1; limit::TX_BYTES - 1_000],
     })?;
@@ -130,11 +130,11 @@ pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
         asset: AssetId::OPG,
         amount: Amount(1),
     };
-    let one = [books.from_payer(transfer(1))?];
+    let one = [books.sent_by_payer(transfer(1))?];
     let each = books.execute(&one, &evidence)?.0.gas_used.0;
     let count = usize::try_from(usable / each).unwrap_or(usize::MAX);
     let transfers = (0..count)
-        .map(|to| books.from_payer(transfer(to as u64 + 1)))
+        .map(|to| books.sent_by_payer(transfer(to as u64 + 1)))
         .collect::<Result<Vec<_>, _>>()?;
     rows.push(measure(
         "transfers, a full block".to_owned(),
@@ -192,7 +192,7 @@ pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
                 items,
                 evidence: Evidence::Zk { inferences, proof },
             };
-            txs.push(books.from_node(Message::SettleBatch { groups: vec![group] })?);
+            txs.push(books.sent_by_node(Message::SettleBatch { groups: vec![group] })?);
         }
         step.done(&format!("{} proofs", txs.len()));
         rows.push(measure(

@@ -91,7 +91,6 @@ fn a_report_shows_what_was_earned_and_burned_beside_the_node_and_after_it() {
         text.contains("break-even") && text.contains("warranties lost"),
         "{text}"
     );
-    println!("{text}");
 }
 
 #[test]

@@ -108,13 +108,13 @@ impl Books {
     }
 
     /// A message of the payer.
-    pub(super) fn from_payer(&mut self, message: Message) -> Result<Vec<u8>, Failure> {
+    pub(super) fn sent_by_payer(&mut self, message: Message) -> Result<Vec<u8>, Failure> {
         let payer = self.payer.clone();
         self.sign(&payer, message)
     }
 
     /// A message of the inference node.
-    pub(super) fn from_node(&mut self, message: Message) -> Result<Vec<u8>, Failure> {
+    pub(super) fn sent_by_node(&mut self, message: Message) -> Result<Vec<u8>, Failure> {
         let node = self.node.clone();
         self.sign(&node, message)
     }
@@ -168,9 +168,9 @@ impl Books {
             offers: Vec::new(),
         };
         let (asset, amount) = (AssetId::OPG, Amount(1_000));
-        let first = [self.from_payer(register)?, self.from_node(terms)?];
+        let first = [self.sent_by_payer(register)?, self.sent_by_node(terms)?];
         self.commit(&first, checker)?;
-        let bond = self.from_node(Message::Bond { asset, amount })?;
+        let bond = self.sent_by_node(Message::Bond { asset, amount })?;
         self.commit(&[bond], checker)?;
         let quote = Quote {
             node: self.node.address(),
@@ -184,7 +184,7 @@ impl Books {
         };
         self.channel = quote.channel(&self.domain);
         let quote = Signed::new(quote, &self.domain, &self.node).ok_or_else(|| broken("signature"))?;
-        let open = self.from_payer(Message::OpenChannel { quote })?;
+        let open = self.sent_by_payer(Message::OpenChannel { quote })?;
         self.commit(&[open], checker)
     }
 
@@ -241,6 +241,6 @@ impl Books {
             items,
             evidence: Evidence::Signed,
         };
-        self.from_node(Message::SettleBatch { groups: vec![group] })
+        self.sent_by_node(Message::SettleBatch { groups: vec![group] })
     }
 }
