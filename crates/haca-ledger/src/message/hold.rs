@@ -1,7 +1,7 @@
 //! Fees that wait: put aside at settlement, then paid to the node, or returned when it leaves a demand unanswered.
 
 use haca_wire::state::{ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, HeldRecord, key};
-use haca_wire::{Address, AssetId, Height, OrderHash, Tick};
+use haca_wire::{Address, Amount, AssetId, Height, OrderHash, Tick};
 
 use super::Stop;
 use super::bond::{release, seize};
@@ -51,18 +51,23 @@ pub(crate) fn forfeit(
     let payer = Purse::Balance(held.payer);
     state.shift(held.asset, Purse::Held, payer, held.fee)?;
     state.shift(AssetId::OPG, Purse::Held, payer, demand.deposit)?;
-    seize(state, held.node, held.asset, held.warranty, held.payer)?;
+    // An equivocation that was reported meanwhile stays on record, and what it paid for this sequence is not paid again.
+    let claim_key = key::claim(held_key.channel, demand.sequence);
+    let reported = state.get::<ClaimRecord>(&claim_key)?;
+    let before = reported.as_ref().map_or(Amount(0), |claim| claim.paid);
+    let paid = Amount(held.warranty.0.saturating_sub(before.0));
+    seize(state, held.node, held.asset, paid, held.payer)?;
+    let rest = Amount(held.warranty.0.saturating_sub(paid.0));
+    release(state, held.node, held.asset, rest)?;
     let burned = burn_stake(state, held.node)?;
     close_demand(state, held.node)?;
-    let claim = ClaimRecord {
-        kind: ClaimKind::Unanswered,
-        order: OrderHash::default(),
-        paid: held.warranty,
-        height,
-    };
-    // An equivocation that was reported meanwhile stays on record: its warranty is paid.
-    let claim_key = key::claim(held_key.channel, demand.sequence);
-    if state.get::<ClaimRecord>(&claim_key)?.is_none() {
+    if reported.is_none() {
+        let claim = ClaimRecord {
+            kind: ClaimKind::Unanswered,
+            order: OrderHash::default(),
+            paid,
+            height,
+        };
         state.put(claim_key, &claim);
     }
     state.delete(key::held(held_key));
@@ -72,7 +77,7 @@ pub(crate) fn forfeit(
         sequence: demand.sequence,
         node: held.node,
         fee: held.fee,
-        paid: held.warranty,
+        paid,
         burned,
     })
 }
