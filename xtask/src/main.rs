@@ -32,9 +32,9 @@ Usage: cargo xtask COMMAND
   test [--fast]    Format, lints, walls, documentation, all tests, WebAssembly, Python; ends with the counts.
                    --fast leaves out what builds more than the tests: binary wall, WebAssembly,
                    Python, a running network
-  layers [--source]
-                   Check the walls between crates: dependencies, sources, and the symbols of `haca-node`.
-                   --source leaves the binary out
+  layers [--binary]
+                   Check the walls between crates: dependencies and sources; --binary builds `haca-node` alone and
+                   checks its symbols, too, which `test` always does
   wasm [--release] Build the verifier for WebAssembly and verify a proof with it in Node.js
   network          Run a network, order inferences, verify them in WebAssembly, audit the chain in Python
   wallets          Have viem, MetaMask's library and eth_account sign and recover every kind of signed value
@@ -65,8 +65,8 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
     match arguments {
         ["test"] => suite::run(&Workspace::find()?, false),
         ["test", "--fast"] => suite::run(&Workspace::find()?, true),
-        ["layers"] => layers::check(&Workspace::find()?, true).map(done),
-        ["layers", "--source"] => layers::check(&Workspace::find()?, false).map(done),
+        ["layers"] => layers::check(&Workspace::find()?, false).map(done),
+        ["layers", "--binary"] => layers::check(&Workspace::find()?, true).map(done),
         ["wasm"] => wasm(wasm::Profile::Dev),
         ["wasm", "--release"] => wasm(wasm::Profile::Release),
         ["network"] => {

@@ -147,12 +147,15 @@ impl AbciServer {
             return;
         };
         self.connections.close_all();
-        // Accepting blocks; one more connection wakes it.
-        match &self.address {
-            AbciAddress::Unix(path) => drop(UnixStream::connect(path)),
-            AbciAddress::Tcp(address) => drop(TcpStream::connect(address)),
+        // Accepting blocks; one more connection wakes it. Where none can be made, as when somebody has removed the socket
+        // file, nobody can connect any more, and the acceptor sleeps until the process ends.
+        let is_awake = match &self.address {
+            AbciAddress::Unix(path) => UnixStream::connect(path).is_ok(),
+            AbciAddress::Tcp(address) => TcpStream::connect(address).is_ok(),
+        };
+        if is_awake {
+            let _ = acceptor.join();
         }
-        let _ = acceptor.join();
         self.connections.close_all();
         let threads = std::mem::take(
             &mut *self

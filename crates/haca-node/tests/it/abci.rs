@@ -221,3 +221,13 @@ fn call_after_stop(stream: &UnixStream) -> Option<Answer> {
     let _ = (&*stream).write_all(&frame(echo("y")));
     answer(&mut BufReader::new(stream))
 }
+
+#[test]
+fn a_server_whose_socket_file_is_gone_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut server, stream) = server(directory.path());
+    assert!(call(&stream, echo("here")).is_some());
+    std::fs::remove_file(directory.path().join("abci.sock")).unwrap();
+    server.stop();
+    assert_eq!(answer(&mut BufReader::new(&stream)), None);
+}
