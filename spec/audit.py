@@ -337,6 +337,10 @@ def audit_supply(state, tally):
         held[bond["asset"]]["bonds"] += int(bond["total"])
     for node in state["nodes"]:
         held[0]["stakes"] += int(node["stake"])
+    for validator in state["validators"]:
+        held[0]["stakes"] += int(validator["stake"])
+    for entry in state["unstaking"]:
+        held[0]["unbonding"] += int(entry["amount"])
     for entry in state["unbonding"]:
         held[entry["asset"]]["unbonding"] += int(entry["amount"])
     held[0]["pool"] += int(state["pool"])
@@ -456,7 +460,7 @@ def audit_settlements(block, state, raw, domain, tally, seen):
 
 
 def audit_burn(blocks, state, complete, tally):
-    """What transactions burned is what the supply record says, with the stakes of jailed nodes."""
+    """What transactions burned is what the supply record says, with the stakes of jailed nodes and what validators were slashed."""
     burned = 0
     for block in blocks.values():
         for tx in block["txs"]:
@@ -465,6 +469,7 @@ def audit_burn(blocks, state, complete, tally):
             burned += burn
     if complete:
         jailed = sum(int(state["params"]["node_stake"]) for node in state["nodes"] if node["jailed"])
+        jailed += sum(int(validator["slashed"]) for validator in state["validators"])
         record = next(record for record in state["supplies"] if record["asset"] == 0)
         tally.check("burned in all blocks", burned + jailed, int(record["burned"]))
         print(f"burned for gas {burned}, with stakes {jailed}")
@@ -481,6 +486,10 @@ def audit_genesis(genesis, trust, export, blocks, tally):
         first = {unhex(v["public_key"]): v["power"] for v in blocks[1]["validators"]}
         tally.check("validators of the first block", first, named)
     issued = {asset["id"]: int(asset["issued"]) for asset in document["app_state"]["assets"]}
+    unit = max(1, -(-issued[0] // (1 << 50)))
+    staked = {unhex(v["key"]): int(v["stake"]) // unit for v in document["app_state"]["validators"]}
+    named = {base64.b64decode(v["pub_key"]["value"]): int(v["power"]) for v in document["validators"]}
+    tally.check("powers by stakes", named, staked)
     recorded = {record["asset"]: int(record["issued"]) for record in export["state"]["supplies"]}
     tally.check("issued at genesis", recorded, issued)
 

@@ -58,6 +58,28 @@ def minted_balance(run):
     run["export"]["state"]["balances"][0]["amount"] += "0"
 
 
+@alteration("supply part")
+def minted_stake(run):
+    run["export"]["state"]["validators"][0]["stake"] += "0"
+
+
+@alteration("supply part")
+def lost_withdrawal(run):
+    run["export"]["state"]["unstaking"].append({"amount": "1"})
+
+
+@alteration("burned in all blocks")
+def slashed_and_not_burned(run):
+    run["export"]["state"]["validators"][0]["slashed"] = "1"
+
+
+@alteration("powers by stakes")
+def power_without_stake(run):
+    document = json.loads(run["genesis"])
+    document["validators"][0]["power"] = "7"
+    run["genesis"] = json.dumps(document)
+
+
 @alteration("supply identity")
 def minted_balance_with_matching_record(run):
     entry = run["export"]["state"]["balances"][0]

@@ -168,6 +168,15 @@ def random_message(name, domain):
         order, receipt = signed_struct("Order", domain)[2], signed_struct("Receipt", domain)[2]
         value = {"order": content(order), "receipt": content(receipt)}
         data = order + receipt
+    elif name == "Stake":
+        value = {"key": octets(32), "possession": octets(64), "amount": amount}
+        data = value["key"] + value["possession"] + unsigned(128, amount)
+    elif name == "Unstake":
+        value = {"key": octets(32), "amount": amount}
+        data = value["key"] + unsigned(128, amount)
+    elif name == "Unjail":
+        value = {"key": octets(32)}
+        data = value["key"]
     elif name == "Demand":
         path = [octets(32) for _ in range(RNG.randint(0, 4))]
         value = {"channel": channel, "first": number("uint64"), "sequence": number("uint64"), "receipt": octets(32)}
@@ -511,7 +520,7 @@ def write_transactions():
     body, signature, _ = signed_transaction("Transfer", domain)
     whole = body + signature + optional(None)
     sponsored, first, second = signed_transaction("Transfer", domain, True)
-    rows = [(f"message {tag}", body[:meta] + bytes([tag]) + whole[meta + 1 :], "bad_tag") for tag in (0, 21, 255)]
+    rows = [(f"message {tag}", body[:meta] + bytes([tag]) + whole[meta + 1 :], "bad_tag") for tag in (0, 15, 16, 21, 255)]
     rows += [(f"version {version}", bytes([version]) + whole[1:], "unknown_version") for version in (0, 2, 255)]
     rows += [
         ("empty", b"", "truncated"),

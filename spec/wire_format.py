@@ -94,6 +94,9 @@ MESSAGES = {
     "SettleBatch": [("groups", "bytes32")],
     "ClaimMissed": [("order", "bytes32"), ("receipt", "bytes32")],
     "ClaimEquivocation": [("order", "bytes32"), ("first", "bytes32"), ("second", "bytes32")],
+    "Stake": [("key", "bytes32"), ("possession", "bytes"), ("amount", "uint128")],
+    "Unstake": [("key", "bytes32"), ("amount", "uint128")],
+    "Unjail": [("key", "bytes32")],
     "Demand": [
         ("channel", "bytes32"), ("first", "uint64"), ("sequence", "uint64"), ("receipt", "bytes32"), ("path", "bytes32[]"),
     ],

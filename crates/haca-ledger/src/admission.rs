@@ -88,9 +88,10 @@ impl<'a> Gate<'a> {
     }
 
     /// The rules of the block, for its messages.
-    pub(crate) fn rules(&self, trust: Trust<'a>) -> Rules<'a> {
+    pub(crate) fn rules(&self, trust: Trust<'a>, time_unix_s: u64) -> Rules<'a> {
         Rules {
             trust,
+            time_unix_s,
             params: self.params,
             domain: self.domain,
             height: self.height,

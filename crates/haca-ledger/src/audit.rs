@@ -1,9 +1,9 @@
 //! Recounting every asset from the whole state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use haca_wire::state::{Calendar, ChannelState, Entry, EntryError, Queue, Supply};
-use haca_wire::{Address, Amount, AssetId, Tick};
+use haca_wire::state::{Calendar, ChannelState, Entry, EntryError, Queue, Supply, ValidatorSetRecord};
+use haca_wire::{Address, Amount, AssetId, ConsensusAddress, Tick};
 use thiserror::Error;
 
 /// Why a state does not add up.
@@ -72,6 +72,14 @@ pub enum AuditError {
         /// Deposit and reserve.
         found: Amount,
     },
+    /// The list of validators, or the queue of withdrawn stake, is not what the validators' records say.
+    #[error("validator {validator}: its {what} and the list do not agree")]
+    Validators {
+        /// The validator.
+        validator: ConsensusAddress,
+        /// What differs.
+        what: &'static str,
+    },
     /// An amount or asset is missing, or a sum is above 2^128.
     #[error("asset {asset} has no supply record, or its parts overflow")]
     NoSupply {
@@ -90,6 +98,7 @@ impl AuditError {
             Self::Reserved { .. } => "audit.reserved",
             Self::QueueLength { .. } => "audit.queue_length",
             Self::ClosedChannel { .. } => "audit.closed_channel",
+            Self::Validators { .. } => "audit.validators",
             Self::NoSupply { .. } => "audit.no_supply",
         }
     }
@@ -120,6 +129,7 @@ pub fn audit<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Res
     count.compare_supplies()?;
     count.compare_bonds()?;
     count.compare_queues()?;
+    count.compare_validators()?;
     Ok(Audit {
         supplies: count.recorded,
         entries: total,
@@ -144,6 +154,14 @@ struct Count {
     closing_queue: Queue,
     unbonding: u64,
     unbonding_queue: Queue,
+    /// Owner and position of every entry of the queue.
+    unstaking: BTreeSet<(ConsensusAddress, u64)>,
+    unstaking_queue: Queue,
+    /// Owner and position, by validator records.
+    withdrawals: BTreeSet<(ConsensusAddress, u64)>,
+    /// Validators with a stake.
+    stakers: BTreeSet<ConsensusAddress>,
+    set: ValidatorSetRecord,
 }
 
 impl Count {
@@ -194,6 +212,20 @@ impl Count {
                 self.unbonding = self.unbonding.saturating_add(1);
             }
             Entry::UnbondingQueue(queue) => self.unbonding_queue = *queue,
+            Entry::Unstaking(position, entry) => {
+                self.grow(AssetId::OPG, entry.amount, |supply| &mut supply.unbonding)?;
+                self.unstaking.insert((entry.validator, *position));
+            }
+            Entry::UnstakingQueue(queue) => self.unstaking_queue = *queue,
+            Entry::Validator(address, record) => {
+                self.grow(AssetId::OPG, record.stake, |supply| &mut supply.stakes)?;
+                if record.stake.0 > 0 {
+                    self.stakers.insert(*address);
+                }
+                let positions = record.unstaking.iter().map(|position| (*address, *position));
+                self.withdrawals.extend(positions);
+            }
+            Entry::Validators(set) => self.set = set.clone(),
             Entry::Closing(..) => self.closing = self.closing.saturating_add(1),
             Entry::ClosingQueue(queue) => self.closing_queue = *queue,
             _ => {}
@@ -300,6 +332,7 @@ impl Count {
         let queues = [
             ("closing", self.closing, self.closing_queue),
             ("unbonding", self.unbonding, self.unbonding_queue),
+            ("unstaking", self.unstaking.len() as u64, self.unstaking_queue),
         ];
         let queues =
             queues.map(|(queue, found, bounds)| (queue, found, bounds.tail.saturating_sub(bounds.head)));
@@ -311,6 +344,25 @@ impl Count {
                     expected,
                 });
             }
+        }
+        Ok(())
+    }
+
+    fn compare_validators(&self) -> Result<(), AuditError> {
+        let members: BTreeSet<ConsensusAddress> = self.set.members.iter().copied().collect();
+        let mut strangers = members.symmetric_difference(&self.stakers);
+        if let Some(validator) = strangers.next() {
+            return Err(AuditError::Validators {
+                validator: *validator,
+                what: "stake",
+            });
+        }
+        let mut strangers = self.unstaking.symmetric_difference(&self.withdrawals);
+        if let Some((validator, _)) = strangers.next() {
+            return Err(AuditError::Validators {
+                validator: *validator,
+                what: "withdrawals",
+            });
         }
         Ok(())
     }

@@ -20,9 +20,9 @@ pub(crate) enum Purse {
     Held,
     /// Bonds.
     Bonds,
-    /// Node stakes.
+    /// Stakes of inference nodes and validators.
     Stakes,
-    /// The unbonding queue.
+    /// The queues of bond and stake on its way out.
     Unbonding,
     /// The validators' pool; OPG only.
     Pool,

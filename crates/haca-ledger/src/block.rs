@@ -14,6 +14,7 @@ use crate::overlay::Overlay;
 use crate::refusal::Refusal;
 use crate::state_reader::StateReader;
 use crate::sweep;
+use crate::validators;
 
 /// What consensus says of a block besides its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -92,6 +93,7 @@ pub fn execute_block(
 
 struct Block<'a> {
     gate: Gate<'a>,
+    context: &'a BlockContext,
     state: Overlay<'a>,
     proposer: Option<Address>,
     burned_before: Amount,
@@ -100,14 +102,14 @@ struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    fn new(gate: Gate<'a>, context: &BlockContext) -> Result<Self, LedgerError> {
+    fn new(gate: Gate<'a>, context: &'a BlockContext) -> Result<Self, LedgerError> {
         let state = Overlay::new(gate.state);
-        let proposer = state.get(&key::proposer(&context.proposer))?;
         let supply: Supply = state.need(&key::supply(AssetId::OPG))?;
         Ok(Self {
             gate,
+            context,
             state,
-            proposer,
+            proposer: None,
             burned_before: supply.burned,
             usage: Usage::default(),
             spent: SpentNonces::default(),
@@ -119,7 +121,11 @@ impl<'a> Block<'a> {
         let Gate {
             height, tick, params, ..
         } = self.gate;
-        let mut swept = sweep::pay_unbonded(&mut self.state, tick)?;
+        let mut swept = validators::punish(&mut self.state, &params, self.context)?;
+        swept.extend(validators::count_missed(&mut self.state, &params, self.context)?);
+        self.proposer = validators::payee(&self.state, self.context.proposer)?;
+        swept.extend(validators::pay_unstaked(&mut self.state, &params, self.context)?);
+        swept.extend(sweep::pay_unbonded(&mut self.state, tick)?);
         swept.extend(sweep::close_matured(&mut self.state, height, tick)?);
         swept.extend(sweep::work_off_calendar(&mut self.state, height, tick)?);
         sweep::forget_nonces(&mut self.state, &params, height)?;
@@ -168,7 +174,7 @@ impl<'a> Block<'a> {
         let Some(priced) = priced else {
             return Ok(outcome);
         };
-        let rules = self.gate.rules(Trust::Checked(checker));
+        let rules = self.gate.rules(Trust::Checked(checker), self.context.time_unix_s);
         let mut execution = Execution {
             rules: &rules,
             state: &mut self.state,
@@ -272,6 +278,7 @@ impl<'a> Block<'a> {
         };
         self.state.put(key::CLOCK.to_vec(), &clock);
         self.state.keep();
+        let validator_updates = validators::update_set(&mut self.state, &params)?;
         check_balanced(&self.state)?;
         let supply: Supply = self.state.need(&key::supply(AssetId::OPG))?;
         Ok(BlockOutcome {
@@ -287,6 +294,7 @@ impl<'a> Block<'a> {
             txs,
             settlements,
             receipt_root,
+            validator_updates,
             writes: self.state.into_writes(),
         })
     }

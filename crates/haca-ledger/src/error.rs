@@ -1,6 +1,6 @@
 //! Failures of the ledger itself, as opposed to refused transactions.
 
-use haca_wire::{Address, Amount, AssetId, DecodeError, Height};
+use haca_wire::{Address, Amount, AssetId, ConsensusKey, DecodeError, Height};
 use thiserror::Error;
 
 use crate::state_reader::ReadError;
@@ -129,12 +129,36 @@ pub enum GenesisError {
         /// What is zero.
         what: String,
     },
-    /// Balances and pool do not add up to the issued amount.
-    #[error("asset {asset}: balances and pool add up to {found}, issued says {expected}")]
+    /// There is no validator, or too many.
+    #[error("{found} validators, expected 1 to {expected}")]
+    ValidatorCount {
+        /// The number found.
+        found: usize,
+        /// The most.
+        expected: usize,
+    },
+    /// A validator's key is none.
+    #[error("validator key {key} is no ed25519 key")]
+    ValidatorKey {
+        /// The key.
+        key: ConsensusKey,
+    },
+    /// A validator's stake is below the minimum.
+    #[error("validator {key} stakes {found}, expected at least {expected}")]
+    Stake {
+        /// The validator's key.
+        key: ConsensusKey,
+        /// Its stake.
+        found: Amount,
+        /// The least.
+        expected: Amount,
+    },
+    /// Balances, pool and stakes do not add up to the issued amount.
+    #[error("asset {asset}: balances, pool and stakes add up to {found}, issued says {expected}")]
     Unbalanced {
         /// The asset.
         asset: AssetId,
-        /// Sum of balances and pool.
+        /// Sum of balances, pool and stakes.
         found: Amount,
         /// The issued amount.
         expected: Amount,
@@ -168,6 +192,9 @@ impl GenesisError {
             Self::UnknownAsset { .. } => "genesis.unknown_asset",
             Self::Duplicate { .. } => "genesis.duplicate",
             Self::Zero { .. } => "genesis.zero",
+            Self::ValidatorCount { .. } => "genesis.validator_count",
+            Self::ValidatorKey { .. } => "genesis.validator_key",
+            Self::Stake { .. } => "genesis.stake",
             Self::Unbalanced { .. } => "genesis.unbalanced",
             Self::Overflow { .. } => "genesis.overflow",
             Self::Param { .. } => "genesis.param",

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use haca_wire::state::{
-    BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, HeldKey, HeldRecord, ModelRecord,
-    NodeRecord, SequenceWindow, Supply, UnbondingRecord,
+    BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, HeldKey, HeldRecord, Jail,
+    ModelRecord, NodeRecord, SequenceWindow, Supply, UnbondingRecord, ValidatorRecord, ValidatorSetRecord,
 };
 use haca_wire::{Encode, Offer};
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use crate::audit::AuditError;
 use crate::genesis::GenesisParams;
 
 /// The kinds of entries of which there may be many.
-const LISTS: [&str; 18] = [
+const LISTS: [&str; 19] = [
     "assets",
     "balances",
     "bonds",
@@ -27,11 +27,12 @@ const LISTS: [&str; 18] = [
     "models",
     "nodes",
     "nonces",
-    "proposers",
     "receipts",
     "spent",
     "supplies",
     "unbonding",
+    "unstaking",
+    "validators",
 ];
 
 /// Writes all entries of the state as one object with a list per kind of entry. From it alone the supply of every
@@ -204,10 +205,6 @@ pub fn record_json(entry: &Entry) -> (&'static str, Value) {
         ),
         Entry::Params(params) => ("params", json!(GenesisParams::from(*params))),
         Entry::Pool(amount) => ("pool", text(amount).into()),
-        Entry::Proposer(validator, account) => (
-            "proposers",
-            json!({ "validator": hex::encode(validator), "account": text(account) }),
-        ),
         Entry::Receipts(height, root) => ("receipts", json!({ "height": height.0, "root": bytes(root) })),
         Entry::Spent(height, spent) => ("spent", json!({ "height": height.0, "nonces": spent.0.len() })),
         Entry::Supply(asset, supply) => ("supplies", supply_json(asset.0, supply)),
@@ -216,6 +213,22 @@ pub fn record_json(entry: &Entry) -> (&'static str, Value) {
             "unbonding_queue",
             json!({ "head": queue.head, "tail": queue.tail }),
         ),
+        Entry::Unstaking(position, entry) => (
+            "unstaking",
+            json!({
+                "position": position,
+                "validator": text(&entry.validator),
+                "amount": text(&entry.amount),
+                "height": entry.height.0,
+                "time_unix_s": entry.time_unix_s,
+            }),
+        ),
+        Entry::UnstakingQueue(queue) => (
+            "unstaking_queue",
+            json!({ "head": queue.head, "tail": queue.tail }),
+        ),
+        Entry::Validator(address, record) => ("validators", validator_json(&text(address), record)),
+        Entry::Validators(set) => ("validator_set", validator_set_json(set)),
     }
 }
 
@@ -392,5 +405,39 @@ fn unbonding_json(position: u64, entry: &UnbondingRecord) -> Value {
         "asset": entry.asset.0,
         "amount": text(&entry.amount),
         "matures": entry.matures.0,
+    })
+}
+
+fn validator_json(address: &str, record: &ValidatorRecord) -> Value {
+    let (jail, until) = match record.jail {
+        Jail::Free => ("free", None),
+        Jail::Until(height) => ("until", Some(height.0)),
+        Jail::Forever => ("forever", None),
+    };
+    json!({
+        "validator": address,
+        "account": text(&record.account),
+        "key": text(&record.key),
+        "stake": text(&record.stake),
+        "jail": jail,
+        "jailed_until": until,
+        "window": record.window,
+        "missed": record.missed,
+        "slashed": text(&record.slashed),
+        "unstaking": record.unstaking,
+    })
+}
+
+fn validator_set_json(set: &ValidatorSetRecord) -> Value {
+    let active: Vec<Value> = set
+        .active
+        .iter()
+        .map(|validator| json!({ "key": text(&validator.key), "power": validator.power }))
+        .collect();
+    json!({
+        "members": set.members.iter().map(text).collect::<Vec<_>>(),
+        "active": active,
+        "window": set.window,
+        "jailed_power": set.jailed_power,
     })
 }

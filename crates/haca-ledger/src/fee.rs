@@ -179,8 +179,10 @@ fn signatures_of(message: &Message) -> u64 {
         | Message::Unbond { .. }
         | Message::Demand { .. }
         | Message::Respond { .. }
-        | Message::TopUp { .. } => 0,
-        Message::OpenChannel { .. } => 1,
+        | Message::TopUp { .. }
+        | Message::Unstake { .. }
+        | Message::Unjail { .. } => 0,
+        Message::OpenChannel { .. } | Message::Stake { .. } => 1,
         Message::CloseChannel { consent, .. } => u64::from(consent.is_some()),
         Message::SettleBatch { groups } => groups.iter().fold(0u64, |sum, group| {
             let each = signatures_per_settlement(group.evidence.kind());

@@ -2,14 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ed25519_consensus::VerificationKey;
 use haca_wire::quant::Name;
-use haca_wire::state::{AssetRecord, Calendar, ChainRecord, Clock, Params, Queue, Supply, key};
-use haca_wire::{Address, Amount, AssetId, ChainId, Encode, Gas, GenesisHash, Height, Tick};
+use haca_wire::state::{
+    AssetRecord, Calendar, ChainRecord, Clock, Jail, Params, Queue, Supply, ValidatorParams, ValidatorRecord,
+    ValidatorSetRecord, key,
+};
+use haca_wire::{
+    Address, Amount, AssetId, ChainId, ConsensusAddress, ConsensusKey, Encode, Gas, GenesisHash, Height,
+    Tick, limit,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::GenesisError;
 use crate::fee::{BASE_FEE_FLOOR, usable_bytes, usable_gas};
 use crate::state_reader::Writes;
+use crate::validators::{ValidatorUpdate, elect, power_unit};
 
 /// Assets of one network.
 const ASSETS: usize = 64;
@@ -26,8 +34,8 @@ pub struct Genesis {
     pub balances: Vec<GenesisBalance>,
     /// OPG from which proposers are paid.
     pub pool: Decimal,
-    /// The accounts that validators are paid to.
-    pub proposers: Vec<GenesisProposer>,
+    /// Who decides the first blocks, at least one.
+    pub validators: Vec<GenesisValidator>,
     /// The rules' numbers.
     pub params: GenesisParams,
 }
@@ -42,7 +50,7 @@ pub struct GenesisAsset {
     pub symbol: String,
     /// Digits behind the decimal point when amounts are shown.
     pub decimals: u8,
-    /// All there will ever be: balances and, for OPG, the pool.
+    /// All there will ever be: balances and, for OPG, pool and stakes.
     pub issued: Decimal,
 }
 
@@ -58,14 +66,16 @@ pub struct GenesisBalance {
     pub amount: Decimal,
 }
 
-/// Where a validator is paid.
+/// A validator from the first block on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GenesisProposer {
-    /// Its consensus address, 20 bytes in hexadecimal.
-    pub validator: Text<Address>,
-    /// Its account.
+pub struct GenesisValidator {
+    /// Its ed25519 key, 32 bytes in hexadecimal.
+    pub key: Text<ConsensusKey>,
+    /// The account that is paid, and that the stake belongs to.
     pub account: Text<Address>,
+    /// OPG staked.
+    pub stake: Decimal,
 }
 
 /// [`Params`] as JSON, with the same names.
@@ -93,6 +103,22 @@ pub struct GenesisParams {
     pub signer_grace: u64,
     pub reward_divisor: u64,
     pub gas_registration: u64,
+    pub validators: GenesisValidatorParams,
+}
+
+/// [`ValidatorParams`] as JSON, with the same names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented on `ValidatorParams`")]
+pub struct GenesisValidatorParams {
+    pub min_stake: Decimal,
+    pub max_validators: u64,
+    pub evidence_blocks: u64,
+    pub evidence_s: u64,
+    pub signed_window: u64,
+    pub max_missed: u64,
+    pub jail_blocks: u64,
+    pub slash_divisor: u64,
 }
 
 /// An amount as a decimal string.
@@ -138,6 +164,16 @@ impl From<Params> for GenesisParams {
             signer_grace: params.signer_grace,
             reward_divisor: params.reward_divisor,
             gas_registration: params.gas_registration.0,
+            validators: GenesisValidatorParams {
+                min_stake: Text(params.validators.min_stake),
+                max_validators: params.validators.max_validators,
+                evidence_blocks: params.validators.evidence_blocks,
+                evidence_s: params.validators.evidence_s,
+                signed_window: params.validators.signed_window,
+                max_missed: params.validators.max_missed,
+                jail_blocks: params.validators.jail_blocks,
+                slash_divisor: params.validators.slash_divisor,
+            },
         }
     }
 }
@@ -165,6 +201,16 @@ impl From<&GenesisParams> for Params {
             signer_grace: params.signer_grace,
             reward_divisor: params.reward_divisor,
             gas_registration: Gas(params.gas_registration),
+            validators: ValidatorParams {
+                min_stake: params.validators.min_stake.0,
+                max_validators: params.validators.max_validators,
+                evidence_blocks: params.validators.evidence_blocks,
+                evidence_s: params.validators.evidence_s,
+                signed_window: params.validators.signed_window,
+                max_missed: params.validators.max_missed,
+                jail_blocks: params.validators.jail_blocks,
+                slash_divisor: params.validators.slash_divisor,
+            },
         }
     }
 }
@@ -193,6 +239,16 @@ pub const fn standard_params() -> Params {
         signer_grace: 3_600,
         reward_divisor: 10_000_000,
         gas_registration: Gas(300_000_000),
+        validators: ValidatorParams {
+            min_stake: Amount(10_000_000_000_000),
+            max_validators: 100,
+            evidence_blocks: 100_000,
+            evidence_s: 172_800,
+            signed_window: 10_000,
+            max_missed: 5_000,
+            jail_blocks: 3_600,
+            slash_divisor: 20,
+        },
     }
 }
 
@@ -201,6 +257,8 @@ pub const fn standard_params() -> Params {
 pub struct GenesisOutcome {
     /// Which network this is.
     pub chain: ChainRecord,
+    /// The validators that the stakes give, by ascending key.
+    pub validators: Vec<ValidatorUpdate>,
     /// What to commit before the first block.
     pub writes: Writes,
 }
@@ -230,11 +288,14 @@ pub fn init_genesis(app_state: &[u8], genesis: GenesisHash) -> Result<GenesisOut
     state.put(key::CLOSING_QUEUE, &Queue::default());
     state.put(key::UNBONDING_QUEUE, &Queue::default());
     state.put(key::DUE_QUEUE, &Calendar::default());
+    state.put(key::UNSTAKING_QUEUE, &Queue::default());
     let supplies = balances(&mut state, &document)?;
-    assets(&mut state, &document, &supplies)?;
-    proposers(&mut state, &document)?;
+    let stakes = stakes(&document)?;
+    assets(&mut state, &document, &supplies, stakes)?;
+    let validators = validators(&mut state, &document, &params.validators)?;
     Ok(GenesisOutcome {
         chain,
+        validators,
         writes: state.0,
     })
 }
@@ -277,6 +338,7 @@ fn assets(
     state: &mut State,
     document: &Genesis,
     sums: &BTreeMap<AssetId, Amount>,
+    staked: Amount,
 ) -> Result<(), GenesisError> {
     let count = document.assets.len();
     if count == 0 || count > ASSETS {
@@ -297,13 +359,14 @@ fn assets(
             found: entry.symbol.clone(),
         })?;
         let balances = sums.get(&asset).copied().unwrap_or_default();
-        let pool = if asset == AssetId::OPG {
-            document.pool.0
+        let (pool, stakes) = if asset == AssetId::OPG {
+            (document.pool.0, staked)
         } else {
-            Amount(0)
+            (Amount(0), Amount(0))
         };
         let found = balances
             .checked_add(pool)
+            .and_then(|sum| sum.checked_add(stakes))
             .ok_or(GenesisError::Overflow { asset })?;
         let issued = entry.issued.0;
         if found != issued {
@@ -318,6 +381,7 @@ fn assets(
         let supply = Supply {
             issued,
             balances,
+            stakes,
             pool,
             ..Supply::default()
         };
@@ -326,21 +390,93 @@ fn assets(
     Ok(())
 }
 
-fn proposers(state: &mut State, document: &Genesis) -> Result<(), GenesisError> {
-    let mut seen = BTreeSet::new();
-    for entry in &document.proposers {
-        let (validator, account) = (entry.validator.0, entry.account.0);
-        if !seen.insert(validator) {
-            let what = format!("proposer {}", hex::encode(validator.0));
+fn stakes(document: &Genesis) -> Result<Amount, GenesisError> {
+    let asset = AssetId::OPG;
+    let add = |sum: Amount, entry: &GenesisValidator| sum.checked_add(entry.stake.0);
+    let sum = document.validators.iter().try_fold(Amount(0), add);
+    sum.ok_or(GenesisError::Overflow { asset })
+}
+
+/// Writes the validators and returns who decides the first blocks.
+fn validators(
+    state: &mut State,
+    document: &Genesis,
+    params: &ValidatorParams,
+) -> Result<Vec<ValidatorUpdate>, GenesisError> {
+    let found = document.validators.len();
+    if found == 0 || found > limit::STAKERS {
+        return Err(GenesisError::ValidatorCount {
+            found,
+            expected: limit::STAKERS,
+        });
+    }
+    let mut records: BTreeMap<ConsensusAddress, ValidatorRecord> = BTreeMap::new();
+    for entry in &document.validators {
+        let record = genesis_validator(entry, params)?;
+        let key = record.key;
+        if records.insert(key.address(), record).is_some() {
+            let what = format!("validator {key}");
             return Err(GenesisError::Duplicate { what });
         }
-        if account.is_zero() {
-            let what = format!("account of proposer {}", hex::encode(validator.0));
-            return Err(GenesisError::Zero { what });
-        }
-        state.put(&key::proposer(&validator.0), &account);
     }
-    Ok(())
+    let issued = document.assets.first().map(|asset| asset.issued.0);
+    let unit = power_unit(issued.unwrap_or_default());
+    if params.min_stake.0 < unit {
+        return Err(GenesisError::Param {
+            name: "validators.min_stake",
+            found: params.min_stake.0,
+            expected: "at least what was issued of OPG divided by 2^50",
+        });
+    }
+    let active = elect(params, unit, records.values().cloned());
+    for (address, record) in &records {
+        state.put(&key::validator(*address), record);
+    }
+    let updates = active
+        .iter()
+        .map(|validator| ValidatorUpdate {
+            key: validator.key,
+            power: validator.power,
+        })
+        .collect();
+    let set = ValidatorSetRecord {
+        members: records.into_keys().collect(),
+        active,
+        ..ValidatorSetRecord::default()
+    };
+    state.put(key::VALIDATORS, &set);
+    Ok(updates)
+}
+
+fn genesis_validator(
+    entry: &GenesisValidator,
+    params: &ValidatorParams,
+) -> Result<ValidatorRecord, GenesisError> {
+    let (key, account, stake) = (entry.key.0, entry.account.0, entry.stake.0);
+    if VerificationKey::try_from(key.0).is_err() {
+        return Err(GenesisError::ValidatorKey { key });
+    }
+    if account.is_zero() {
+        let what = format!("account of validator {key}");
+        return Err(GenesisError::Zero { what });
+    }
+    if stake < params.min_stake {
+        return Err(GenesisError::Stake {
+            key,
+            found: stake,
+            expected: params.min_stake,
+        });
+    }
+    Ok(ValidatorRecord {
+        account,
+        key,
+        stake,
+        jail: Jail::Free,
+        window: 0,
+        missed: 0,
+        slashed: Amount(0),
+        unstaking: Vec::new(),
+    })
 }
 
 /// Refuses parameters under which a rule of money would not hold.
@@ -354,6 +490,13 @@ fn check_params(params: &Params) -> Result<(), GenesisError> {
     };
     if params.tx_gas.0 == 0 || params.tx_gas > usable_gas(params) {
         return refuse("tx_gas", params.tx_gas.0.into(), "1 to four fifths of block_gas");
+    }
+    if params.tx_gas.0 > VERIFICATION_GAS {
+        return refuse(
+            "tx_gas",
+            params.tx_gas.0.into(),
+            "at most 4294967296, the most of one verification",
+        );
     }
     if usable_bytes(params) < haca_wire::limit::TX_BYTES as u64 {
         return refuse("block_bytes", params.block_bytes.into(), "at least 1310719");
@@ -402,8 +545,57 @@ fn check_params(params: &Params) -> Result<(), GenesisError> {
             "at least settle_horizon + grace + claim_window",
         );
     }
+    check_validator_params(&params.validators)
+}
+
+fn check_validator_params(params: &ValidatorParams) -> Result<(), GenesisError> {
+    let refuse = |name, found: u128, expected| {
+        Err(GenesisError::Param {
+            name,
+            found,
+            expected,
+        })
+    };
+    if params.min_stake.0 == 0 {
+        return refuse("validators.min_stake", 0, "above 0");
+    }
+    if !(1..=MAX_ACTIVE).contains(&params.max_validators) {
+        return refuse(
+            "validators.max_validators",
+            params.max_validators.into(),
+            "1 to 128",
+        );
+    }
+    let windows = [
+        ("validators.evidence_blocks", params.evidence_blocks),
+        ("validators.evidence_s", params.evidence_s),
+        ("validators.signed_window", params.signed_window),
+        ("validators.jail_blocks", params.jail_blocks),
+    ];
+    for (name, found) in windows {
+        if !(1..=MAX_WINDOW).contains(&found) {
+            return refuse(name, found.into(), "1 to 100000000");
+        }
+    }
+    if params.max_missed >= params.signed_window {
+        return refuse(
+            "validators.max_missed",
+            params.max_missed.into(),
+            "below signed_window",
+        );
+    }
+    if params.slash_divisor == 0 {
+        return refuse("validators.slash_divisor", 0, "at least 1");
+    }
     Ok(())
 }
+
+/// The most validators that decide blocks at a time. All of them vote on every block.
+const MAX_ACTIVE: u64 = 128;
+
+/// The most gas that one verification takes (`spec/zk.md`): a transaction that may cost more could not be told from one
+/// that never ends.
+const VERIFICATION_GAS: u64 = 1 << 32;
 
 /// Longest window, in blocks or ticks: about three years of one-second blocks.
 const MAX_WINDOW: u64 = 100_000_000;

@@ -1,5 +1,5 @@
 //! The deterministic state machine of the network: accounts, models, inference nodes, bonds, channels,
-//! settlement, claims, and the burn.
+//! settlement, claims, the burn, and the validators that decide its blocks.
 //!
 //! Use this crate to turn a block of transactions into state changes and outcomes, and to decide what may stand
 //! in a mempool or in a proposed block. The written form is `spec/ledger.md`.
@@ -49,6 +49,7 @@ pub mod query;
 mod refusal;
 mod state_reader;
 pub mod sweep;
+mod validators;
 
 pub use audit::{Audit, AuditError, audit};
 pub use block::{BlockContext, CommitVote, Misbehaviour, MisbehaviourKind, execute_block};
@@ -61,3 +62,4 @@ pub use outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
 pub use proposal::{Admission, CheckMode, ProposalRefusal, check_proposal, check_tx, select_proposal};
 pub use refusal::Refusal;
 pub use state_reader::{ReadError, StateReader, Writes};
+pub use validators::ValidatorUpdate;

@@ -9,6 +9,7 @@ mod model;
 mod node;
 mod receipt;
 mod settle;
+mod stake;
 mod transfer;
 mod voucher;
 
@@ -67,6 +68,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) height: Height,
     pub(crate) tick: Tick,
     pub(crate) base_fee: Amount,
+    /// Header time of the block; 0 in a mempool, which no message's fate depends on.
+    pub(crate) time_unix_s: u64,
 }
 
 /// What becomes of the signatures and proofs inside a message.
@@ -124,6 +127,13 @@ impl Execution<'_, '_> {
             Message::ClaimEquivocation { order, first, second } => {
                 self.claim_equivocation(order, first, second)
             }
+            Message::Stake {
+                key,
+                possession,
+                amount,
+            } => self.stake(*key, possession, *amount),
+            Message::Unstake { key, amount } => self.unstake(*key, *amount),
+            Message::Unjail { key } => self.unjail(*key),
             Message::Demand {
                 channel,
                 first,

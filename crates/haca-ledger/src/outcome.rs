@@ -1,12 +1,14 @@
 //! What became of a block and its transactions.
 
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, Gas, Height, ModelId, Sequence, Settlement, Tick, TxHash,
+    Address, Amount, AssetId, ChannelId, ConsensusKey, Gas, Height, ModelId, Sequence, Settlement, Tick,
+    TxHash,
 };
 use sha2::{Digest, Sha256};
 
 use crate::refusal::Refusal;
 use crate::state_reader::Writes;
+use crate::validators::ValidatorUpdate;
 
 /// SHA-256 of the transaction's bytes, as CometBFT names it.
 pub fn tx_hash(bytes: &[u8]) -> TxHash {
@@ -117,6 +119,46 @@ pub enum Effect {
         node: Address,
         /// Paid to the payer.
         paid: Amount,
+        /// Stake burned.
+        burned: Amount,
+    },
+    /// A validator's stake grew.
+    Staked {
+        /// Its key.
+        key: ConsensusKey,
+        /// Amount.
+        amount: Amount,
+    },
+    /// Stake is on its way out.
+    Unstaking {
+        /// The validator's key.
+        key: ConsensusKey,
+        /// Amount.
+        amount: Amount,
+    },
+    /// Withdrawn stake was paid out.
+    Unstaked {
+        /// The validator's key.
+        key: ConsensusKey,
+        /// Amount, less what was slashed meanwhile.
+        amount: Amount,
+    },
+    /// A validator missed too many votes.
+    ValidatorJailed {
+        /// Its key.
+        key: ConsensusKey,
+        /// First height at which it may ask to be freed.
+        until: Height,
+    },
+    /// A validator was freed.
+    ValidatorFreed {
+        /// Its key.
+        key: ConsensusKey,
+    },
+    /// Evidence convicted a validator, which is jailed for ever.
+    ValidatorSlashed {
+        /// Its key.
+        key: ConsensusKey,
         /// Stake burned.
         burned: Amount,
     },
@@ -239,14 +281,16 @@ pub struct BlockOutcome {
     pub gas_used: Gas,
     /// OPG burned by the block, slashed stake included.
     pub burned: Amount,
-    /// Paid from the pool to the proposer.
+    /// Paid from the pool to the proposer's account.
     pub reward: Amount,
-    /// What matured at the start of the block.
+    /// What the block did by itself: punished validators, matured amounts, closed channels.
     pub swept: Vec<Effect>,
     /// One outcome per transaction, in order.
     pub txs: Vec<TxOutcome>,
     /// The settled receipts in order: the leaves of the receipt tree.
     pub settlements: Vec<Settlement>,
+    /// What consensus has to know of its validators, by ascending key.
+    pub validator_updates: Vec<ValidatorUpdate>,
     /// RFC 6962 root of `settlements`, as written under `receipts/<height>`; `None` when there are none.
     pub receipt_root: Option<[u8; 32]>,
     /// What to commit.

@@ -41,6 +41,15 @@ impl<'a> Overlay<'a> {
         self.kept
     }
 
+    /// Whether anything under `prefix` was written.
+    pub(crate) fn has_written(&self, prefix: &[u8]) -> bool {
+        let written = |writes: &Writes| {
+            let mut from = writes.range(prefix.to_vec()..);
+            from.next().is_some_and(|(key, _)| key.starts_with(prefix))
+        };
+        written(&self.pending) || written(&self.kept)
+    }
+
     /// The value under `key`.
     pub(crate) fn get<T: Decode>(&self, key: &[u8]) -> Result<Option<T>, LedgerError> {
         let written = self.pending.get(key).or_else(|| self.kept.get(key));

@@ -151,7 +151,7 @@ fn charge(overlay: &mut Overlay<'_>, priced: &Priced) -> Result<(), Stop> {
 }
 
 fn dry_run(gate: &Gate<'_>, overlay: &mut Overlay<'_>, priced: &Priced, hash: TxHash) -> Result<(), Stop> {
-    let rules = gate.rules(Trust::Assumed);
+    let rules = gate.rules(Trust::Assumed, 0);
     let mut execution = Execution {
         rules: &rules,
         state: overlay,

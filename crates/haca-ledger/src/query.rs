@@ -2,14 +2,27 @@
 
 use haca_wire::state::{
     AssetRecord, BondRecord, ChainRecord, ChannelRecord, ClaimRecord, Clock, HeldKey, HeldRecord,
-    ModelRecord, NodeRecord, Params, Supply, key,
+    ModelRecord, NodeRecord, Params, Supply, ValidatorRecord, ValidatorSetRecord, key,
 };
-use haca_wire::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, Sequence};
+use haca_wire::{Address, Amount, AssetId, ChannelId, ConsensusKey, Height, ModelId, Nonce, Sequence};
 
 use crate::error::LedgerError;
 use crate::fee::demand_deposit;
 use crate::overlay::{need, read};
 use crate::state_reader::StateReader;
+
+/// All validators with a stake, and who of them decides blocks.
+pub fn validators(state: &dyn StateReader) -> Result<ValidatorSetRecord, LedgerError> {
+    need(state, key::VALIDATORS)
+}
+
+/// A validator, by its key.
+pub fn validator(
+    state: &dyn StateReader,
+    consensus: ConsensusKey,
+) -> Result<Option<ValidatorRecord>, LedgerError> {
+    read(state, &key::validator(consensus.address()))
+}
 
 /// Which network this is.
 pub fn chain(state: &dyn StateReader) -> Result<ChainRecord, LedgerError> {

@@ -1,6 +1,8 @@
 //! Why a transaction is refused: one variant per rule, each with a number that never changes, a code, and a hint.
 
-use haca_wire::{Address, Amount, AssetId, ChannelId, DecodeError, Gas, Height, ModelId, Sequence, Tick};
+use haca_wire::{
+    Address, Amount, AssetId, ChannelId, ConsensusKey, DecodeError, Gas, Height, ModelId, Sequence, Tick,
+};
 use thiserror::Error;
 
 macro_rules! refusals {
@@ -517,6 +519,77 @@ refusals! {
     AlreadyClaimed = 106, "ledger.already_claimed", "this sequence has been claimed as equivocation",
         "each sequence is claimed once";
 
+    // Validators.
+
+    /// The key did not sign for the sender.
+    Possession {
+        /// The consensus key.
+        key: ConsensusKey
+    } = 120, "ledger.possession", "key {key} did not sign for this account on this network",
+        "have the consensus key sign the sender's account, as spec/ledger.md says";
+    /// The key is another account's.
+    NotTheValidator {
+        /// The sender.
+        found: Address,
+        /// The account that staked for the key.
+        expected: Address
+    } = 121, "ledger.not_the_validator", "{found} is not {expected}, who staked for this key",
+        "send it from the account that staked, or use a key of your own";
+    /// No validator has this key.
+    UnknownValidator {
+        /// The consensus key.
+        key: ConsensusKey
+    } = 122, "ledger.unknown_validator", "nobody has staked for key {key}", "stake for the key first";
+    /// Evidence was brought against the validator.
+    ValidatorConvicted {
+        /// The consensus key.
+        key: ConsensusKey
+    } = 123, "ledger.validator_convicted", "validator {key} is jailed for ever",
+        "what is left of the stake can be withdrawn; stake for a new key";
+    /// The stake is below the minimum.
+    StakeTooSmall {
+        /// What would be staked.
+        found: Amount,
+        /// The least.
+        expected: Amount
+    } = 124, "ledger.stake_too_small", "{found} would be staked, expected at least {expected}",
+        "stake more, or withdraw all";
+    /// The stake is below the amount to withdraw.
+    InsufficientStake {
+        /// What is staked.
+        found: Amount,
+        /// What is asked for.
+        expected: Amount
+    } = 125, "ledger.insufficient_stake", "{found} is staked, {expected} asked for", "withdraw less";
+    /// Nobody else could decide blocks.
+    LastValidator = 126, "ledger.last_validator", "nobody else could decide blocks",
+        "stay until another validator has staked";
+    /// Too many withdrawals are on their way.
+    TooManyUnstakings {
+        /// The most.
+        expected: usize
+    } = 127, "ledger.too_many_unstakings", "more than {expected} withdrawals of stake would be on their way",
+        "wait until one is paid, or withdraw all";
+    /// The list of validators is full.
+    ValidatorsFull {
+        /// The newcomer's stake.
+        found: Amount,
+        /// The smallest stake on the list.
+        expected: Amount
+    } = 128, "ledger.validators_full", "the list is full, and {found} is not above the smallest stake {expected}",
+        "stake more than the smallest validator";
+    /// The validator is not jailed.
+    NotJailed {
+        /// The consensus key.
+        key: ConsensusKey
+    } = 129, "ledger.not_jailed", "validator {key} is not jailed", "nothing is to be done";
+    /// The jail is not over.
+    JailedUntil {
+        /// The block's height.
+        found: Height,
+        /// First height at which the validator may be freed.
+        expected: Height
+    } = 130, "ledger.jailed_until", "jailed until height {expected}, this is {found}", "wait until then";
     // The trust gap: demands and vouchers.
 
     /// Nothing waits under this sequence.

@@ -8,7 +8,10 @@ use haca_wire::GenesisHash;
 use serde::Deserialize;
 use tendermint::Time;
 
-use crate::{consensus::ValidatorSet, error::NodeError};
+use crate::{
+    consensus::{ValidatorSet, ValidatorUpdate},
+    error::NodeError,
+};
 
 /// Largest genesis document in bytes.
 pub const MAX_GENESIS_BYTES: usize = 64 << 20;
@@ -26,6 +29,10 @@ pub struct Genesis {
     pub max_block_bytes: i64,
     /// Largest sum of gas wanted in a block, -1 for no bound.
     pub max_block_gas: i64,
+    /// Consensus takes evidence that is older than this many blocks only when it is younger than `evidence_s`.
+    pub evidence_blocks: u64,
+    /// Consensus takes evidence that is older than this many seconds only when it is younger than `evidence_blocks`.
+    pub evidence_s: u64,
     /// The validators of block 1.
     pub validators: ValidatorSet,
     /// The ledger's first state, as JSON.
@@ -46,6 +53,13 @@ struct Document {
 #[derive(Deserialize)]
 struct Params {
     block: BlockParams,
+    evidence: EvidenceParams,
+}
+
+#[derive(Deserialize)]
+struct EvidenceParams {
+    max_age_num_blocks: String,
+    max_age_duration: String,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +119,11 @@ impl Genesis {
             let key = <[u8; 32]>::try_from(key.as_bytes()).map_err(|e| bad("validators", e))?;
             members.push((key, member.power.parse().map_err(|e| bad("validators", e))?));
         }
-        let block = document.consensus_params.block;
+        let Params { block, evidence } = document.consensus_params;
+        let age_ns: u64 = evidence
+            .max_age_duration
+            .parse()
+            .map_err(|e| bad("max_age_duration", e))?;
         Ok(Self {
             chain_id: document
                 .chain_id
@@ -115,6 +133,11 @@ impl Genesis {
                 .map_err(|e| bad("genesis_time", e.detail()))?,
             max_block_bytes: block.max_bytes.parse().map_err(|e| bad("max_bytes", e))?,
             max_block_gas: block.max_gas.parse().map_err(|e| bad("max_gas", e))?,
+            evidence_blocks: evidence
+                .max_age_num_blocks
+                .parse()
+                .map_err(|e| bad("max_age_num_blocks", e))?,
+            evidence_s: age_ns.div_ceil(1_000_000_000),
             validators: ValidatorSet::genesis(&members)?,
             app_state: document.app_state.get().as_bytes().to_vec(),
             bytes,
@@ -127,31 +150,42 @@ impl Genesis {
     }
 }
 
-/// Writes a genesis document for validators of equal power.
+/// Writes a genesis document. Consensus takes evidence as long as the ledger's parameters say.
 pub fn document(
     chain_id: &str,
     time: Time,
-    validator_keys: &[[u8; 32]],
+    members: &[ValidatorUpdate],
     app_state: &serde_json::Value,
 ) -> Result<Vec<u8>, NodeError> {
-    let mut validators = Vec::with_capacity(validator_keys.len());
-    for (index, key) in validator_keys.iter().enumerate() {
-        let key =
-            tendermint::PublicKey::from_raw_ed25519(key).ok_or(crate::consensus::ValidatorSetError::Key)?;
+    let mut validators = Vec::with_capacity(members.len());
+    for (index, member) in members.iter().enumerate() {
+        let key = tendermint::PublicKey::from_raw_ed25519(&member.key)
+            .ok_or(crate::consensus::ValidatorSetError::Key)?;
         validators.push(serde_json::json!({
             "address": hex::encode_upper(tendermint::account::Id::from(key).as_bytes()),
             "pub_key": key,
-            "power": "10",
+            "power": member.power.to_string(),
             "name": format!("validator-{index}"),
         }));
     }
+    let standard = haca_ledger::standard_params().validators;
+    let ages = &app_state["params"]["validators"];
+    let blocks = ages["evidence_blocks"]
+        .as_u64()
+        .unwrap_or(standard.evidence_blocks);
+    let age_s = ages["evidence_s"].as_u64().unwrap_or(standard.evidence_s);
+    let age_ns = u128::from(age_s) * 1_000_000_000;
     let document = serde_json::json!({
         "genesis_time": time.to_rfc3339(),
         "chain_id": chain_id,
         "initial_height": "1",
         "consensus_params": {
             "block": {"max_bytes": MAX_BLOCK_BYTES.to_string(), "max_gas": "-1"},
-            "evidence": {"max_age_num_blocks": "100000", "max_age_duration": "172800000000000", "max_bytes": "65536"},
+            "evidence": {
+                "max_age_num_blocks": blocks.to_string(),
+                "max_age_duration": age_ns.to_string(),
+                "max_bytes": "65536",
+            },
             "validator": {"pub_key_types": ["ed25519"]},
             "version": {"app": "0"},
             "abci": {"vote_extensions_enable_height": "0"},

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use haca_wire::Address;
+use haca_wire::{Address, ConsensusKey};
 use serde_json::{Value, json};
 use tendermint::Time;
 
@@ -13,7 +13,7 @@ use crate::{
     engine::ValidatorKey,
     error::NodeError,
     genesis::{Genesis, document},
-    ledger_app::genesis_state,
+    ledger_app::{genesis_state, genesis_validators},
     store::database::prepare_directory,
 };
 
@@ -93,13 +93,13 @@ impl Home {
 }
 
 /// Creates the directory of a new network: keys, then the genesis document. `app_state` is built by
-/// [`standard_app_state`] or by hand, given the addresses of the validators.
+/// [`standard_app_state`] or by hand, given the keys of the validators.
 pub fn init(
     home: &Home,
     chain_id: &str,
     time: Time,
     validators: usize,
-    app_state: impl FnOnce(&[Address]) -> Value,
+    app_state: impl FnOnce(&[ConsensusKey]) -> Value,
 ) -> Result<Genesis, NodeError> {
     if home.genesis().exists() {
         return Err(NodeError::AlreadyInitialised { path: home.genesis() });
@@ -115,7 +115,7 @@ pub fn init_network(
     homes: &[Home],
     chain_id: &str,
     time: Time,
-    app_state: impl FnOnce(&[Address]) -> Value,
+    app_state: impl FnOnce(&[ConsensusKey]) -> Value,
 ) -> Result<Genesis, NodeError> {
     let mut keys = Vec::new();
     for home in homes {
@@ -169,11 +169,12 @@ fn first_document(
     chain_id: &str,
     time: Time,
     keys: &[ValidatorKey],
-    app_state: impl FnOnce(&[Address]) -> Value,
+    app_state: impl FnOnce(&[ConsensusKey]) -> Value,
 ) -> Result<Genesis, NodeError> {
-    let addresses: Vec<Address> = keys.iter().filter_map(validator_address).collect();
-    let public: Vec<[u8; 32]> = keys.iter().map(ValidatorKey::public).collect();
-    let genesis = Genesis::parse(document(chain_id, time, &public, &app_state(&addresses))?)?;
+    let public: Vec<ConsensusKey> = keys.iter().map(|key| ConsensusKey(key.public())).collect();
+    let app_state = app_state(&public);
+    let bytes = document(chain_id, time, &genesis_validators(&app_state)?, &app_state)?;
+    let genesis = Genesis::parse(bytes)?;
     genesis_state(&genesis)?;
     Ok(genesis)
 }
@@ -189,26 +190,27 @@ fn write_genesis(home: &Home, genesis: &Genesis) -> Result<(), NodeError> {
     fs::rename(&partial, home.genesis()).map_err(unwritable)
 }
 
-fn validator_address(key: &ValidatorKey) -> Option<Address> {
-    let bytes = key.address()?;
-    <[u8; 20]>::try_from(bytes.as_bytes()).ok().map(Address)
-}
-
 /// A ledger with the standard parameters and one asset: a thousand million OPG of nine decimals, a tenth of it in the
-/// validators' pool and the rest with `holder`, who is also paid for the validators.
-pub fn standard_app_state(chain_number: u64, holder: Address, validators: &[Address]) -> Value {
+/// validators' pool and the rest with `holder`, who also stakes for the validators and is paid for them.
+pub fn standard_app_state(chain_number: u64, holder: Address, validators: &[ConsensusKey]) -> Value {
     let unit = 1_000_000_000_u128;
     let issued = 1_000_000_000 * unit;
     let pool = issued / 10;
+    let stake = 100_000 * unit;
+    let staked = stake * validators.len() as u128;
     let params = haca_wire::state::Entry::Params(haca_ledger::standard_params());
     json!({
         "chain_id": chain_number,
         "assets": [{ "id": 0, "symbol": "OPG", "decimals": 9, "issued": issued.to_string() }],
-        "balances": [{ "account": holder.to_string(), "asset": 0, "amount": (issued - pool).to_string() }],
+        "balances": [{ "account": holder.to_string(), "asset": 0, "amount": (issued - pool - staked).to_string() }],
         "pool": pool.to_string(),
-        "proposers": validators
+        "validators": validators
             .iter()
-            .map(|validator| json!({ "validator": validator.to_string(), "account": holder.to_string() }))
+            .map(|key| json!({
+                "key": key.to_string(),
+                "account": holder.to_string(),
+                "stake": stake.to_string(),
+            }))
             .collect::<Vec<_>>(),
         "params": haca_ledger::record_json(&params).1,
     })

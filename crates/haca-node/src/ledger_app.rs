@@ -12,7 +12,7 @@ use haca_ledger::{
     query, select_proposal, usable_gas,
 };
 use haca_wire::{
-    Address, Amount, Decode as _, Encode as _, Height, Nonce, SignedTransaction, TxHash,
+    Address, Amount, Decode as _, Encode as _, GenesisHash, Height, Nonce, SignedTransaction, TxHash,
     state::{Params, key},
 };
 
@@ -21,7 +21,7 @@ use crate::{
         AppHash, Application, BlockPosition, Decision, FinalizedBlock, Info, InitChain, ProvenValue, Query,
         TxResult,
     },
-    consensus::hash::tx_hash,
+    consensus::{ValidatorUpdate, hash::tx_hash},
     engine::MempoolLimits,
     error::NodeError,
     evidence_ahead::EvidenceAhead,
@@ -71,7 +71,74 @@ pub fn genesis_state(genesis: &Genesis) -> Result<GenesisOutcome, NodeError> {
             reason: format!("found {consensus}, expected at least {needed} for the ledger's blocks"),
         });
     }
+    let given = genesis.validators.members();
+    let staked: Vec<ValidatorUpdate> = outcome.validators.iter().map(|update| power(*update)).collect();
+    check_validators(&given, &staked)?;
+    let params = params.validators;
+    let evidence = [
+        (
+            genesis.evidence_blocks,
+            params.evidence_blocks,
+            "consensus_params.evidence.max_age_num_blocks",
+        ),
+        (
+            genesis.evidence_s,
+            params.evidence_s,
+            "consensus_params.evidence.max_age_duration",
+        ),
+    ];
+    for (found, expected, what) in evidence {
+        if found > expected {
+            return Err(NodeError::Genesis {
+                what,
+                reason: format!(
+                    "found {found}, expected at most the {expected} for which withdrawn stake is held"
+                ),
+            });
+        }
+    }
     Ok(outcome)
+}
+
+/// The validators that the stakes of a ledger's first state give.
+pub fn genesis_validators(app_state: &serde_json::Value) -> Result<Vec<ValidatorUpdate>, NodeError> {
+    let outcome = init_genesis(app_state.to_string().as_bytes(), GenesisHash::default())?;
+    Ok(outcome.validators.into_iter().map(power).collect())
+}
+
+/// A change of validators as consensus takes it. Powers are at most 2^50.
+fn power(update: haca_ledger::ValidatorUpdate) -> ValidatorUpdate {
+    ValidatorUpdate {
+        key: update.key.0,
+        power: i64::try_from(update.power).unwrap_or(i64::MAX),
+    }
+}
+
+/// Whether two lists hold the same keys and powers.
+fn check_validators(found: &[ValidatorUpdate], expected: &[ValidatorUpdate]) -> Result<(), NodeError> {
+    let sorted = |list: &[ValidatorUpdate]| {
+        let mut list: Vec<_> = list.iter().map(|update| (update.key, update.power)).collect();
+        list.sort_unstable();
+        list
+    };
+    let (found, expected) = (sorted(found), sorted(expected));
+    if found == expected {
+        return Ok(());
+    }
+    let text = |list: &[([u8; 32], i64)]| {
+        let entries = list
+            .iter()
+            .map(|(key, power)| format!("{}: {power}", hex::encode(key)));
+        entries.collect::<Vec<_>>().join(", ")
+    };
+    Err(NodeError::Genesis {
+        what: "validators",
+        reason: format!(
+            "found {}; expected what the stakes give, {}",
+            text(&found),
+            text(&expected)
+        ),
+    })
 }
 
 /// A block that is executed and not committed.
@@ -329,6 +396,7 @@ impl Application for LedgerApp {
                 reason: format!("found {}, expected {}", request.chain_id, self.genesis.chain_id),
             });
         }
+        check_validators(&request.validators, &self.genesis.validators.members())?;
         if let Some(tip) = self.store.tip() {
             // A node that was killed between the genesis state and the first block is asked again.
             return match tip.height {
@@ -423,6 +491,11 @@ impl Application for LedgerApp {
             misbehaviour: decision.misbehaviour.clone(),
         };
         let mut outcome = execute_block(&Committed(&view), &context, txs, self.evidence.as_ref())?;
+        let validator_updates = outcome
+            .validator_updates
+            .iter()
+            .map(|update| power(*update))
+            .collect();
         let writes = std::mem::take(&mut outcome.writes);
         let block = self.store.stage(position.height, writes.into_iter().collect())?;
         let results: Vec<TxResult> = outcome.txs.iter().map(result).collect();
@@ -445,7 +518,7 @@ impl Application for LedgerApp {
         Ok(FinalizedBlock {
             results,
             app_hash,
-            validator_updates: Vec::new(),
+            validator_updates,
         })
     }
 

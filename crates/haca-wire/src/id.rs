@@ -2,6 +2,7 @@
 
 use core::{fmt, str::FromStr};
 
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
@@ -103,6 +104,10 @@ byte_ids! {
     BlockHash[32];
     /// Random value that makes a transaction unique until its expiry height.
     Nonce[32];
+    /// The ed25519 public key with which a validator signs blocks.
+    ConsensusKey[32];
+    /// A validator's name in consensus: the first 20 bytes of the SHA-256 of its key.
+    ConsensusAddress[20];
     /// A secp256k1 account: the last 20 bytes of Keccak-256 of the public key.
     Address[20];
 }
@@ -117,8 +122,22 @@ hex_text!(
     TensorRoot,
     TxHash,
     BlockHash,
+    ConsensusKey,
+    ConsensusAddress,
     Nonce
 );
+
+impl ConsensusKey {
+    /// The name of the validator with this key.
+    pub fn address(&self) -> ConsensusAddress {
+        let mut address = ConsensusAddress::default();
+        let digest: [u8; 32] = Sha256::digest(self.0).into();
+        for (byte, hashed) in address.0.iter_mut().zip(digest) {
+            *byte = hashed;
+        }
+        address
+    }
+}
 
 impl FromStr for Address {
     type Err = ParseIdError;

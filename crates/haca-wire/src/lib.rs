@@ -46,8 +46,9 @@ pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use eip712::{Domain, SecretKey, Signature, SignatureError, TypedData};
 pub use evidence::{Answer, Evidence, Group, Inference, Item, proof_context};
 pub use id::{
-    Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Gas, GenesisHash, Height, ModelId, Nonce,
-    OrderHash, ReceiptHash, RequestHash, ResponseHash, Sequence, TensorRoot, Tick, TxHash,
+    Address, Amount, AssetId, BlockHash, ChainId, ChannelId, ConsensusAddress, ConsensusKey, Gas,
+    GenesisHash, Height, ModelId, Nonce, OrderHash, ReceiptHash, RequestHash, ResponseHash, Sequence,
+    TensorRoot, Tick, TxHash,
 };
 pub use order::{Close, EvidenceKind, Order, Quote, Signed};
 pub use quant::{Name, Scale, TensorSpec};

@@ -38,6 +38,8 @@ pub const GENESIS_BYTES: usize = 16 << 20;
 pub const LIGHT_BLOCKS: usize = 1024;
 /// Bytes of a header with its commit.
 pub const SIGNED_HEADER_BYTES: usize = 2 << 20;
+/// Validators with a stake, jailed ones included.
+pub const STAKERS: usize = 256;
 /// Validators of one set.
 pub const VALIDATORS: usize = 10_000;
 /// Bytes of a state key.

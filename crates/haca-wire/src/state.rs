@@ -10,6 +10,7 @@ mod entry;
 mod held;
 mod node;
 mod supply;
+mod validator;
 mod window;
 
 pub mod key;
@@ -19,6 +20,9 @@ pub use entry::{Entry, EntryError};
 pub use held::{Calendar, DemandRecord, DocketRecord, HeldKey, HeldRecord};
 pub use node::{BondRecord, NodeRecord, SignerEnd, SignerTerm, UnbondingRecord};
 pub use supply::{AssetRecord, ChainRecord, Clock, Params, Queue, Spent, SpentNonces, Supply};
+pub use validator::{
+    ActiveValidator, Jail, UnstakingRecord, ValidatorParams, ValidatorRecord, ValidatorSetRecord,
+};
 pub use window::{SEQUENCE_WINDOW, SequenceState, SequenceWindow};
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};

@@ -5,7 +5,9 @@ use sha2::{Digest as _, Sha256};
 use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_bytes, put_list};
 use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
 use crate::evidence::{Answer, Group, Inference};
-use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, ReceiptHash, Sequence, TxHash};
+use crate::id::{
+    Address, Amount, AssetId, ChannelId, ConsensusKey, Height, ModelId, Nonce, ReceiptHash, Sequence, TxHash,
+};
 use crate::merkle::Hash;
 use crate::order::{Close, EvidenceKind, Order, Quote, Signed};
 use crate::receipt::Receipt;
@@ -200,6 +202,27 @@ pub enum Message {
         /// Another receipt for the same channel and sequence.
         second: Signed<Receipt>,
     },
+    /// Adds to the stake behind a consensus key of the sender's.
+    Stake {
+        /// The key that signs blocks.
+        key: ConsensusKey,
+        /// Signature of the key over [`possession_message`].
+        possession: [u8; 64],
+        /// Amount of OPG.
+        amount: Amount,
+    },
+    /// Takes from the stake behind a key; it can be slashed until it is paid out.
+    Unstake {
+        /// The key.
+        key: ConsensusKey,
+        /// Amount of OPG.
+        amount: Amount,
+    },
+    /// Frees a validator that missed too many votes and has sat its time.
+    Unjail {
+        /// The validator's key.
+        key: ConsensusKey,
+    },
     /// Demands the proof of a receipt that was settled as `Optimistic`.
     Demand {
         /// Channel.
@@ -242,6 +265,16 @@ pub enum Message {
     },
 }
 
+/// What a consensus key signs to show that the account's owner holds it: purpose, network, account.
+pub fn possession_message(domain: &Domain, account: Address) -> Vec<u8> {
+    [
+        &b"haca v1 validator possession"[..],
+        &domain.separator(),
+        &account.0,
+    ]
+    .concat()
+}
+
 impl Message {
     /// The name in JSON and logs.
     pub const fn name(&self) -> &'static str {
@@ -257,6 +290,9 @@ impl Message {
             Self::SettleBatch { .. } => "SettleBatch",
             Self::ClaimMissed { .. } => "ClaimMissed",
             Self::ClaimEquivocation { .. } => "ClaimEquivocation",
+            Self::Stake { .. } => "Stake",
+            Self::Unstake { .. } => "Unstake",
+            Self::Unjail { .. } => "Unjail",
             Self::Demand { .. } => "Demand",
             Self::Respond { .. } => "Respond",
             Self::SettleVouchers { .. } => "SettleVouchers",
@@ -285,6 +321,9 @@ impl Message {
                 "ClaimEquivocation(bytes32 order,bytes32 first,bytes32 second)",
                 &[],
             ),
+            Self::Stake { .. } => ("Stake(bytes32 key,bytes possession,uint128 amount)", &[]),
+            Self::Unstake { .. } => ("Unstake(bytes32 key,uint128 amount)", &[]),
+            Self::Unjail { .. } => ("Unjail(bytes32 key)", &[]),
             Self::Demand { .. } => (
                 "Demand(bytes32 channel,uint64 first,uint64 sequence,bytes32 receipt,bytes32[] path)",
                 &[],
@@ -338,6 +377,16 @@ impl Message {
                 .bytes32(&content_hash(&order.encode()))
                 .bytes32(&content_hash(&first.encode()))
                 .bytes32(&content_hash(&second.encode())),
+            Self::Stake {
+                key,
+                possession,
+                amount,
+            } => hasher
+                .bytes32(&key.0)
+                .bytes32(&keccak256(possession))
+                .uint(amount.0),
+            Self::Unstake { key, amount } => hasher.bytes32(&key.0).uint(amount.0),
+            Self::Unjail { key } => hasher.bytes32(&key.0),
             Self::Demand {
                 channel,
                 first,
@@ -451,6 +500,25 @@ impl Encode for Message {
                 first.encode_into(out);
                 second.encode_into(out);
             }
+            Self::Stake {
+                key,
+                possession,
+                amount,
+            } => {
+                out.push(12);
+                key.encode_into(out);
+                possession.encode_into(out);
+                amount.encode_into(out);
+            }
+            Self::Unstake { key, amount } => {
+                out.push(13);
+                key.encode_into(out);
+                amount.encode_into(out);
+            }
+            Self::Unjail { key } => {
+                out.push(14);
+                key.encode_into(out);
+            }
             Self::Demand {
                 channel,
                 first,
@@ -551,6 +619,18 @@ impl Decode for Message {
                 order: Decode::decode(r)?,
                 first: Decode::decode(r)?,
                 second: Decode::decode(r)?,
+            },
+            12 => Self::Stake {
+                key: Decode::decode(r)?,
+                possession: Decode::decode(r)?,
+                amount: Decode::decode(r)?,
+            },
+            13 => Self::Unstake {
+                key: Decode::decode(r)?,
+                amount: Decode::decode(r)?,
+            },
+            14 => Self::Unjail {
+                key: Decode::decode(r)?,
             },
             17 => Self::Demand {
                 channel: Decode::decode(r)?,

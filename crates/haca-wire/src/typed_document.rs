@@ -266,6 +266,17 @@ fn message(message: &Message) -> Value {
             "first": content(&first.encode()),
             "second": content(&second.encode()),
         }),
+        Message::Stake {
+            key,
+            possession,
+            amount,
+        } => json!({
+            "key": key.to_string(),
+            "possession": hex0x(possession),
+            "amount": amount.to_string(),
+        }),
+        Message::Unstake { key, amount } => json!({ "key": key.to_string(), "amount": amount.to_string() }),
+        Message::Unjail { key } => json!({ "key": key.to_string() }),
         Message::Demand {
             channel,
             first,

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use haca_client::Wallet;
 use haca_ledger::genesis::{
-    Genesis, GenesisAsset, GenesisBalance, GenesisParams, GenesisProposer, Text, standard_params,
+    Genesis, GenesisAsset, GenesisBalance, GenesisParams, GenesisValidator, Text, standard_params,
 };
 use haca_node::home::Home;
-use haca_wire::{Address, Amount, GenesisHash};
+use haca_wire::{Address, Amount, ConsensusKey, GenesisHash};
 
 use crate::failure::{Exit, Failure};
 use crate::network::{Network, NetworkFile, NodePlace};
@@ -27,6 +27,8 @@ const DUSD: u128 = 1_000_000;
 const OPG_ISSUED: u128 = 1_000_000_000 * OPG;
 /// OPG set aside to pay validators.
 const POOL: u128 = 100_000_000 * OPG;
+/// What stands behind each validator.
+const STAKE: u128 = 100_000 * OPG;
 
 /// The handwritten digits model that local networks serve.
 pub(crate) const DIGITS_MODEL: &[u8] = include_bytes!("../../../models/digits/digits.haca");
@@ -57,8 +59,8 @@ pub(crate) fn create_testnet(dir: &Path, validators: usize) -> Result<Network, F
     })
 }
 
-/// What makes the ledger's first state from the validators' addresses.
-type FirstState<'a> = &'a dyn Fn(&[Address]) -> serde_json::Value;
+/// What makes the ledger's first state from the validators' keys.
+type FirstState<'a> = &'a dyn Fn(&[ConsensusKey]) -> serde_json::Value;
 
 fn found(
     dir: &Path,
@@ -84,7 +86,7 @@ fn found(
     let models = network.inference_home().join("models");
     std::fs::create_dir_all(&models).map_err(|error| Failure::file(&models, "create", &error))?;
     replace(&models.join("digits.haca"), DIGITS_MODEL)?;
-    let state = |validators: &[Address]| {
+    let state = |validators: &[ConsensusKey]| {
         app_state(validators, user.address(), operator.address(), treasury.address())
     };
     let genesis = genesis(&network, &state)?;
@@ -92,19 +94,20 @@ fn found(
     Ok(network)
 }
 
-/// The ledger's first state: validators are paid to the treasury, which holds what nobody else does.
+/// The ledger's first state: the treasury stakes for the validators, is paid for them, and holds what nobody else does.
 fn app_state(
-    validators: &[Address],
+    validators: &[ConsensusKey],
     user: Address,
     operator: Address,
     treasury: Address,
 ) -> serde_json::Value {
+    let staked = STAKE * validators.len() as u128;
     let held = [
         (user, 0, 100 * OPG),
         (user, 1, 1_000 * DUSD),
         (operator, 0, 10_000 * OPG),
         (operator, 1, 1_000 * DUSD),
-        (treasury, 0, OPG_ISSUED - POOL - 10_100 * OPG),
+        (treasury, 0, OPG_ISSUED - POOL - 10_100 * OPG - staked),
         (treasury, 1, 998_000 * DUSD),
     ];
     let balance = |(account, asset, amount)| GenesisBalance {
@@ -118,9 +121,10 @@ fn app_state(
         decimals,
         issued: Text(Amount(issued)),
     };
-    let proposer = |validator: &Address| GenesisProposer {
-        validator: Text(*validator),
+    let validator = |key: &ConsensusKey| GenesisValidator {
+        key: Text(*key),
         account: Text(treasury),
+        stake: Text(Amount(STAKE)),
     };
     let genesis = Genesis {
         chain_id: CHAIN_ID,
@@ -130,7 +134,7 @@ fn app_state(
         ],
         balances: held.map(balance).to_vec(),
         pool: Text(Amount(POOL)),
-        proposers: validators.iter().map(proposer).collect(),
+        validators: validators.iter().map(validator).collect(),
         params: GenesisParams::from(standard_params()),
     };
     serde_json::json!(genesis)

@@ -12,8 +12,8 @@ use haca_node::home::Home;
 use haca_node::node::{Node, NodeConfig};
 use haca_wire::state::ChannelRecord;
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, Domain, EvidenceKind, Message, ModelId, Order, OrderHash, Sequence,
-    Signed, Tick, render,
+    Address, Amount, AssetId, ChannelId, ConsensusKey, Domain, EvidenceKind, Message, ModelId, Order,
+    OrderHash, Sequence, Signed, Tick, render,
 };
 use serde_json::json;
 
@@ -71,21 +71,26 @@ pub(crate) struct World {
     pub(crate) domain: Domain,
 }
 
-fn genesis_state(operator: Address, user: Address, validators: &[Address]) -> serde_json::Value {
+fn genesis_state(operator: Address, user: Address, validators: &[ConsensusKey]) -> serde_json::Value {
     let mut params = serde_json::to_value(GenesisParams::from(standard_params())).unwrap();
     params["grace"] = json!(GRACE);
     params["claim_window"] = json!(CLAIM_WINDOW);
     let unit = 1_000_000_000_000_000_u128;
     let balance = |account: Address, asset| json!({ "account": account.to_string(), "asset": asset, "amount": unit.to_string() });
-    let asset = |id, symbol: &str| json!({ "id": id, "symbol": symbol, "decimals": 6, "issued": (2 * unit).to_string() });
+    let stake = standard_params().validators.min_stake.0;
+    let staked = stake * validators.len() as u128;
+    let asset = |id, symbol: &str| {
+        let staked = if id == 0 { staked } else { 0 };
+        json!({ "id": id, "symbol": symbol, "decimals": 6, "issued": (2 * unit + staked).to_string() })
+    };
     json!({
         "chain_id": 77,
         "assets": [asset(0, "OPG"), asset(1, "DUSD"), asset(2, "ELSE")],
         "balances": (0..3).flat_map(|id| [balance(operator, id), balance(user, id)]).collect::<Vec<_>>(),
         "pool": "0",
-        "proposers": validators
+        "validators": validators
             .iter()
-            .map(|validator| json!({ "validator": validator.to_string(), "account": user.to_string() }))
+            .map(|key| json!({ "key": key.to_string(), "account": user.to_string(), "stake": stake.to_string() }))
             .collect::<Vec<_>>(),
         "params": params,
     })
@@ -102,7 +107,8 @@ impl World {
         std::fs::create_dir_all(home.join("models")).unwrap();
         std::fs::write(home.join("models/linear.haca"), model::file(1)).unwrap();
         let node_home = Home::new(dir.path().join("node"));
-        let state = |validators: &[Address]| genesis_state(operator.address(), user.address(), validators);
+        let state =
+            |validators: &[ConsensusKey]| genesis_state(operator.address(), user.address(), validators);
         haca_node::home::init(&node_home, "exec-test", tendermint::Time::now(), 1, state).unwrap();
         let node = start_node(dir.path(), "127.0.0.1:0");
         let url = node.url();

@@ -560,7 +560,7 @@ fn the_warranty_of_a_held_receipt_is_paid_once_whichever_fault_comes_first() {
             "fee and warranty"
         );
         assert_eq!(world.channel(channel).reserve, Amount(250));
-        assert_eq!(world.supply(OPG).stakes, Amount(0));
+        assert_eq!(world.supply(OPG).stakes, Amount(crate::world::VALIDATOR_STAKE));
     }
 }
 

@@ -11,7 +11,9 @@ use k256::Scalar;
 use k256::ecdsa::SigningKey;
 use k256::ecdsa::hazmat::SignPrimitive;
 
-use crate::world::{OPG, RICH, STAKE, USD, World, alice, bob, node, payout, signer, test_params};
+use crate::world::{
+    OPG, RICH, STAKE, USD, VALIDATOR_STAKE, World, alice, bob, node, payout, signer, test_params,
+};
 
 /// Another receipt for the same order.
 fn second(world: &World, item: &Item) -> Signed<Receipt> {
@@ -53,7 +55,7 @@ fn equivocation_pays_the_payer_burns_the_stake_and_jails_the_node() {
     );
     assert_eq!(world.balance(alice().address(), USD), RICH - 500 + 50);
     assert_eq!(world.supply(OPG).burned.0 - burned, STAKE + outcome.burned.0);
-    assert_eq!(world.supply(OPG).stakes, Amount(0));
+    assert_eq!(world.supply(OPG).stakes, Amount(VALIDATOR_STAKE));
     assert!(world.node().jailed);
 }
 

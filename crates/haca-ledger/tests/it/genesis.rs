@@ -4,7 +4,7 @@ use haca_ledger::{GenesisError, init_genesis, query, standard_params};
 use haca_wire::{Address, Amount, GenesisHash};
 use serde_json::{Value, json};
 
-use crate::world::{OPG, RICH, USD, World, alice, genesis_json, test_params};
+use crate::world::{OPG, RICH, USD, VALIDATOR_STAKE, World, alice, genesis_json, test_params};
 
 fn refuse(change: impl Fn(&mut Value)) -> GenesisError {
     let mut document = genesis_json(test_params());
@@ -17,7 +17,7 @@ fn genesis_puts_everything_where_it_says() {
     let world = World::new();
     assert_eq!(world.balance(alice().address(), USD), RICH);
     let supply = world.supply(OPG);
-    assert_eq!(supply.issued, Amount(RICH * 5 + 1_000_000));
+    assert_eq!(supply.issued, Amount(RICH * 5 + 1_000_000 + VALIDATOR_STAKE));
     assert_eq!(supply.pool, Amount(1_000_000));
     assert_eq!(supply.total(), Some(supply.issued));
     let chain = query::chain(&world.state).unwrap();
@@ -50,12 +50,13 @@ fn rejects_what_stands_twice_or_for_nothing() {
     let error = refuse(|document| document["balances"][0]["account"] = json!(Address::default().to_string()));
     assert!(matches!(error, GenesisError::Zero { .. }));
     let error = refuse(|document| {
-        let twin = document["proposers"][0].clone();
-        document["proposers"] = json!([twin.clone(), twin]);
+        let mut twin = document["validators"][0].clone();
+        twin["stake"] = json!((VALIDATOR_STAKE / 2).to_string());
+        document["validators"] = json!([twin.clone(), twin]);
     });
     assert!(matches!(error, GenesisError::Duplicate { .. }));
     let error =
-        refuse(|document| document["proposers"][0]["account"] = json!(Address::default().to_string()));
+        refuse(|document| document["validators"][0]["account"] = json!(Address::default().to_string()));
     assert!(matches!(error, GenesisError::Zero { .. }));
 }
 
@@ -91,7 +92,7 @@ fn rejects_json_of_another_form() {
     assert!(matches!(error, GenesisError::Json(_)), "amounts are strings");
     let error = refuse(|document| document["pool"] = json!("-1"));
     assert!(matches!(error, GenesisError::Json(_)));
-    let error = refuse(|document| document["proposers"][0]["validator"] = json!("abcd"));
+    let error = refuse(|document| document["validators"][0]["key"] = json!("abcd"));
     assert!(matches!(error, GenesisError::Json(_)));
 }
 

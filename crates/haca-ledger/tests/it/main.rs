@@ -23,6 +23,7 @@ mod script;
 mod settlement;
 mod spec;
 mod transplants;
+mod validators;
 mod vouchers;
 mod window;
 mod world;

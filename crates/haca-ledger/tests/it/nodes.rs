@@ -4,7 +4,7 @@ use haca_ledger::{Effect, Refusal};
 use haca_wire::{Address, Amount, AssetId, EvidenceKind, Message, ModelId, Offer, Tick};
 
 use crate::script::Key;
-use crate::world::{OPG, RICH, STAKE, USD, World, alice, node, signer, test_params};
+use crate::world::{OPG, RICH, STAKE, USD, VALIDATOR_STAKE, World, alice, node, signer, test_params};
 
 fn bond(amount: u128) -> Message {
     Message::Bond {
@@ -47,13 +47,17 @@ fn registration_escrows_the_stake_once() {
         world.balance(node().address(), OPG),
         RICH - STAKE - first.burned.0
     );
-    assert_eq!(world.supply(OPG).stakes, Amount(STAKE));
+    assert_eq!(world.supply(OPG).stakes, Amount(STAKE + VALIDATOR_STAKE));
     let effects = world.ok(&node(), terms);
     assert!(matches!(
         effects[..],
         [Effect::NodeRegistered { offer_version: 2, .. }]
     ));
-    assert_eq!(world.supply(OPG).stakes, Amount(STAKE), "only once");
+    assert_eq!(
+        world.supply(OPG).stakes,
+        Amount(STAKE + VALIDATOR_STAKE),
+        "only once"
+    );
     assert_eq!(world.node().stake, Amount(STAKE));
 }
 
@@ -74,7 +78,7 @@ fn rejects_a_node_that_cannot_stake() {
         world.refused(&alice(), terms),
         Refusal::InsufficientBalance { asset: OPG, .. }
     ));
-    assert_eq!(world.supply(OPG).stakes, Amount(0));
+    assert_eq!(world.supply(OPG).stakes, Amount(VALIDATOR_STAKE));
 }
 
 #[test]

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use haca_ledger::{BlockContext, Effect, check_proposal, execute_block, select_proposal};
+use haca_ledger::{
+    BlockContext, CommitVote, Effect, Misbehaviour, MisbehaviourKind, check_proposal, execute_block,
+    select_proposal,
+};
 use haca_wire::order::Signed;
 use haca_wire::{
     Amount, AssetId, ChannelId, Close, Evidence, EvidenceKind, Height, Item, Message, ResponseHash,
@@ -11,7 +14,7 @@ use haca_wire::{
 };
 use proptest::prelude::*;
 
-use crate::world::{USD, World, alice, bob, key, node, sponsor};
+use crate::world::{USD, World, alice, bob, consensus_id, key, node, sponsor};
 
 /// One step of a history. Numbers pick from whatever exists when the step runs.
 #[derive(Clone, Debug)]
@@ -29,6 +32,11 @@ pub(crate) enum Step {
     Rotate(u8),
     Garbage(Vec<u8>),
     Bent(u8, u16),
+    Stake(u8, u8, u128),
+    Unstake(u8, u8, u128),
+    Unjail(u8, u8),
+    Absent(u8, u8),
+    Convict(u8, bool),
     Seal(u8),
 }
 
@@ -49,6 +57,13 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Rotate),
         1 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Step::Garbage),
         1 => (any::<u8>(), any::<u16>()).prop_map(|(a, b)| Step::Bent(a, b)),
+        2 => (any::<u8>(), any::<u8>(), prop_oneof![900u128..4_000, amount.clone()])
+            .prop_map(|(a, b, c)| Step::Stake(a, b, c)),
+        1 => (any::<u8>(), any::<u8>(), prop_oneof![1u128..3_000, amount.clone()])
+            .prop_map(|(a, b, c)| Step::Unstake(a, b, c)),
+        1 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Step::Unjail(a, b)),
+        2 => (any::<u8>(), 1u8..8).prop_map(|(a, b)| Step::Absent(a, b)),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(a, b)| Step::Convict(a, b)),
         6 => (1u8..12).prop_map(Step::Seal),
     ]
 }
@@ -154,8 +169,50 @@ impl History {
                 }
                 self.pending.push(tx);
             }
+            Step::Stake(account, tag, amount) => {
+                let account = Self::account(account);
+                let message = self.world.stake_message(&account, Self::validator(tag), amount);
+                self.send(&account, message);
+            }
+            Step::Unstake(account, tag, amount) => {
+                let key = consensus_id(Self::validator(tag));
+                let amount = Amount(amount);
+                self.send(&Self::account(account), Message::Unstake { key, amount });
+            }
+            Step::Unjail(account, tag) => {
+                let key = consensus_id(Self::validator(tag));
+                self.send(&Self::account(account), Message::Unjail { key });
+            }
+            Step::Absent(tag, blocks) => {
+                for _ in 0..blocks {
+                    let validator = consensus_id(Self::validator(tag)).address().0;
+                    self.world.votes = vec![CommitVote {
+                        validator,
+                        signed: false,
+                    }];
+                    self.world.block(&[]);
+                }
+            }
+            Step::Convict(tag, attack) => {
+                let kind = match attack {
+                    true => MisbehaviourKind::LightClientAttack,
+                    false => MisbehaviourKind::DuplicateVote,
+                };
+                self.world.misbehaviour.push(Misbehaviour {
+                    kind,
+                    validator: consensus_id(Self::validator(tag)).address().0,
+                    height: self.world.height(),
+                    time_unix_s: self.world.time_s(self.world.height().0),
+                });
+                self.world.block(&[]);
+            }
             Step::Seal(blocks) => self.seal(blocks),
         }
+    }
+
+    /// One of eight consensus keys, the first of which is genesis'.
+    fn validator(tag: u8) -> u8 {
+        8 + tag % 8
     }
 
     fn open(&mut self, first: bool, deposit: u128, warranty: u128) {

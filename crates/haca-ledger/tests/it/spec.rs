@@ -49,12 +49,15 @@ fn every_kind_of_state_key_stands_in_the_spec() {
         key::NONCE,
         key::PARAMS,
         key::POOL,
-        key::PROPOSER,
         key::RECEIPTS,
         key::SPENT,
         key::SUPPLY,
         key::UNBONDING,
         key::UNBONDING_QUEUE,
+        key::UNSTAKING,
+        key::UNSTAKING_QUEUE,
+        key::VALIDATOR,
+        key::VALIDATORS,
     ];
     for kind in kinds {
         let text = std::str::from_utf8(kind).unwrap();

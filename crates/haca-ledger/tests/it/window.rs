@@ -7,7 +7,7 @@ use haca_wire::{Amount, Decode, Encode, EvidenceKind, Message, Sequence};
 use proptest::prelude::*;
 
 use crate::demands::demand;
-use crate::world::{OPG, USD, World, alice, node};
+use crate::world::{OPG, USD, World, alice, bob, consensus_id, node};
 
 /// What the window means, written with a set.
 #[derive(Default)]
@@ -89,6 +89,13 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
     let item = world.sign_item(order, receipt);
     world.hold(vec![item.clone()]);
     world.ok(&alice(), demand(&world, &item));
+    let stake = world.stake_message(&bob(), 20, 3_000);
+    world.ok(&bob(), stake);
+    let unstake = Message::Unstake {
+        key: consensus_id(20),
+        amount: Amount(1_500),
+    };
+    world.ok(&bob(), unstake);
     let mut kinds = BTreeSet::new();
     for (key, value) in &world.state {
         let entry = Entry::decode(key, value).unwrap();
@@ -98,7 +105,7 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
             "trailing byte"
         );
     }
-    assert_eq!(kinds.len(), 25, "every kind of entry occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 28, "every kind of entry occurs: {kinds:?}");
 }
 
 proptest! {

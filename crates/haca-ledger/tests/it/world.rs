@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use haca_ledger::{
-    BlockContext, BlockOutcome, Effect, Refusal, TxOutcome, audit, execute_block, init_genesis, query,
+    BlockContext, BlockOutcome, CommitVote, Effect, Misbehaviour, Refusal, TxOutcome, audit, execute_block,
+    init_genesis, query,
 };
 use haca_wire::order::Signed;
-use haca_wire::state::{BondRecord, ChannelRecord, NodeRecord, Params, Supply};
+use haca_wire::state::{BondRecord, ChannelRecord, NodeRecord, Params, Supply, ValidatorParams};
 use haca_wire::*;
 
 use crate::script::{Key, Script, outputs};
@@ -17,7 +18,12 @@ pub(crate) const USD: AssetId = AssetId(1);
 pub(crate) const OPG: AssetId = AssetId::OPG;
 pub(crate) const RICH: u128 = 1_000_000_000_000;
 pub(crate) const STAKE: u128 = 5_000;
-pub(crate) const PROPOSER: [u8; 20] = [0xAA; 20];
+/// The validator's consensus address.
+pub(crate) const PROPOSER: [u8; 20] = [
+    92, 41, 183, 143, 16, 163, 90, 73, 166, 35, 29, 8, 238, 132, 10, 4, 188, 195, 163, 122,
+];
+/// What the validator stakes.
+pub(crate) const VALIDATOR_STAKE: u128 = 8_000;
 
 pub(crate) fn key(tag: u8) -> SecretKey {
     SecretKey::from_bytes(&[tag; 32]).unwrap()
@@ -56,6 +62,16 @@ pub(crate) fn pauper() -> SecretKey {
     key(9)
 }
 
+/// The public half of a key that signs blocks.
+pub(crate) fn consensus_id(tag: u8) -> ConsensusKey {
+    ConsensusKey(consensus_key(tag).verification_key().to_bytes())
+}
+
+/// The key that signs blocks.
+pub(crate) fn consensus_key(tag: u8) -> ed25519_consensus::SigningKey {
+    ed25519_consensus::SigningKey::from([tag; 32])
+}
+
 pub(crate) fn test_params() -> Params {
     Params {
         block_gas: Gas(1_000_000),
@@ -78,6 +94,16 @@ pub(crate) fn test_params() -> Params {
         signer_grace: 20,
         reward_divisor: 1_000,
         gas_registration: Gas(1_000),
+        validators: ValidatorParams {
+            min_stake: Amount(1_000),
+            max_validators: 5,
+            evidence_blocks: 20,
+            evidence_s: 100,
+            signed_window: 10,
+            max_missed: 3,
+            jail_blocks: 6,
+            slash_divisor: 4,
+        },
     }
 }
 
@@ -96,15 +122,20 @@ pub(crate) fn genesis_json(params: Params) -> serde_json::Value {
         })
         .collect();
     let pool = 1_000_000u128;
+    let stake = VALIDATOR_STAKE.max(params.validators.min_stake.0);
     serde_json::json!({
         "chain_id": 77,
         "assets": [
-            { "id": 0, "symbol": "OPG", "decimals": 9, "issued": (RICH * 5 + pool).to_string() },
+            { "id": 0, "symbol": "OPG", "decimals": 9, "issued": (RICH * 5 + pool + stake).to_string() },
             { "id": 1, "symbol": "USD", "decimals": 6, "issued": (RICH * 5).to_string() },
         ],
         "balances": balances,
         "pool": pool.to_string(),
-        "proposers": [{ "validator": hex::encode(PROPOSER), "account": validator().to_string() }],
+        "validators": [{
+            "key": consensus_id(8).to_string(),
+            "account": validator().to_string(),
+            "stake": stake.to_string(),
+        }],
         "params": haca_ledger::genesis::GenesisParams::from(params),
     })
 }
@@ -116,6 +147,10 @@ pub(crate) struct World {
     pub(crate) nonces: u64,
     /// Who proposes the next blocks.
     pub(crate) proposer: [u8; 20],
+    /// The votes that the next block brings.
+    pub(crate) votes: Vec<CommitVote>,
+    /// The evidence that the next block brings.
+    pub(crate) misbehaviour: Vec<Misbehaviour>,
     /// Every block so far.
     pub(crate) log: Vec<LogEntry>,
 }
@@ -151,6 +186,8 @@ impl World {
             domain: outcome.chain.domain(),
             nonces: 0,
             proposer: [0; 20],
+            votes: Vec::new(),
+            misbehaviour: Vec::new(),
             log: Vec::new(),
         };
         world.audit();
@@ -198,12 +235,19 @@ impl World {
         query::bond(&self.state, node().address(), USD).unwrap()
     }
 
+    /// Header time of a height: a block every ten seconds.
+    pub(crate) fn time_s(&self, height: u64) -> u64 {
+        1_790_000_000 + 10 * height
+    }
+
     /// Executes a block twice, checks that the results are equal, commits and audits.
     pub(crate) fn block(&mut self, txs: &[Vec<u8>]) -> BlockOutcome {
         let context = BlockContext {
             height: Height(self.height().0 + 1),
             proposer: self.proposer,
-            ..BlockContext::default()
+            time_unix_s: self.time_s(self.height().0 + 1),
+            votes: std::mem::take(&mut self.votes),
+            misbehaviour: std::mem::take(&mut self.misbehaviour),
         };
         let outcome = execute_block(&self.state, &context, txs, &self.script).unwrap();
         let again = execute_block(&self.state, &context, txs, &Script::default()).unwrap();
@@ -269,6 +313,16 @@ impl World {
 
     pub(crate) fn tx(&mut self, sender: &SecretKey, message: Message) -> Vec<u8> {
         self.signed(sender, message).encode()
+    }
+
+    /// A stake of the sender's behind consensus key `tag`.
+    pub(crate) fn stake_message(&self, sender: &SecretKey, tag: u8, amount: u128) -> Message {
+        let message = tx::possession_message(&self.domain, sender.address());
+        Message::Stake {
+            key: consensus_id(tag),
+            possession: consensus_key(tag).sign(&message).to_bytes(),
+            amount: Amount(amount),
+        }
     }
 
     /// One message in a block of its own.

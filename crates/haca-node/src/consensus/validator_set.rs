@@ -264,6 +264,18 @@ impl ValidatorSet {
         &self.validators
     }
 
+    /// Keys and powers of all members.
+    pub fn members(&self) -> Vec<ValidatorUpdate> {
+        let member = |validator: &Validator| {
+            let key = validator.public_key.ed25519()?;
+            Some(ValidatorUpdate {
+                key: key.as_bytes().try_into().ok()?,
+                power: validator.power,
+            })
+        };
+        self.validators.iter().filter_map(member).collect()
+    }
+
     /// The member with this address.
     pub fn find(&self, address: &account::Id) -> Option<&Validator> {
         self.validators.iter().find(|v| v.address == *address)

@@ -14,8 +14,8 @@ use super::{BlockStore, ValidatorKey};
 use crate::{
     application::{Application, BlockPosition, Decision, FinalizedBlock, InitChain},
     consensus::{
-        ValidatorSet, ValidatorUpdate, block_id, commit_hash, data_hash, evidence_hash, median_time,
-        params_hash, results_hash, vote_time,
+        ValidatorSet, block_id, commit_hash, data_hash, evidence_hash, median_time, params_hash,
+        results_hash, vote_time,
     },
     error::NodeError,
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
@@ -64,7 +64,7 @@ impl<A: Application> Chain<A> {
             app.init_chain(&InitChain {
                 chain_id: genesis.chain_id.to_string(),
                 initial_height: 1,
-                validators: members(&genesis.validators),
+                validators: genesis.validators.members(),
             })?
         } else {
             [0; 32]
@@ -341,18 +341,6 @@ impl<A: Application> Chain<A> {
     pub const fn time(&self) -> Time {
         self.head.time
     }
-}
-
-/// Keys and powers of a set.
-fn members(set: &ValidatorSet) -> Vec<ValidatorUpdate> {
-    let member = |validator: &crate::consensus::Validator| {
-        let key = validator.public_key.ed25519()?;
-        Some(ValidatorUpdate {
-            key: key.as_bytes().try_into().ok()?,
-            power: validator.power,
-        })
-    };
-    set.validators().iter().filter_map(member).collect()
 }
 
 /// Who signed the block before.

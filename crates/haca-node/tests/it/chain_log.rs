@@ -46,14 +46,16 @@ pub(crate) fn app_state() -> serde_json::Value {
     genesis_json(params())
 }
 
-/// A network whose validators have known keys.
-pub(crate) fn network(validators: u8) -> (Genesis, Vec<ValidatorKey>) {
-    let keys: Vec<ValidatorKey> = (1..=validators)
-        .map(|tag| ValidatorKey::from_secret([tag; 32]))
-        .collect();
-    let public: Vec<[u8; 32]> = keys.iter().map(ValidatorKey::public).collect();
-    let bytes = document("haca-log", super::engine::time(0), &public, &app_state()).unwrap();
-    (Genesis::parse(bytes).unwrap(), keys)
+/// The key of the validator that the ledger's tests have.
+pub(crate) fn validator_key() -> ValidatorKey {
+    ValidatorKey::from_secret([8; 32])
+}
+
+/// A network with the validator of the ledger's tests.
+pub(crate) fn network() -> (Genesis, Vec<ValidatorKey>) {
+    let validators = haca_node::ledger_app::genesis_validators(&app_state()).unwrap();
+    let bytes = document("haca-log", super::engine::time(0), &validators, &app_state()).unwrap();
+    (Genesis::parse(bytes).unwrap(), vec![validator_key()])
 }
 
 /// The ledger of a network before its first block, in memory.
@@ -124,7 +126,7 @@ impl ChainLog {
     pub(crate) fn long() -> &'static Self {
         static LOG: OnceLock<ChainLog> = OnceLock::new();
         LOG.get_or_init(|| {
-            let (genesis, _) = network(1);
+            let (genesis, _) = network();
             Self::record(genesis, crate::world::PROPOSER, steps(1, 60))
         })
     }

@@ -220,6 +220,10 @@ fn a_chain_of_every_kind_is_the_same_through_either_engine() {
     let directories = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let [theirs, ours, replayed] = directories.each_ref().map(tempfile::TempDir::path);
     let home = Home::new(theirs);
+    std::fs::create_dir_all(home.validators()).unwrap();
+    crate::chain_log::validator_key()
+        .write(&home.validators().join("0.json"))
+        .unwrap();
     let genesis = init(&home, "haca-log", super::engine::time(0), 1, |_| app_state()).unwrap();
     let keys = home.keys().unwrap();
     let proposer = <[u8; 20]>::try_from(keys[0].address().unwrap().as_bytes()).unwrap();

@@ -67,7 +67,7 @@ fn content(log: &ChainLog, height: u64, closed: bool) -> Vec<u8> {
 
 #[test]
 fn no_flipped_bit_is_served() {
-    let (genesis, _) = network(1);
+    let (genesis, _) = network();
     let log = ChainLog::record(genesis, PROPOSER, steps(3, 4));
     let (height, mut draw) = (log.height() - 1, Draw(17));
     for closed in [true, false] {

@@ -99,20 +99,20 @@ proptest! {
 
     #[test]
     fn random_blocks_lead_to_one_state(steps in prop::collection::vec(step(), 1..40)) {
-        let (genesis, _) = network(1);
+        let (genesis, _) = network();
         assert_one_outcome(&ChainLog::record(genesis, PROPOSER, steps));
     }
 }
 
 #[test]
 fn blocks_of_every_kind_lead_to_one_state() {
-    let (genesis, _) = network(1);
+    let (genesis, _) = network();
     assert_one_outcome(&every_kind(genesis, PROPOSER));
 }
 
 #[test]
 fn what_is_asked_meanwhile_changes_nothing() {
-    let (genesis, _) = network(1);
+    let (genesis, _) = network();
     let log = every_kind(genesis, PROPOSER);
     let limits = EvidenceLimits {
         answers: 2,

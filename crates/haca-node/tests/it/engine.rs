@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, sync::atomic::Ordering, time::Duration};
 use haca_node::{
     Genesis, NodeError,
     application::Application as _,
+    consensus::ValidatorUpdate,
     driver::{Driver as _, LightBlock},
     engine::{BlockStore, Chain, DevEngine, MempoolLimits, Pace, ValidatorKey},
     genesis::document,
@@ -25,7 +26,11 @@ pub(crate) fn network(validators: u8) -> (Genesis, Vec<ValidatorKey>) {
     let keys: Vec<ValidatorKey> = (1..=validators)
         .map(|i| ValidatorKey::from_secret([i; 32]))
         .collect();
-    let public: Vec<[u8; 32]> = keys.iter().map(ValidatorKey::public).collect();
+    let member = |key: &ValidatorKey| ValidatorUpdate {
+        key: key.public(),
+        power: 10,
+    };
+    let public: Vec<ValidatorUpdate> = keys.iter().map(member).collect();
     let bytes = document("haca-test-1", time(0), &public, &serde_json::json!({})).unwrap();
     (Genesis::parse(bytes).unwrap(), keys)
 }

@@ -263,7 +263,7 @@ fn effective(log: &ChainLog) -> BTreeSet<&'static str> {
 
 #[test]
 fn every_kind_of_message_is_there_and_so_is_every_way_to_fail() {
-    let (genesis, _) = crate::chain_log::network(1);
+    let (genesis, _) = crate::chain_log::network();
     let log = every_kind(genesis, crate::world::PROPOSER);
     let expected = [
         "Bond",

@@ -115,7 +115,7 @@ impl Stage {
 }
 
 fn short() -> ChainLog {
-    let (genesis, _) = network(1);
+    let (genesis, _) = network();
     ChainLog::record(genesis, PROPOSER, steps(3, 1))
 }
 
@@ -142,7 +142,7 @@ fn power_lost_at_any_change_of_a_short_chain_costs_nothing() {
 
 #[test]
 fn power_lost_anywhere_in_chains_of_every_kind_costs_nothing() {
-    let (genesis, _) = network(1);
+    let (genesis, _) = network();
     let every = every_kind(genesis, PROPOSER);
     let mut draw = Draw(7);
     for log in [&every, ChainLog::long()] {

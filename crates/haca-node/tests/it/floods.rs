@@ -103,7 +103,7 @@ impl Node {
         let start = InitChain {
             chain_id: genesis.chain_id.to_string(),
             initial_height: 1,
-            validators: Vec::new(),
+            validators: genesis.validators.members(),
         };
         app.init_chain(&start).unwrap();
         Self {

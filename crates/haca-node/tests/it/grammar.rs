@@ -348,7 +348,7 @@ proptest! {
     ) {
         match long {
             true => follow(ChainLog::long(), limits, Link::Direct, &rounds),
-            false => follow(&every_kind(network(1).0, PROPOSER), limits, Link::Direct, &rounds),
+            false => follow(&every_kind(network().0, PROPOSER), limits, Link::Direct, &rounds),
         }
     }
 }
@@ -358,13 +358,13 @@ proptest! {
 
     #[test]
     fn and_so_it_does_through_the_socket(rounds in prop::collection::vec(round(), 20..40), limits in limits()) {
-        follow(&every_kind(network(1).0, PROPOSER), limits, Link::Socket, &rounds);
+        follow(&every_kind(network().0, PROPOSER), limits, Link::Socket, &rounds);
     }
 }
 
 #[test]
 fn the_start_may_be_interrupted_anywhere() {
-    let log = every_kind(network(1).0, PROPOSER);
+    let log = every_kind(network().0, PROPOSER);
     let limits = EvidenceLimits::default();
     let disk = Disk::default();
     let app = open(&log, disk.open(), limits).unwrap();

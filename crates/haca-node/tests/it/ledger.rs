@@ -35,6 +35,35 @@ pub(crate) fn network(directory: &Path, validators: usize) -> Genesis {
 pub(crate) fn transfer(genesis: &Genesis, number: u64, amount: u128, expiry: u64) -> Vec<u8> {
     let mut nonce = [0; 32];
     nonce[..8].copy_from_slice(&number.to_be_bytes());
+    let message = Message::Transfer {
+        to: Address([9; 20]),
+        asset: AssetId::OPG,
+        amount: Amount(amount),
+    };
+    signed(genesis, nonce, expiry, message)
+}
+
+fn domain(genesis: &Genesis) -> Domain {
+    Domain {
+        chain_id: ChainId(CHAIN_NUMBER),
+        genesis: genesis.hash(),
+    }
+}
+
+/// A stake of the holder's behind a key; `number` makes it unique.
+pub(crate) fn stake(genesis: &Genesis, number: u64, key: &ValidatorKey, amount: u128) -> Vec<u8> {
+    let mut nonce = [1; 32];
+    nonce[..8].copy_from_slice(&number.to_be_bytes());
+    let possession = haca_wire::tx::possession_message(&domain(genesis), holder().address());
+    let message = Message::Stake {
+        key: haca_wire::ConsensusKey(key.public()),
+        possession: key.sign(&possession),
+        amount: Amount(amount),
+    };
+    signed(genesis, nonce, 300, message)
+}
+
+fn signed(genesis: &Genesis, nonce: [u8; 32], expiry: u64, message: Message) -> Vec<u8> {
     let transaction = Transaction {
         meta: TxMeta {
             sender: holder().address(),
@@ -44,17 +73,9 @@ pub(crate) fn transfer(genesis: &Genesis, number: u64, amount: u128, expiry: u64
             tip: Amount(0),
             sponsor: Address::default(),
         },
-        message: Message::Transfer {
-            to: Address([9; 20]),
-            asset: AssetId::OPG,
-            amount: Amount(amount),
-        },
+        message,
     };
-    let domain = Domain {
-        chain_id: ChainId(CHAIN_NUMBER),
-        genesis: genesis.hash(),
-    };
-    SignedTransaction::sign(transaction, &domain, &holder())
+    SignedTransaction::sign(transaction, &domain(genesis), &holder())
         .unwrap()
         .encode()
 }
@@ -122,7 +143,7 @@ fn a_nonce_takes_one_place_in_the_mempool() {
     let start = haca_node::application::InitChain {
         chain_id: genesis.chain_id.to_string(),
         initial_height: 1,
-        validators: Vec::new(),
+        validators: genesis.validators.members(),
     };
     app.init_chain(&start).unwrap();
     let (first, second) = (transfer(&genesis, 1, 1, 300), transfer(&genesis, 1, 2, 300));

@@ -58,7 +58,7 @@ pub(crate) fn init_request(log: &ChainLog) -> InitChain {
     InitChain {
         chain_id: log.genesis.chain_id.to_string(),
         initial_height: 1,
-        validators: Vec::new(),
+        validators: log.genesis.validators.members(),
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new() -> Self {
-        let (genesis, keys) = network(1);
+        let (genesis, keys) = network();
         let proposer = keys[0].address().unwrap();
         let proposer = <[u8; 20]>::try_from(proposer.as_bytes()).unwrap();
         let log = ChainLog::record(genesis, proposer, steps(5, 5));

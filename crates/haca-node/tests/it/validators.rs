@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use haca_node::{
     Genesis, NodeError,
-    application::Application as _,
+    application::{Application as _, InitChain},
+    consensus::ValidatorUpdate,
     driver::Driver as _,
     engine::{BlockStore, Chain, ValidatorKey},
 };
@@ -156,4 +157,98 @@ fn a_change_that_is_none_ends_the_engine() {
         matches!(chain.make_block(all, time(1)), Err(NodeError::Validators(_))),
         "nobody left"
     );
+}
+
+/// The ledger's validators: a stake becomes power two heights later, in headers and votes alike.
+#[test]
+fn a_stake_becomes_power_in_consensus() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = crate::ledger::network(directory.path(), 4);
+    let home = haca_node::home::Home::new(directory.path());
+    let mut keys = home.keys().unwrap();
+    let newcomer = key(77);
+    keys.push(newcomer.clone());
+    let mut chain = crate::ledger::chain(directory.path(), &genesis, keys);
+    let stake = crate::ledger::stake(&genesis, 1, &newcomer, 20_000_000_000_000);
+    chain.make_block(vec![stake], time(1)).unwrap();
+    chain.make_block(vec![], time(2)).unwrap();
+    chain.make_block(vec![], time(3)).unwrap();
+    let members = |height| chain.store().validators(height).unwrap().unwrap().members();
+    let joined = |height| {
+        members(height)
+            .iter()
+            .find(|member| member.key == newcomer.public())
+            .copied()
+    };
+    assert_eq!([1, 2].map(|height| members(height).len()), [4, 4]);
+    let unit = 10_u128.pow(18).div_ceil(1 << 50);
+    let power = i64::try_from(20_000_000_000_000 / unit).unwrap();
+    assert_eq!(
+        joined(3),
+        Some(ValidatorUpdate {
+            key: newcomer.public(),
+            power
+        })
+    );
+    let commit = chain.store().commit(3).unwrap().unwrap();
+    assert_eq!(commit.signatures.len(), 5);
+    assert!(commit.signatures.iter().all(|signature| signature.is_commit()));
+}
+
+/// Genesis documents whose validators are not those of the stakes.
+#[test]
+fn rejects_power_that_nobody_staked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = crate::ledger::network(directory.path(), 2);
+    let parse = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut document: serde_json::Value = serde_json::from_slice(&genesis.bytes).unwrap();
+        change(&mut document);
+        let genesis = Genesis::parse(document.to_string().into_bytes()).unwrap();
+        haca_node::ledger_app::genesis_state(&genesis)
+    };
+    assert!(parse(&|_| ()).is_ok());
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| match parse(change).unwrap_err() {
+        NodeError::Genesis { what, .. } => what,
+        other => panic!("{other}"),
+    };
+    assert_eq!(
+        refused(&|document| document["validators"][0]["power"] = "7".into()),
+        "validators"
+    );
+    let dropped = refused(&|document| {
+        document["validators"].as_array_mut().unwrap().pop();
+    });
+    assert_eq!(dropped, "validators");
+    let age = "consensus_params.evidence.max_age_num_blocks";
+    let older = refused(&|document| {
+        document["consensus_params"]["evidence"]["max_age_num_blocks"] = "100001".into();
+    });
+    assert_eq!(older, age);
+    let longer = refused(&|document| {
+        document["consensus_params"]["evidence"]["max_age_duration"] = "172800000000001".into();
+    });
+    assert_eq!(longer, "consensus_params.evidence.max_age_duration");
+}
+
+/// CometBFT may have been given another genesis document than the ledger.
+#[test]
+fn rejects_a_start_with_other_validators() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = crate::ledger::network(directory.path(), 2);
+    let app = crate::ledger::app(directory.path(), &genesis);
+    let mut request = InitChain {
+        chain_id: genesis.chain_id.to_string(),
+        initial_height: 1,
+        validators: genesis.validators.members(),
+    };
+    request.validators[0].power += 1;
+    assert!(matches!(
+        app.init_chain(&request),
+        Err(NodeError::Genesis {
+            what: "validators",
+            ..
+        })
+    ));
+    request.validators[0].power -= 1;
+    app.init_chain(&request).unwrap();
 }

@@ -3,11 +3,14 @@
 use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Reader};
-use crate::id::{Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, Sequence, Tick};
+use crate::id::{
+    Address, Amount, AssetId, ChannelId, ConsensusAddress, Height, ModelId, Nonce, Sequence, Tick,
+};
 
 use super::{
     AssetRecord, BondRecord, Calendar, ChainRecord, ChannelRecord, ClaimRecord, Clock, DocketRecord, HeldKey,
-    HeldRecord, ModelRecord, NodeRecord, Params, Queue, SpentNonces, Supply, UnbondingRecord, key,
+    HeldRecord, ModelRecord, NodeRecord, Params, Queue, SpentNonces, Supply, UnbondingRecord,
+    UnstakingRecord, ValidatorRecord, ValidatorSetRecord, key,
 };
 
 /// Why a key and value are no state entry.
@@ -78,8 +81,6 @@ pub enum Entry {
     Params(Params),
     /// The validators' pool.
     Pool(Amount),
-    /// A validator's consensus address and the account it is paid to.
-    Proposer([u8; 20], Address),
     /// The receipt root of a block.
     Receipts(Height, [u8; 32]),
     /// The nonces used in a block.
@@ -90,6 +91,14 @@ pub enum Entry {
     Unbonding(u64, UnbondingRecord),
     /// The unbonding queue.
     UnbondingQueue(Queue),
+    /// A position of the queue of stake on its way out.
+    Unstaking(u64, UnstakingRecord),
+    /// The queue of stake on its way out.
+    UnstakingQueue(Queue),
+    /// A validator.
+    Validator(ConsensusAddress, ValidatorRecord),
+    /// All validators with a stake, and who of them decides blocks.
+    Validators(ValidatorSetRecord),
 }
 
 impl Entry {
@@ -103,6 +112,8 @@ impl Entry {
             key::CLOSING_QUEUE => return record("queue/closing", value).map(Self::ClosingQueue),
             key::DUE_QUEUE => return record("queue/due", value).map(Self::DueQueue),
             key::UNBONDING_QUEUE => return record("queue/unbonding", value).map(Self::UnbondingQueue),
+            key::UNSTAKING_QUEUE => return record("queue/unstaking", value).map(Self::UnstakingQueue),
+            key::VALIDATORS => return record("validators", value).map(Self::Validators),
             _ => {}
         }
         let slash = key
@@ -136,11 +147,12 @@ impl Entry {
             key::MODEL => Self::Model(part(rest)?, record("model/", value)?),
             key::NODE => Self::Node(part(rest)?, record("node/", value)?),
             key::NONCE => Self::Nonce(part(rest)?, part(rest)?, record("nonce/", value)?),
-            key::PROPOSER => Self::Proposer(part(rest)?, record("proposer/", value)?),
             key::RECEIPTS => Self::Receipts(Height(number(rest)?), record("receipts/", value)?),
             key::SPENT => Self::Spent(Height(number(rest)?), record("spent/", value)?),
             key::SUPPLY => Self::Supply(asset(rest)?, record("supply/", value)?),
             key::UNBONDING => Self::Unbonding(number(rest)?, record("unbonding/", value)?),
+            key::UNSTAKING => Self::Unstaking(number(rest)?, record("unstaking/", value)?),
+            key::VALIDATOR => Self::Validator(part(rest)?, record("validator/", value)?),
             _ => return Err(EntryError::UnknownKey),
         })
     }

@@ -1,7 +1,7 @@
 //! The key of every state entry.
 
 use super::HeldKey;
-use crate::id::{Address, AssetId, ChannelId, Height, ModelId, Nonce, Sequence, Tick};
+use crate::id::{Address, AssetId, ChannelId, ConsensusAddress, Height, ModelId, Nonce, Sequence, Tick};
 
 /// [`ChainRecord`](super::ChainRecord): which network this is.
 pub const CHAIN: &[u8] = b"chain";
@@ -17,6 +17,10 @@ pub const CLOSING_QUEUE: &[u8] = b"queue/closing";
 pub const DUE_QUEUE: &[u8] = b"queue/due";
 /// [`Queue`](super::Queue) of unbonding amounts.
 pub const UNBONDING_QUEUE: &[u8] = b"queue/unbonding";
+/// [`Queue`](super::Queue) of stake on its way out.
+pub const UNSTAKING_QUEUE: &[u8] = b"queue/unstaking";
+/// [`ValidatorSetRecord`](super::ValidatorSetRecord).
+pub const VALIDATORS: &[u8] = b"validators";
 
 /// Prefix of [`asset`].
 pub const ASSET: &[u8] = b"asset/";
@@ -44,8 +48,6 @@ pub const MODEL: &[u8] = b"model/";
 pub const NODE: &[u8] = b"node/";
 /// Prefix of [`nonce`].
 pub const NONCE: &[u8] = b"nonce/";
-/// Prefix of [`proposer`].
-pub const PROPOSER: &[u8] = b"proposer/";
 /// Prefix of [`receipts`].
 pub const RECEIPTS: &[u8] = b"receipts/";
 /// Prefix of [`spent`].
@@ -54,6 +56,10 @@ pub const SPENT: &[u8] = b"spent/";
 pub const SUPPLY: &[u8] = b"supply/";
 /// Prefix of [`unbonding`].
 pub const UNBONDING: &[u8] = b"unbonding/";
+/// Prefix of [`unstaking`].
+pub const UNSTAKING: &[u8] = b"unstaking/";
+/// Prefix of [`validator`].
+pub const VALIDATOR: &[u8] = b"validator/";
 
 /// [`AssetRecord`](super::AssetRecord) of an asset.
 pub fn asset(asset: AssetId) -> Vec<u8> {
@@ -120,11 +126,6 @@ pub fn nonce(sender: Address, nonce: Nonce) -> Vec<u8> {
     [NONCE, &sender.0, &nonce.0[..]].concat()
 }
 
-/// Account that is paid when the validator with this consensus address proposes.
-pub fn proposer(validator: &[u8; 20]) -> Vec<u8> {
-    [PROPOSER, &validator[..]].concat()
-}
-
 /// RFC 6962 root of the [`Settlement`](crate::receipt::Settlement)s of a block; absent when it settled nothing.
 pub fn receipts(height: Height) -> Vec<u8> {
     [RECEIPTS, &height.0.to_be_bytes()].concat()
@@ -143,4 +144,14 @@ pub fn supply(asset: AssetId) -> Vec<u8> {
 /// [`UnbondingRecord`](super::UnbondingRecord) at a position of the unbonding queue.
 pub fn unbonding(position: u64) -> Vec<u8> {
     [UNBONDING, &position.to_be_bytes()].concat()
+}
+
+/// [`UnstakingRecord`](super::UnstakingRecord) at a position of the queue of stake on its way out.
+pub fn unstaking(position: u64) -> Vec<u8> {
+    [UNSTAKING, &position.to_be_bytes()].concat()
+}
+
+/// [`ValidatorRecord`](super::ValidatorRecord) of the validator with this consensus address.
+pub fn validator(validator: ConsensusAddress) -> Vec<u8> {
+    [VALIDATOR, &validator.0[..]].concat()
 }

@@ -6,6 +6,8 @@ use crate::eip712::Domain;
 use crate::id::{Address, Amount, ChainId, Gas, GenesisHash, Height, Nonce, Tick};
 use crate::quant::Name;
 
+use super::validator::ValidatorParams;
+
 /// Which network this is: what every signature is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainRecord {
@@ -86,6 +88,8 @@ pub struct Params {
     /// Gas of decoding a verifying key and verifying its registration proof, whatever the key: what it takes is known
     /// only once it is decoded. A key whose registration takes more is refused.
     pub gas_registration: Gas,
+    /// The rules for validators.
+    pub validators: ValidatorParams,
 }
 codec_struct!(Params {
     block_gas,
@@ -107,7 +111,8 @@ codec_struct!(Params {
     unbonding,
     signer_grace,
     reward_divisor,
-    gas_registration
+    gas_registration,
+    validators
 });
 
 /// An asset, fixed at genesis.
@@ -133,9 +138,9 @@ pub struct Supply {
     pub held: Amount,
     /// In bonds, reserved or not.
     pub bonds: Amount,
-    /// In node stakes.
+    /// In stakes of inference nodes and of validators.
     pub stakes: Amount,
-    /// On the way from bond to account.
+    /// On the way from bond or stake to account.
     pub unbonding: Amount,
     /// In the validators' pool.
     pub pool: Amount,

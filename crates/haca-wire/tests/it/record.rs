@@ -74,7 +74,10 @@ records! {
     steps: Step, &[];
     supplies: Supply, &[];
     unbondings: UnbondingRecord, &[];
+    unstakings: UnstakingRecord, &[];
     validators: Validator, &[];
+    validator_records: ValidatorRecord, &[[0; 68].as_slice(), &[1]].concat();
+    validator_sets: ValidatorSetRecord, &[];
     windows: SequenceWindow, &[];
 }
 

@@ -35,6 +35,8 @@ wrapped!(
     TxHash([u8; 32]),
     BlockHash([u8; 32]),
     Nonce([u8; 32]),
+    ConsensusKey([u8; 32]),
+    ConsensusAddress([u8; 20]),
     Address([u8; 20]),
     AssetId(u32),
     Amount(u128),
@@ -312,6 +314,17 @@ impl Sample for Message {
             (Signed::any(), Signed::any()).prop_map(|(order, receipt)| Self::ClaimMissed { order, receipt }),
             (Signed::any(), Signed::any(), Signed::any())
                 .prop_map(|(order, first, second)| Self::ClaimEquivocation { order, first, second }),
+            (ConsensusKey::any(), any::<[u8; 32]>(), Amount::any()).prop_map(|(key, half, amount)| {
+                let mut possession = [7; 64];
+                possession[..32].copy_from_slice(&half);
+                Self::Stake {
+                    key,
+                    possession,
+                    amount,
+                }
+            }),
+            (ConsensusKey::any(), Amount::any()).prop_map(|(key, amount)| Self::Unstake { key, amount }),
+            ConsensusKey::any().prop_map(|key| Self::Unjail { key }),
             (
                 ChannelId::any(),
                 Sequence::any(),

@@ -56,23 +56,31 @@ pub(super) fn broken(what: impl std::fmt::Display) -> Failure {
 pub(super) fn params() -> Params {
     Params {
         block_gas: haca_wire::Gas(u64::MAX / 4),
-        tx_gas: haca_wire::Gas(u64::MAX / 8),
+        tx_gas: haca_wire::Gas(1 << 32),
         block_bytes: 1 << 40,
         ..standard_params()
     }
 }
+
+/// An ed25519 key; nobody signs with it here.
+const VALIDATOR: &str = "1398f62c6d1a457c51ba6a4b5f3dbd2f69fca93216218dc8997e416bd17d93ca";
 
 impl Books {
     /// A ledger after its genesis.
     pub(super) fn new() -> Result<Self, Failure> {
         let (payer, node) = (key(1)?, key(2)?);
         let balance = |account: Address| json!({ "account": account.to_string(), "asset": 0, "amount": RICH.to_string() });
+        let stake = params().validators.min_stake.0;
         let genesis = json!({
             "chain_id": 77,
-            "assets": [{ "id": 0, "symbol": "OPG", "decimals": 9, "issued": (2 * RICH).to_string() }],
+            "assets": [{ "id": 0, "symbol": "OPG", "decimals": 9, "issued": (2 * RICH + stake).to_string() }],
             "balances": [balance(payer.address()), balance(node.address())],
             "pool": "0",
-            "proposers": [],
+            "validators": [{
+                "key": VALIDATOR,
+                "account": node.address().to_string(),
+                "stake": stake.to_string(),
+            }],
             "params": haca_ledger::genesis::GenesisParams::from(params()),
         });
         let outcome = init_genesis(genesis.to_string().as_bytes(), GenesisHash([7; 32])).map_err(broken)?;
