@@ -9,8 +9,8 @@ use haca_ledger::{
 };
 use haca_wire::state::{Params, Supply};
 use haca_wire::{
-    Amount, AssetId, DType, Domain, Encode as _, Gas, GenesisHash, Height, Inference, Message, ModelId, Name,
-    Nonce, Scale, SecretKey, Shape, SignedTransaction, TensorSpec, Tick, Transaction, TxMeta,
+    Amount, AssetId, ConsensusKey, DType, Domain, Encode as _, Gas, GenesisHash, Height, Inference, Message,
+    ModelId, Name, Nonce, Scale, SecretKey, Shape, SignedTransaction, TensorSpec, Tick, Transaction, TxMeta,
 };
 use serde_json::json;
 
@@ -44,6 +44,8 @@ const PROOF_GAS: [u64; 4] = [2_000_000, 2_300_000, 2_600_000, 2_900_000];
 pub(super) const UNITS: u64 = 1_000_000;
 /// Validators; they propose in turn.
 const VALIDATORS: u8 = 4;
+/// What each of them stakes of OPG's smallest unit.
+const STAKE: u128 = 100_000_000_000_000;
 /// The model that all nodes serve.
 pub(super) const MODEL: ModelId = ModelId([7; 32]);
 
@@ -326,7 +328,8 @@ fn genesis(params: &Params, holdings: &[Holding], pool: u128) -> serde_json::Val
     let issued = |asset: AssetId| {
         let held = holdings.iter().filter(|holding| holding.asset == asset);
         let sum: u128 = held.map(|holding| holding.amount).sum();
-        (sum + if asset == AssetId::OPG { pool } else { 0 }).to_string()
+        let beside = pool + STAKE * u128::from(VALIDATORS);
+        (sum + if asset == AssetId::OPG { beside } else { 0 }).to_string()
     };
     let balances: Vec<_> = holdings
         .iter()
@@ -338,10 +341,14 @@ fn genesis(params: &Params, holdings: &[Holding], pool: u128) -> serde_json::Val
             })
         })
         .collect();
-    let proposers: Vec<_> = (0..VALIDATORS)
+    let validators: Vec<_> = (0..VALIDATORS)
         .map(|index| {
             let account = validator_key(index).address().to_string();
-            json!({ "validator": hex::encode(validator(index)), "account": account })
+            json!({
+                "key": consensus_key(index).to_string(),
+                "account": account,
+                "stake": STAKE.to_string(),
+            })
         })
         .collect();
     json!({
@@ -353,14 +360,19 @@ fn genesis(params: &Params, holdings: &[Holding], pool: u128) -> serde_json::Val
         ],
         "balances": balances,
         "pool": pool.to_string(),
-        "proposers": proposers,
+        "validators": validators,
         "params": haca_ledger::genesis::GenesisParams::from(*params),
     })
 }
 
+/// A validator's key for consensus, of which nothing is signed here.
+fn consensus_key(index: u8) -> ConsensusKey {
+    ConsensusKey([index + 1; 32])
+}
+
 /// A validator's consensus address.
 fn validator(index: u8) -> [u8; 20] {
-    [index + 1; 20]
+    consensus_key(index).address().0
 }
 
 /// Every validator signs every block.
