@@ -35,7 +35,7 @@ struct Sync {
 
 impl Sync {
     fn new() -> Self {
-        let log = every_kind(network(1).0, PROPOSER);
+        let log = every_kind(network().0, PROPOSER);
         let height = log.height() / 2;
         let app = open(&log, Disk::formatted().open(), EvidenceLimits::default()).unwrap();
         handshake(&log, app.as_ref()).unwrap();
