@@ -98,8 +98,8 @@ fn no_flipped_bit_is_served() {
 
 #[test]
 fn no_page_that_was_emptied_swapped_or_of_another_time_is_served() {
-    let (genesis, _) = network(1);
-    let log = ChainLog::record(genesis, PROPOSER, steps(3, 12));
+    let (genesis, _) = network();
+    let log = ChainLog::record(genesis, PROPOSER, steps(3, 30));
     let (height, mut draw) = (log.height() - 1, Draw(19));
     let whole = content(&log, height, true);
     let before = content(&log, height - 1, true);
