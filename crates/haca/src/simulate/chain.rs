@@ -365,9 +365,9 @@ fn genesis(params: &Params, holdings: &[Holding], pool: u128) -> serde_json::Val
     })
 }
 
-/// A validator's key for consensus, of which nothing is signed here.
+/// A validator's key for consensus.
 fn consensus_key(index: u8) -> ConsensusKey {
-    ConsensusKey([index + 1; 32])
+    ConsensusKey(haca_node::engine::ValidatorKey::from_secret([index + 1; 32]).public())
 }
 
 /// A validator's consensus address.
