@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use haca_verify::ZkChecker;
-use haca_wire::state::{self, ChainRecord, ChannelRecord, Clock, ModelRecord, NodeRecord, Params, Supply};
+use haca_wire::state::{
+    self, ChainRecord, ChannelRecord, Clock, HeldKey, HeldRecord, ModelRecord, NodeRecord, Params, Supply,
+};
 use haca_wire::{
     Address, Amount, AssetId, BlockHash, ChannelId, Decode, Encode, GenesisHash, Height, ModelId,
     ReceiptHash, Settlement, SignedTransaction, TensorRoot, TxHash, render, tensor_root,
@@ -311,6 +313,14 @@ impl NodeClient {
         let request = render::parse_request(request).map_err(ClientError::Request)?;
         let tensors = render::to_tensors(&request, &facts.inputs).map_err(ClientError::Request)?;
         Ok(tensor_root(&tensors))
+    }
+
+    /// A fee that waits while a proof can be demanded, and the height whose state says so, unproven.
+    pub fn held(&self, held: HeldKey) -> Result<(Option<HeldRecord>, Height), ClientError> {
+        let key = state::key::held(held);
+        let entry = self.entry(&key, None)?;
+        let height = entry.height;
+        Ok((self.decode_entry(&key, entry)?, height))
     }
 
     /// A registered inference node.

@@ -27,6 +27,9 @@ pub struct ExecConfig {
     pub zk_price: Amount,
     /// Price of one inference with signatures only.
     pub signed_price: Amount,
+    /// Price of one inference whose proof is made when the payer demands it; nothing is offered so when absent. Who offers
+    /// it answers demands in time, or loses its stake.
+    pub optimistic_price: Option<Amount>,
     /// Bond in the fee asset that backs warranties.
     pub bond: Amount,
     /// The largest warranty reserve that one quote promises.
@@ -92,6 +95,7 @@ impl ExecConfig {
             asset: AssetId(1),
             zk_price: Amount(2_000),
             signed_price: Amount(500),
+            optimistic_price: None,
             bond: Amount(500_000_000),
             max_channel_warranty: Amount(50_000_000),
             warranty_per_deposit: 10,

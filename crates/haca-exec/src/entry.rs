@@ -24,6 +24,10 @@ pub enum EntryState {
     Settled(TxHash, Height),
     /// Given up, for this reason.
     Refused(String),
+    /// Settled as `Optimistic` by this transaction at this height; the fee waits while the payer may demand a proof.
+    Held(TxHash, Height),
+    /// Settled so, and lost: a demand was not answered in time.
+    Forfeited(TxHash, Height),
 }
 
 impl Encode for EntryState {
@@ -48,6 +52,16 @@ impl Encode for EntryState {
                     .unwrap_or(0);
                 put_bytes(out, &reason.as_bytes()[..cut]);
             }
+            Self::Held(tx, height) => {
+                out.push(5);
+                tx.encode_into(out);
+                height.encode_into(out);
+            }
+            Self::Forfeited(tx, height) => {
+                out.push(6);
+                tx.encode_into(out);
+                height.encode_into(out);
+            }
         }
     }
 }
@@ -59,6 +73,8 @@ impl Decode for EntryState {
             2 => Self::Submitted(Decode::decode(reader)?),
             3 => Self::Settled(Decode::decode(reader)?, Decode::decode(reader)?),
             4 => Self::Refused(reader.string("reason", REASON_BYTES)?),
+            5 => Self::Held(Decode::decode(reader)?, Decode::decode(reader)?),
+            6 => Self::Forfeited(Decode::decode(reader)?, Decode::decode(reader)?),
             found => {
                 return Err(DecodeError::BadTag {
                     what: "entry state",
@@ -159,13 +175,41 @@ impl Entry {
         matches!(self.state, EntryState::Answered | EntryState::Submitted(_))
     }
 
+    /// What a settlement in a block makes of it.
+    pub fn settled_by(&self, tx: TxHash, height: Height) -> EntryState {
+        match self.item.order.value.evidence {
+            EvidenceKind::Optimistic => EntryState::Held(tx, height),
+            _ => EntryState::Settled(tx, height),
+        }
+    }
+
+    /// The fee that waits; `None` unless it was settled as `Optimistic` and is neither paid nor lost.
+    pub fn held_fee(&self) -> Option<HeldFee> {
+        let EntryState::Held(tx, height) = self.state else {
+            return None;
+        };
+        Some(HeldFee {
+            place: self.place(),
+            model: self.item.order.value.model,
+            fee: self.item.receipt.value.fee,
+            warranty: self.item.order.value.warranty,
+            asset: self.asset,
+            tx,
+            height,
+            answer: None,
+        })
+    }
+
     /// What the settler has to know of it; `None` once it waits for nothing.
     pub fn pending(&self) -> Option<Pending> {
         let order = &self.item.order.value;
         let tx = match self.state {
             EntryState::Answered => None,
             EntryState::Submitted(tx) => Some(tx),
-            EntryState::Settled(..) | EntryState::Refused(_) => return None,
+            EntryState::Settled(..)
+            | EntryState::Refused(_)
+            | EntryState::Held(..)
+            | EntryState::Forfeited(..) => return None,
         };
         Some(Pending {
             place: self.place(),
@@ -214,6 +258,48 @@ codec_struct!(Pending {
     answered_unix_ms,
     tx
 });
+
+/// The fee of a receipt that was settled as `Optimistic`: it is paid when no proof can be demanded any more, and lost
+/// when a demand stays unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldFee {
+    /// Channel and sequence.
+    pub place: Place,
+    /// The model that answered.
+    pub model: ModelId,
+    /// What waits.
+    pub fee: Amount,
+    /// What the payer receives besides the fee if a demand stays unanswered.
+    pub warranty: Amount,
+    /// The asset of both.
+    pub asset: AssetId,
+    /// The transaction that settled it.
+    pub tx: TxHash,
+    /// Its height.
+    pub height: Height,
+    /// The answer to a demand, if one was sent.
+    pub answer: Option<SentAnswer>,
+}
+codec_struct!(HeldFee {
+    place,
+    model,
+    fee,
+    warranty,
+    asset,
+    tx,
+    height,
+    answer
+});
+
+/// An answer to a demand whose fate is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentAnswer {
+    /// Its transaction.
+    pub tx: TxHash,
+    /// OPG of the payer that it brings.
+    pub deposit: Amount,
+}
+codec_struct!(SentAnswer { tx, deposit });
 
 /// A receipt that missed its settlement. The payer may claim the warranty until the window ends, so no other order
 /// may count on that part of the reserve before.

@@ -139,10 +139,16 @@ async fn metrics(State(shared): State<Shared>) -> Result<String, Problem> {
     blocking(&shared, |service| {
         let open = service.journal.open_count().map_err(internal)?;
         let entries = service.journal.entry_count().map_err(internal)?;
+        let held = service.journal.held_count().map_err(internal)?;
+        let demands = service.open_demands();
         let height = service.chain.last().map_or(0, |head| head.height.0);
         Ok(format!(
             "# HELP haca_exec_open_receipts Receipts that wait for their settlement\n\
              # TYPE haca_exec_open_receipts gauge\nhaca_exec_open_receipts {open}\n\
+             # HELP haca_exec_held_receipts Receipts whose fee waits while a proof can be demanded\n\
+             # TYPE haca_exec_held_receipts gauge\nhaca_exec_held_receipts {held}\n\
+             # HELP haca_exec_open_demands Demands of proofs that are open: each unanswered one costs the stake\n\
+             # TYPE haca_exec_open_demands gauge\nhaca_exec_open_demands {demands}\n\
              # HELP haca_exec_journal_receipts Receipts in the journal with all their bytes\n\
              # TYPE haca_exec_journal_receipts gauge\nhaca_exec_journal_receipts {entries}\n\
              # HELP haca_exec_head_height Last height heard of\n\
@@ -296,6 +302,8 @@ fn status_json(service: &Service, entry: &Entry) -> Value {
         EntryState::Submitted(tx) => ("submitted", Some(tx.to_string()), None, None),
         EntryState::Settled(tx, height) => ("settled", Some(tx.to_string()), Some(height.0), None),
         EntryState::Refused(reason) => ("refused", None, None, Some(reason.as_str())),
+        EntryState::Held(tx, height) => ("held", Some(tx.to_string()), Some(height.0), None),
+        EntryState::Forfeited(tx, height) => ("forfeited", Some(tx.to_string()), Some(height.0), None),
     };
     json!({
         "status": status,

@@ -20,13 +20,13 @@ use haca_wire::{
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use crate::ExecError;
-use crate::entry::{Entry, EntryState, Missed, Pending, Place};
+use crate::entry::{Entry, EntryState, HeldFee, Missed, Pending, Place};
 use crate::snapshot::{MissedReceipt, ModelFacts, Snapshot, Terms, TotalsRow};
 use crate::totals::{Totals, TotalsKey};
-use table::{BATCHES, ENTRIES, FACTS, FINAL, HASHES, META, MISSED, OPEN, SEALED, TOTALS};
+use table::{BATCHES, ENTRIES, FACTS, FINAL, HASHES, HELD, META, MISSED, OPEN, SEALED, TOTALS};
 
 /// Version of the tables and their encodings.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The durable record of every answer.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ struct Change<'a> {
     done: Option<TxHash>,
     /// What can be claimed from now on.
     missed: Option<Missed>,
+    /// Fees that wait, in place of what their entries say: with the answers that were sent for them.
+    held: &'a [HeldFee],
     /// What is added to the totals.
     totals: &'a [(TotalsKey, Totals)],
 }
@@ -138,6 +140,12 @@ impl Journal {
                 journal.batch(tx)?;
             }
         }
+        for held in journal.held_fees()? {
+            journal.held_entry(&held)?;
+            if let Some(answer) = held.answer {
+                journal.batch(answer.tx)?;
+            }
+        }
         journal.missed()?;
         Ok(journal)
     }
@@ -157,6 +165,7 @@ impl Journal {
         write.open_table(HASHES)?;
         write.open_table(OPEN)?;
         write.open_table(MISSED)?;
+        write.open_table(HELD)?;
         write.open_table(BATCHES)?;
         write.open_table(FINAL)?;
         write.open_table(SEALED)?;
@@ -267,6 +276,39 @@ impl Journal {
         })
     }
 
+    /// Keeps the answer that was made for demands on these receipts, all or none. `replaced` is the one before, which
+    /// can't be included any more.
+    pub fn submit_answer(
+        &self,
+        entries: &[Entry],
+        held: &[HeldFee],
+        tx: &SignedTransaction,
+        replaced: Option<TxHash>,
+    ) -> Result<(), ExecError> {
+        self.write(Change {
+            entries,
+            held,
+            sent: Some(tx),
+            done: replaced,
+            ..Change::default()
+        })
+    }
+
+    /// Forgets an answer that did nothing, and adds to the totals: the demands are open as before.
+    pub fn withdraw_answer(
+        &self,
+        held: &[HeldFee],
+        tx: TxHash,
+        totals: &[(TotalsKey, Totals)],
+    ) -> Result<(), ExecError> {
+        self.write(Change {
+            held,
+            done: Some(tx),
+            totals,
+            ..Change::default()
+        })
+    }
+
     fn write(&self, change: Change<'_>) -> Result<(), ExecError> {
         self.write_inner(&change).map_err(|error| self.failed(&error))
     }
@@ -277,6 +319,7 @@ impl Journal {
             let mut entries = write.open_table(ENTRIES)?;
             let mut open = write.open_table(OPEN)?;
             let mut settled = write.open_table(FINAL)?;
+            let mut held = write.open_table(HELD)?;
             for entry in change.entries {
                 let place = entry.place().key();
                 entries.insert(&place[..], &entry.encode()[..])?;
@@ -284,9 +327,16 @@ impl Journal {
                     Some(pending) => open.insert(&place[..], &pending.encode()[..])?,
                     None => open.remove(&place[..])?,
                 };
-                if let EntryState::Settled(_, height) = entry.state {
+                match entry.held_fee() {
+                    Some(fee) => held.insert(&place[..], &fee.encode()[..])?,
+                    None => held.remove(&place[..])?,
+                };
+                if let EntryState::Settled(_, height) | EntryState::Forfeited(_, height) = entry.state {
                     settled.insert(&seal::final_key(height, entry.place())[..], &[][..])?;
                 }
+            }
+            for fee in change.held {
+                held.insert(&fee.place.key()[..], &fee.encode()[..])?;
             }
             let mut batches = write.open_table(BATCHES)?;
             if let Some(done) = change.done {
@@ -375,6 +425,7 @@ impl Journal {
             models: self.all(FACTS)?,
             totals: totals.map_err(|error| self.damaged(&error))?,
             open: self.pending()?,
+            held: self.held_fees()?,
             missed,
         })
     }
@@ -406,13 +457,28 @@ impl Journal {
     pub(crate) fn entry(&self, pending: &Pending) -> Result<Entry, ExecError> {
         let entry = self.at(pending.place)?;
         let whole = entry.filter(|entry| entry.pending().as_ref() == Some(pending));
-        whole.ok_or_else(|| ExecError::Journal {
+        whole.ok_or_else(|| self.no_entry(pending.place))
+    }
+
+    /// The entry of a fee that waits.
+    pub(crate) fn held_entry(&self, held: &HeldFee) -> Result<Entry, ExecError> {
+        let expected = HeldFee {
+            answer: None,
+            ..*held
+        };
+        let entry = self.at(held.place)?;
+        let whole = entry.filter(|entry| entry.held_fee() == Some(expected));
+        whole.ok_or_else(|| self.no_entry(held.place))
+    }
+
+    fn no_entry(&self, place: Place) -> ExecError {
+        ExecError::Journal {
             path: self.path.clone(),
             reason: format!(
                 "its entry of sequence {} in channel {} is missing or damaged",
-                pending.place.sequence, pending.place.channel
+                place.sequence, place.channel
             ),
-        })
+        }
     }
 
     /// Whether a sequence was answered, whatever became of the receipt. Of a channel with sealed receipts, sequences that
@@ -449,6 +515,18 @@ impl Journal {
     /// Every receipt that waits for its settlement, by channel and sequence.
     pub fn pending(&self) -> Result<Vec<Pending>, ExecError> {
         self.all(OPEN)
+    }
+
+    /// How many fees wait while a proof can be demanded.
+    pub fn held_count(&self) -> Result<u64, ExecError> {
+        let count =
+            || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(HELD)?.len()?) };
+        count().map_err(|error| self.failed(&error))
+    }
+
+    /// Every fee that waits while a proof can be demanded, by channel and sequence.
+    pub fn held_fees(&self) -> Result<Vec<HeldFee>, ExecError> {
+        self.all(HELD)
     }
 
     /// Every receipt that missed its settlement and can still be claimed.

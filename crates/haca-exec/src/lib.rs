@@ -13,6 +13,7 @@
 //! * At most one final receipt exists per channel and sequence, whatever crashes when.
 //! * A receipt that left the node is in the journal, and is settled after a restart, once. Final ones leave the journal
 //!   after a while; that their sequences were answered, and what they earned, stays.
+//! * A demand of a proof is answered before it is due as long as prover and full node work, whatever crashes meanwhile.
 //! * Fees and warranties outstanding never exceed what the channel holds.
 //! * The answer waits for neither prover nor chain.
 //! * A settlement burns no more than its receipts' fees and warranties are worth by the operator's prices.
@@ -49,7 +50,7 @@ mod sponsor;
 mod totals;
 
 pub use config::{ExecConfig, HttpLimits};
-pub use entry::{Entry, EntryState, Missed, Pending, Place, ProofFigures};
+pub use entry::{Entry, EntryState, HeldFee, Missed, Pending, Place, ProofFigures, SentAnswer};
 pub use error::ExecError;
 pub use journal::Journal;
 pub use memory::available_bytes;

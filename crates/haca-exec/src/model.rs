@@ -8,9 +8,6 @@ use haca_wire::{Decode as _, Encode as _, ModelId, TensorSpec, limit};
 
 use crate::ExecError;
 
-/// Models of one node: each has two offers.
-const MODELS: usize = limit::OFFERS / 2;
-
 /// A model ready to run and to prove.
 pub struct ServedModel {
     /// Its identity.
@@ -71,8 +68,9 @@ impl ServedModel {
         })
     }
 
-    /// Reads every `.haca` file of a directory, by name.
-    pub fn read_all(directory: &Path, memory: Option<u64>) -> Result<Vec<Self>, ExecError> {
+    /// Reads every `.haca` file of a directory, by name. `kinds` is how many offers each is to have.
+    pub fn read_all(directory: &Path, memory: Option<u64>, kinds: usize) -> Result<Vec<Self>, ExecError> {
+        let most = limit::OFFERS / kinds.max(1);
         let failed = |source| ExecError::Home {
             path: directory.to_owned(),
             source,
@@ -98,11 +96,11 @@ impl ServedModel {
                 models.push(model);
             }
         }
-        if models.len() > MODELS {
+        if models.len() > most {
             return Err(ExecError::TooManyModels {
                 path: directory.to_owned(),
                 found: models.len(),
-                expected: MODELS,
+                expected: most,
             });
         }
         Ok(models)

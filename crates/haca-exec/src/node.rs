@@ -53,7 +53,8 @@ impl InferenceNode {
         let account = Wallet::load_or_create(&config.account_key())?;
         let signer = Wallet::load_or_create(&config.receipt_key())?;
         let memory = crate::memory::limit(config.memory_limit_mb);
-        let models = ServedModel::read_all(&config.models(), memory)?;
+        let kinds = 2 + usize::from(config.optimistic_price.is_some());
+        let models = ServedModel::read_all(&config.models(), memory, kinds)?;
         let client = setup::connect(&config)?;
         let prices = setup::prices(&client, &config.opg_prices)?;
         config.policy.prices.extend(prices);

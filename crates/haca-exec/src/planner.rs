@@ -12,6 +12,7 @@
 //!
 //! Amounts are OPG in its smallest unit, times in milliseconds or ticks as named.
 
+mod answer;
 mod cost;
 mod market;
 mod prove_time;
@@ -24,7 +25,8 @@ use haca_wire::{Amount, AssetId, EvidenceKind, ModelId, Tick};
 
 use crate::entry::Place;
 
-pub use cost::{GasPrices, Rates, item_bytes};
+pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
+pub use cost::{GasPrices, Rates, item_bytes, item_signatures};
 pub use market::{Decimal, Market, Policy, Price, Reprice, reprice};
 pub use prove_time::ProveTimes;
 use schedule::{Family, Schedule};

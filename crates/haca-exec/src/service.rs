@@ -3,6 +3,7 @@
 mod answer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub(crate) struct Service {
     quoted: Mutex<VecDeque<ChannelId>>,
     offers: Vec<Offer>,
     rates: Mutex<BTreeMap<Kind, Rates>>,
+    open_demands: AtomicU64,
     work: Mutex<bool>,
     wake: Condvar,
 }
@@ -86,6 +88,7 @@ impl Service {
             quoted: Mutex::default(),
             offers,
             rates: Mutex::new(rates),
+            open_demands: AtomicU64::new(0),
             work: Mutex::new(true),
             wake: Condvar::new(),
         })
@@ -145,6 +148,15 @@ impl Service {
         Ok(quote)
     }
 
+    /// Demands of proofs that were open when the settler last looked.
+    pub(crate) fn open_demands(&self) -> u64 {
+        self.open_demands.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_open_demands(&self, count: u64) {
+        self.open_demands.store(count, Ordering::Relaxed);
+    }
+
     /// What the node offers: every model with signatures only, and with a proof where one can be settled.
     pub(crate) fn offers(&self) -> &[Offer] {
         &self.offers
@@ -167,7 +179,7 @@ impl Service {
                 let rates = known.get(&kind).cloned();
                 (
                     kind,
-                    rates.unwrap_or_else(|| Rates::signed(&prices, wanted(kind))),
+                    rates.unwrap_or_else(|| Rates::unproven(&prices, wanted(kind), kind.evidence)),
                 )
             })
             .collect()
@@ -240,7 +252,7 @@ fn rates(
     journal: &Journal,
 ) -> Result<BTreeMap<Kind, Rates>, ExecError> {
     let wanted = config.max_batch.max(1);
-    let of_model = |model: &ServedModel| -> Result<[(Kind, Rates); 2], ExecError> {
+    let of_model = |model: &ServedModel| -> Result<[(Kind, Rates); 3], ExecError> {
         let times = journal.facts(model.id)?.map(|facts| facts.prove_times);
         let key = model.key.verifying_key();
         let sizes = 1..=wanted.min(model.batch);
@@ -251,9 +263,11 @@ fn rates(
             model: model.id,
             evidence,
         };
+        let unproven = |evidence| (kind(evidence), Rates::unproven(prices, wanted, evidence));
         Ok([
             (kind(EvidenceKind::Zk), zk),
-            (kind(EvidenceKind::Signed), Rates::signed(prices, wanted)),
+            unproven(EvidenceKind::Signed),
+            unproven(EvidenceKind::Optimistic),
         ])
     };
     let all = models.iter().map(of_model).collect::<Result<Vec<_>, _>>()?;
@@ -294,11 +308,13 @@ fn terms(config: &ExecConfig, offers: &[Offer]) -> Terms {
     }
 }
 
-/// What a node offers: every model with signatures only, and with a proof where one can be settled.
+/// What a node offers: every model with signatures only; where a proof can be settled, with one at once, and with one on
+/// demand if that has a price.
 fn offers(config: &ExecConfig, models: &[ServedModel], rates: &BTreeMap<Kind, Rates>) -> Vec<Offer> {
     let offer = |kind: &Kind, rates: &Rates| {
         let price = match kind.evidence {
             EvidenceKind::Zk => config.zk_price,
+            EvidenceKind::Optimistic => config.optimistic_price?,
             _ => config.signed_price,
         };
         let is_offered = kind.evidence == EvidenceKind::Signed || rates.max_batch > 0;
@@ -311,13 +327,20 @@ fn offers(config: &ExecConfig, models: &[ServedModel], rates: &BTreeMap<Kind, Ra
         })
     };
     let of_model = |model: &ServedModel| {
-        let kinds = [EvidenceKind::Zk, EvidenceKind::Signed].map(|evidence| Kind {
+        let kind = |evidence| Kind {
             model: model.id,
             evidence,
-        });
-        kinds
+        };
+        // What is proven later has to be provable.
+        let provable = rates.get(&kind(EvidenceKind::Zk)).filter(|zk| zk.max_batch > 0);
+        let kinds = [EvidenceKind::Zk, EvidenceKind::Optimistic, EvidenceKind::Signed];
+        let wanted = kinds
             .into_iter()
-            .filter_map(|kind| offer(&kind, rates.get(&kind)?))
+            .filter(|evidence| *evidence == EvidenceKind::Signed || provable.is_some());
+        let offers: Vec<Offer> = wanted
+            .filter_map(|evidence| offer(&kind(evidence), rates.get(&kind(evidence))?))
+            .collect();
+        offers
     };
     models.iter().flat_map(of_model).collect()
 }

@@ -8,6 +8,7 @@
 
 mod account;
 mod course;
+mod demand;
 mod fate;
 mod payer;
 mod proof;
@@ -25,9 +26,10 @@ use haca_wire::{ChannelId, Group, Message, SignedTransaction, TxHash};
 use crate::ExecError;
 use crate::entry::{Entry, Pending, Place};
 use crate::log;
-use crate::planner::{self, Action, Cause, Kind, Market, Settlement, Situation, Waiting};
+use crate::planner::{self, Action, AnswerPlan, Cause, Kind, Market, Settlement, Situation, Waiting};
 use crate::service::Service;
 use course::Course;
+use demand::Watch;
 
 /// How long the settler waits for work before it looks by itself.
 const REST: Duration = Duration::from_millis(500);
@@ -48,6 +50,7 @@ pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
         suspects: BTreeMap::new(),
         held: BTreeMap::new(),
         course: Course::default(),
+        watch: Watch::default(),
         waits_for: None,
         seals: 0,
         sealed: ChannelId([0; 32]),
@@ -123,6 +126,8 @@ struct Settler<'a> {
     held: BTreeMap<TxHash, Retry>,
     /// Pace and prices of the chain.
     course: Course,
+    /// Fees that wait while a proof can be demanded.
+    watch: Watch,
     /// What was last waited for.
     waits_for: Option<planner::Reason>,
     /// Compactions so far, and the channel at which they go on.
@@ -146,7 +151,11 @@ impl Settler<'_> {
     /// Does the most urgent thing. `false` when there is nothing to do at present.
     fn round(&mut self) -> Result<bool, ExecError> {
         let pending = self.service.journal.pending()?;
+        self.look_at_docket()?;
         self.forget(&pending);
+        if self.follow_answers()? || self.answer_demands(&pending)? {
+            return Ok(true);
+        }
         if pending.is_empty() {
             return Ok(false);
         }
@@ -241,7 +250,9 @@ impl Settler<'_> {
     fn forget(&mut self, pending: &[Pending]) {
         let places: BTreeSet<Place> = pending.iter().map(|pending| pending.place).collect();
         let sent: BTreeSet<TxHash> = pending.iter().filter_map(|pending| pending.tx).collect();
-        self.suspects.retain(|place, _| places.contains(place));
+        let watch = &self.watch;
+        self.suspects
+            .retain(|place, _| places.contains(place) || watch.holds(*place));
         self.held.retain(|tx, _| sent.contains(tx));
     }
 

@@ -6,8 +6,8 @@ use haca_wire::{
     codec_struct, limit,
 };
 
-use crate::entry::{Missed, Pending};
-use crate::planner::{Price, ProveTimes, Rates};
+use crate::entry::{HeldFee, Missed, Pending};
+use crate::planner::{Price, ProveTimes, Rates, item_signatures};
 use crate::totals::{Totals, TotalsKey};
 
 /// Rows of each list that are read.
@@ -73,6 +73,7 @@ impl ModelFacts {
             item_bytes: usize::try_from(self.item_bytes).unwrap_or(usize::MAX),
             proofs: self.proofs.iter().map(size).collect(),
             prove_times: self.prove_times.clone(),
+            item_signatures: item_signatures(EvidenceKind::Zk),
         }
     }
 }
@@ -172,6 +173,8 @@ pub struct Snapshot {
     pub totals: Vec<TotalsRow>,
     /// Receipts that wait for their settlement.
     pub open: Vec<Pending>,
+    /// Fees that wait while a proof can be demanded.
+    pub held: Vec<HeldFee>,
     /// Receipts given up that can still be claimed.
     pub missed: Vec<MissedReceipt>,
 }
@@ -182,6 +185,7 @@ impl Encode for Snapshot {
         put_list(out, &self.models);
         put_list(out, &self.totals);
         put_list(out, &self.open);
+        put_list(out, &self.held);
         put_list(out, &self.missed);
     }
 }
@@ -193,6 +197,7 @@ impl Decode for Snapshot {
             models: reader.list("models", ROWS)?,
             totals: reader.list("totals", ROWS)?,
             open: reader.list("open receipts", ROWS)?,
+            held: reader.list("held fees", ROWS)?,
             missed: reader.list("missed receipts", ROWS)?,
         })
     }

@@ -17,13 +17,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use haca_client::{ClientError, NodeClient, Wallet};
-use haca_wire::state::Params;
+use haca_wire::state::{HeldKey, HeldRecord, Params, key};
 use haca_wire::{
-    Address, Decode as _, Domain, Encode as _, Gas, Message, Signed, SignedTransaction, Transaction, limit,
+    Address, Answer, Decode as _, Domain, Encode as _, Gas, Message, Signed, SignedTransaction, Transaction, limit,
 };
 use serde_json::{Value, json};
 
 use crate::config::HttpLimits;
+use crate::planner::item_signatures;
 use crate::server::Server;
 use crate::{ExecError, log};
 pub use policy::{SponsorPolicy, SponsorRefusal};
@@ -172,18 +173,25 @@ impl Desk {
     }
 
     fn gas(&self, tx: &SignedTransaction) -> Result<u64, ClientError> {
-        let Message::SettleBatch { groups } = &tx.transaction.message else {
-            return Ok(0);
+        let groups = match &tx.transaction.message {
+            Message::SettleBatch { groups } => groups.as_slice(),
+            Message::Respond { .. } => &[],
+            _ => return Ok(0),
         };
         let bytes = tx.encode().len() as u64;
-        let items: u64 = groups.iter().map(|group| group.items.len() as u64).sum();
-        let signatures = items.saturating_mul(2).saturating_add(2);
+        let signatures = groups.iter().fold(2u64, |sum, group| {
+            let each = item_signatures(group.evidence.kind());
+            sum.saturating_add(each.saturating_mul(group.items.len() as u64))
+        });
         let mut gas = self
             .params
             .gas_flat
             .0
             .saturating_add(self.params.gas_byte.0.saturating_mul(bytes))
             .saturating_add(self.params.gas_signature.0.saturating_mul(signatures));
+        if let Message::Respond { answers, .. } = &tx.transaction.message {
+            gas = gas.saturating_add(self.answer_gas(answers)?);
+        }
         for group in groups {
             let Some(first) = group.items.first() else {
                 continue;
@@ -195,5 +203,23 @@ impl Desk {
             }
         }
         Ok(gas)
+    }
+
+    /// Gas of the proof that answers demands; none when the chain will refuse it before it is verified.
+    fn answer_gas(&self, answers: &[Answer]) -> Result<u64, ClientError> {
+        let Some(first) = answers.first() else {
+            return Ok(0);
+        };
+        let place = HeldKey {
+            channel: first.receipt.channel,
+            first: first.first,
+        };
+        let held: Option<HeldRecord> = self.client.record(&key::held(place))?;
+        let model = match held {
+            Some(held) => self.client.model(held.model)?,
+            None => None,
+        };
+        let gas = model.and_then(|model| model.gas(answers.len()));
+        Ok(gas.map_or(0, |gas| gas.0))
     }
 }

@@ -70,15 +70,21 @@ pub struct Totals {
     pub settled: u64,
     /// Receipts given up.
     pub missed: u64,
+    /// Demands of a proof that were answered.
+    pub proven: u64,
+    /// Receipts whose demand was not answered in time.
+    pub forfeited: u64,
     /// Missed receipts whose warranty was claimed.
     pub claimed: u64,
     /// Missed receipts whose warranty nobody can claim any more.
     pub void: u64,
-    /// Fees of settled receipts.
+    /// Fees paid. Of `Optimistic` receipts, once nobody can demand a proof any more.
     pub fees: Amount,
-    /// Warranties claimed.
+    /// Warranties claimed, or lost with an unanswered demand.
     pub warranties: Amount,
-    /// OPG burned by settlements, those that failed included.
+    /// OPG received for answers to demands.
+    pub deposits: Amount,
+    /// OPG burned by settlements and answers, those that failed included.
     pub burned: Amount,
     /// The part of it that settlements burned which failed.
     pub burned_in_vain: Amount,
@@ -86,7 +92,7 @@ pub struct Totals {
     pub sponsored: Amount,
     /// Tips paid to proposers.
     pub tips: Amount,
-    /// Gas of settlements.
+    /// Gas of settlements and answers.
     pub gas: u64,
     /// Groups settled: receipts over groups is the average batch.
     pub groups: u64,
@@ -99,10 +105,13 @@ codec_struct!(Totals {
     answered,
     settled,
     missed,
+    proven,
+    forfeited,
     claimed,
     void,
     fees,
     warranties,
+    deposits,
     burned,
     burned_in_vain,
     sponsored,
@@ -120,6 +129,8 @@ impl Totals {
             (&mut self.answered, other.answered),
             (&mut self.settled, other.settled),
             (&mut self.missed, other.missed),
+            (&mut self.proven, other.proven),
+            (&mut self.forfeited, other.forfeited),
             (&mut self.claimed, other.claimed),
             (&mut self.void, other.void),
             (&mut self.gas, other.gas),
@@ -132,6 +143,7 @@ impl Totals {
         let amounts = [
             (&mut self.fees, other.fees),
             (&mut self.warranties, other.warranties),
+            (&mut self.deposits, other.deposits),
             (&mut self.burned, other.burned),
             (&mut self.burned_in_vain, other.burned_in_vain),
             (&mut self.sponsored, other.sponsored),

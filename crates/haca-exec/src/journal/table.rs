@@ -13,6 +13,8 @@ pub(super) const ENTRIES: Table = TableDefinition::new("entries");
 pub(super) const HASHES: Table = TableDefinition::new("hashes");
 /// Place to [`Pending`](crate::entry::Pending), of entries that wait for their settlement.
 pub(super) const OPEN: Table = TableDefinition::new("open");
+/// Place to [`HeldFee`](crate::entry::HeldFee).
+pub(super) const HELD: Table = TableDefinition::new("held");
 /// Place to [`Missed`](crate::entry::Missed).
 pub(super) const MISSED: Table = TableDefinition::new("missed");
 /// Settled height and place to nothing, of entries that are settled.

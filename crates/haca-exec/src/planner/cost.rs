@@ -56,9 +56,10 @@ impl GasPrices {
             let proof = kind
                 .and_then(|kind| rates.get(&kind))
                 .map_or(0, |rates| rates.proof(group.items.len()).0.0);
+            let each = kind.map_or(2, |kind| item_signatures(kind.evidence));
             let signatures = self
                 .signature
-                .saturating_mul(2)
+                .saturating_mul(each)
                 .saturating_mul(group.items.len() as u64);
             sum.saturating_add(signatures).saturating_add(proof)
         })
@@ -69,6 +70,14 @@ impl GasPrices {
         self.flat
             .saturating_add(self.byte.saturating_mul(FRAME_BYTES as u64))
             .saturating_add(self.signature.saturating_mul(self.own_signatures))
+    }
+}
+
+/// Signatures that one receipt is charged for: the payer's and the node's, and a third where the fee waits.
+pub const fn item_signatures(evidence: EvidenceKind) -> u64 {
+    match evidence {
+        EvidenceKind::Optimistic => 3,
+        _ => 2,
     }
 }
 
@@ -93,16 +102,29 @@ pub struct Rates {
     pub proofs: Vec<(Gas, usize)>,
     /// Measured times.
     pub prove_times: ProveTimes,
+    /// Signatures that one receipt is charged for.
+    pub item_signatures: u64,
 }
 
 impl Rates {
     /// Receipts with signatures only.
     pub fn signed(prices: &GasPrices, wanted: usize) -> Self {
-        Self::new(prices, wanted, ITEM_BYTES, Vec::new(), ProveTimes::default())
+        Self::unproven(prices, wanted, EvidenceKind::Signed)
     }
 
-    /// The largest batch up to `wanted` that one transaction settles: its bytes, its gas, and what one proof covers. 0
-    /// when not even one receipt fits, so that none must be signed.
+    /// Receipts that settle without a proof: with signatures only, or as `Optimistic`.
+    pub fn unproven(prices: &GasPrices, wanted: usize, evidence: EvidenceKind) -> Self {
+        let rates = Self {
+            max_batch: 0,
+            item_bytes: ITEM_BYTES,
+            proofs: Vec::new(),
+            prove_times: ProveTimes::default(),
+            item_signatures: item_signatures(evidence),
+        };
+        rates.within(prices, wanted)
+    }
+
+    /// Receipts with a proof.
     pub fn new(
         prices: &GasPrices,
         wanted: usize,
@@ -110,23 +132,30 @@ impl Rates {
         proofs: Vec<(Gas, usize)>,
         prove_times: ProveTimes,
     ) -> Self {
-        let mut rates = Self {
+        let rates = Self {
             max_batch: 0,
             item_bytes,
             proofs,
             prove_times,
+            item_signatures: item_signatures(EvidenceKind::Zk),
         };
-        let provable = if rates.proofs.is_empty() {
+        rates.within(prices, wanted)
+    }
+
+    /// With the largest batch up to `wanted` that one transaction settles: its bytes, its gas, and what one proof covers.
+    /// 0 when not even one receipt fits, so that none must be signed.
+    fn within(mut self, prices: &GasPrices, wanted: usize) -> Self {
+        let provable = if self.proofs.is_empty() {
             limit::ITEMS
         } else {
-            rates.proofs.len()
+            self.proofs.len()
         };
         let mut count = wanted.min(limit::ITEMS).min(provable);
-        while count > 0 && !rates.fits(prices, count) {
+        while count > 0 && !self.fits(prices, count) {
             count -= 1;
         }
-        rates.max_batch = count;
-        rates
+        self.max_batch = count;
+        self
     }
 
     fn fits(&self, prices: &GasPrices, count: usize) -> bool {
@@ -149,7 +178,10 @@ impl Rates {
 
     /// Gas that a group of `count` receipts adds to a transaction.
     pub fn group_gas(&self, prices: &GasPrices, count: usize) -> u64 {
-        let signatures = prices.signature.saturating_mul(2).saturating_mul(count as u64);
+        let signatures = prices
+            .signature
+            .saturating_mul(self.item_signatures)
+            .saturating_mul(count as u64);
         let bytes = prices.byte.saturating_mul(self.group_bytes(count) as u64);
         signatures
             .saturating_add(bytes)
@@ -164,7 +196,16 @@ impl Rates {
     /// The least gas that one receipt more adds to a group.
     pub(super) fn item_gas(&self, prices: &GasPrices) -> u64 {
         let bytes = prices.byte.saturating_mul(self.item_bytes as u64);
-        bytes.saturating_add(prices.signature.saturating_mul(2))
+        bytes.saturating_add(prices.signature.saturating_mul(self.item_signatures))
+    }
+
+    /// The most gas of a transaction that answers demands of `count` receipts with one proof.
+    pub fn answer_gas(&self, prices: &GasPrices, count: usize) -> u64 {
+        let bytes = prices.byte.saturating_mul(self.group_bytes(count) as u64);
+        prices
+            .frame()
+            .saturating_add(bytes)
+            .saturating_add(self.proof(count).0.0)
     }
 
     /// Time to prove `count` inferences.

@@ -7,7 +7,7 @@ use haca_wire::{Amount, ChannelId, Decode as _, Height, Message, SignedTransacti
 
 use super::{Settler, kind_of};
 use crate::ExecError;
-use crate::entry::{Entry, Missed};
+use crate::entry::{Entry, EntryState, Missed};
 use crate::log;
 use crate::planner::{GasPrices, Kind};
 use crate::totals::{Totals, TotalsKey};
@@ -28,7 +28,7 @@ pub(super) struct Expense {
 
 impl Expense {
     /// As a row of totals, a part of `weight` in `of`.
-    fn part(&self, weight: u128, of: u128) -> Totals {
+    pub(super) fn part(&self, weight: u128, of: u128) -> Totals {
         let share = |amount: u128| amount.saturating_mul(weight).checked_div(of).unwrap_or(0);
         let burned = Amount(share(self.burned));
         Totals {
@@ -207,7 +207,10 @@ fn settled_rows(entries: &[Entry]) -> BTreeMap<TotalsKey, Totals> {
     for entry in entries {
         let row = rows.entry(entry.totals_key(now)).or_default();
         row.settled = row.settled.saturating_add(1);
-        row.fees = Amount(row.fees.0.saturating_add(entry.item.receipt.value.fee.0));
+        // A fee that waits is none yet.
+        if !matches!(entry.state, EntryState::Held(..)) {
+            row.fees = Amount(row.fees.0.saturating_add(entry.item.receipt.value.fee.0));
+        }
         row.delays.count(now.saturating_sub(entry.answered_unix_ms));
     }
     rows

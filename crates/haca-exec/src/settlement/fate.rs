@@ -20,10 +20,11 @@ impl Settler<'_> {
         mut entries: Vec<Entry>,
     ) -> Result<(), ExecError> {
         for entry in &mut entries {
-            entry.state = EntryState::Settled(tx, height);
+            entry.state = entry.settled_by(tx, height);
         }
         let totals = self.earned(&entries, &self.expense(tx)?);
         self.service.journal.resolve(&entries, tx, &totals)?;
+        self.keep_watch(&entries);
         log::event(
             "settled",
             format_args!("tx={tx} height={height} receipts={}", entries.len()),
@@ -82,9 +83,12 @@ impl Settler<'_> {
         let service = self.service;
         let (place, receipt) = (entry.place(), service.receipt_of(&entry));
         if let Some(settled) = service.chain.client.settled(receipt)? {
-            entry.state = EntryState::Settled(settled.settlement.tx, settled.height);
+            entry.state = entry.settled_by(settled.settlement.tx, settled.height);
             let totals = self.earned_by(&entry, settled.settlement.tx)?;
-            return service.journal.update(&[entry], &totals);
+            let entries = [entry];
+            service.journal.update(&entries, &totals)?;
+            self.keep_watch(&entries);
+            return Ok(());
         }
         log::event("refused", format_args!("receipt={receipt} reason={reason}"));
         entry.state = EntryState::Refused(reason.to_owned());

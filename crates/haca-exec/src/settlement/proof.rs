@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use haca_prover::{Cancellation, ProverError, Supervision};
-use haca_wire::{Evidence, EvidenceKind, proof_context};
+use haca_wire::{Evidence, EvidenceKind, Inference, ModelId, proof_context};
 
 use crate::entry::{Entry, ProofFigures};
 use crate::model::ServedModel;
@@ -19,28 +19,52 @@ pub(super) fn evidence(
     let Some(order) = entries.first().map(|entry| &entry.item.order.value) else {
         return Err("the batch is empty".to_owned());
     };
-    if order.evidence != EvidenceKind::Zk {
-        return Ok((Evidence::Signed, None));
+    match order.evidence {
+        EvidenceKind::Zk => {}
+        EvidenceKind::Optimistic => return Ok((Evidence::Optimistic, None)),
+        _ => return Ok((Evidence::Signed, None)),
     }
+    let Proven {
+        inferences,
+        proof,
+        figures,
+    } = prove(service, order.model, entries, stop)?;
+    Ok((Evidence::Zk { inferences, proof }, Some(figures)))
+}
+
+/// One proof with the public tensors that it is about.
+pub(super) struct Proven {
+    pub(super) inferences: Vec<Inference>,
+    pub(super) proof: Vec<u8>,
+    pub(super) figures: ProofFigures,
+}
+
+/// Proves receipts of one model together, or says why it can't at present.
+pub(super) fn prove(
+    service: &Service,
+    model: ModelId,
+    entries: &[Entry],
+    stop: &Cancellation,
+) -> Result<Proven, String> {
     // An operator who has moved the file away may bring it back before the receipts are late.
-    let Some(model) = service.models.iter().find(|model| model.id == order.model) else {
-        return Err(format!("model {} is not in the node's home", order.model));
+    let Some(model) = service.models.iter().find(|served| served.id == model) else {
+        return Err(format!("model {model} is not in the node's home"));
     };
-    let proved = catch_unwind(AssertUnwindSafe(|| prove(service, model, entries, stop)));
+    let proved = catch_unwind(AssertUnwindSafe(|| run(service, model, entries, stop)));
     match proved {
-        Ok(Ok((evidence, figures))) => Ok((evidence, Some(figures))),
+        Ok(Ok(proven)) => Ok(proven),
         Ok(Err(error)) => Err(format!("{}: {error}", error.code())),
         Err(_) => Err("the prover panicked".to_owned()),
     }
 }
 
 /// Runs the executions again from the journalled inputs and proves them together.
-fn prove(
+fn run(
     service: &Service,
     model: &ServedModel,
     entries: &[Entry],
     stop: &Cancellation,
-) -> Result<(Evidence, ProofFigures), ProverError> {
+) -> Result<Proven, ProverError> {
     let start = Instant::now();
     let inputs = entries.iter().map(|entry| entry.inference.inputs.clone());
     let executions = model.key.infer_batch(inputs.collect())?;
@@ -59,5 +83,9 @@ fn prove(
         batch: u32::try_from(entries.len()).unwrap_or(u32::MAX),
     };
     let inferences = entries.iter().map(|entry| entry.inference.clone()).collect();
-    Ok((Evidence::Zk { inferences, proof }, figures))
+    Ok(Proven {
+        inferences,
+        proof,
+        figures,
+    })
 }

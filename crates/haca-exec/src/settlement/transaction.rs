@@ -16,10 +16,10 @@ use crate::log;
 use crate::planner::{self, Reprice};
 
 /// How often a transaction that is in no block is sent again: a full node that restarted has forgotten it.
-const RESEND: Duration = Duration::from_secs(2);
+pub(super) const RESEND: Duration = Duration::from_secs(2);
 
 /// What the full node says of a transaction.
-enum Word {
+pub(super) enum Word {
     /// In its mempool, or in a block.
     Taken,
     /// Not now; it may be later.
@@ -115,6 +115,10 @@ impl Settler<'_> {
                 return self.send(&again, entries, Some(hash));
             }
             if sent.is_none_or(|sent| sent.elapsed() >= RESEND) {
+                // A settlement that no block takes keeps no demand waiting. It goes on afterwards.
+                if sent.is_some() && self.is_demanded()? {
+                    return Ok(());
+                }
                 let base_fee = client.clock()?.base_fee;
                 if base_fee > tx.transaction.meta.max_base_fee {
                     self.hold(hash, &format!("ledger.base_fee: the base fee is {base_fee}"));
@@ -197,7 +201,7 @@ impl Settler<'_> {
         Ok(false)
     }
 
-    fn offer(&self, tx: &SignedTransaction) -> Result<Word, ExecError> {
+    pub(super) fn offer(&self, tx: &SignedTransaction) -> Result<Word, ExecError> {
         match self.service.chain.client.submit(tx) {
             Ok(_) => Ok(Word::Taken),
             Err(ClientError::Refused {

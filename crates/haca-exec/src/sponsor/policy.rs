@@ -45,8 +45,8 @@ pub enum SponsorRefusal {
         /// This sponsor.
         expected: Address,
     },
-    /// The message is no settlement.
-    #[error("{found} is not sponsored, only SettleBatch is")]
+    /// The message is neither a settlement nor an answer to a demand.
+    #[error("{found} is not sponsored, only SettleBatch and Respond are")]
     Message {
         /// The message.
         found: &'static str,
@@ -150,7 +150,7 @@ impl SponsorPolicy {
         if !self.nodes.contains(&meta.sender) {
             return Err(SponsorRefusal::Node { found: meta.sender });
         }
-        if !matches!(tx.message, Message::SettleBatch { .. }) {
+        if !matches!(tx.message, Message::SettleBatch { .. } | Message::Respond { .. }) {
             let found = tx.message.name();
             return Err(SponsorRefusal::Message { found });
         }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use haca_exec::{EntryState, Journal};
+use haca_exec::{Entry, EntryState, Journal};
 use haca_wire::{Encode as _, OrderHash};
 
 use crate::gate::{Action, Gate};
@@ -25,24 +25,29 @@ fn copy(from: &Path, to: &Path) {
 
 /// Takes the image of a running node, ends it without another word to the chain, and starts again from the image.
 pub(crate) fn crash<'a>(serving: Serving<'a>, gate: &Gate, then: impl FnOnce(&Path)) -> Serving<'a> {
-    let world = serving.world;
+    let (world, config) = (serving.world, serving.config);
     let image = world.path().join("image");
     copy(&world.home(), &image);
     gate.set(|_, _| Action::Shut);
     serving.node.shutdown();
     then(&image);
-    let mut config = world.config(world.url());
+    let mut config = config;
     config.home = image;
+    config.node_url = world.url().to_owned();
     world.serve_with(config)
 }
 
 /// What a home's journal says of an order.
-fn state(home: &Path, world: &World, order: OrderHash) -> EntryState {
+pub(crate) fn entry(home: &Path, world: &World, order: OrderHash) -> Entry {
     let account = haca_client::Wallet::load(&home.join("account.key"))
         .unwrap()
         .address();
     let journal = Journal::open(&home.join("journal.redb"), world.domain, account).unwrap();
-    journal.by_order(order).unwrap().unwrap().state
+    journal.by_order(order).unwrap().unwrap()
+}
+
+fn state(home: &Path, world: &World, order: OrderHash) -> EntryState {
+    entry(home, world, order).state
 }
 
 #[test]

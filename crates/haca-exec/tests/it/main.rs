@@ -4,6 +4,7 @@
 mod body;
 mod compaction;
 mod crash;
+mod demand;
 mod gate;
 mod journal;
 mod model;

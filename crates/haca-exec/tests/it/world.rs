@@ -34,6 +34,11 @@ pub(crate) const GRACE: u64 = 2;
 /// Ticks in which a claim is possible.
 pub(crate) const CLAIM_WINDOW: u64 = 6;
 
+/// Ticks in which a proof can be demanded.
+pub(crate) const DEMAND_WINDOW: u64 = 60;
+/// Ticks in which a demand has to be answered.
+pub(crate) const RESPOND_WINDOW: u64 = 60;
+
 /// Waits until there is an answer.
 pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -75,6 +80,8 @@ fn genesis_state(operator: Address, user: Address, validators: &[ConsensusKey]) 
     let mut params = serde_json::to_value(GenesisParams::from(standard_params())).unwrap();
     params["grace"] = json!(GRACE);
     params["claim_window"] = json!(CLAIM_WINDOW);
+    params["demand_window"] = json!(DEMAND_WINDOW);
+    params["respond_window"] = json!(RESPOND_WINDOW);
     let unit = 1_000_000_000_000_000_u128;
     let balance = |account: Address, asset| json!({ "account": account.to_string(), "asset": asset, "amount": unit.to_string() });
     let stake = standard_params().validators.min_stake.0;
@@ -170,9 +177,10 @@ impl World {
     }
 
     pub(crate) fn serve_with(&self, config: ExecConfig) -> Serving<'_> {
-        let node = InferenceNode::start(config).unwrap();
+        let node = InferenceNode::start(config.clone()).unwrap();
         Serving {
             world: self,
+            config,
             client: InferenceClient::new(node.url()),
             node,
         }
@@ -233,6 +241,8 @@ pub(crate) struct Serving<'a> {
     pub(crate) world: &'a World,
     pub(crate) client: InferenceClient,
     pub(crate) node: NodeHandle,
+    /// What it was started with.
+    pub(crate) config: ExecConfig,
 }
 
 impl Serving<'_> {

@@ -43,7 +43,7 @@ fn of_offer(facts: &Facts, offer: &Offer) -> Vec<Line> {
     let rates = match (offer.evidence, known) {
         (EvidenceKind::Zk, Some(known)) => known.rates(),
         (EvidenceKind::Zk, None) => return Vec::new(),
-        _ => Rates::signed(&facts.gas, most),
+        (evidence, _) => Rates::unproven(&facts.gas, most, evidence),
     };
     let mut sizes = vec![1, rates.max_batch / 4, rates.max_batch];
     sizes.retain(|size| *size > 0);

@@ -1,0 +1,176 @@
+//! Which demands to answer now, with one proof, and at what price.
+//!
+//! An unanswered demand costs fee, warranty and the node's whole stake, and an answer brings the payer's deposit. So:
+//!
+//! * While more than half of the response window is left, demands are answered as soon as their deposits pay the gas.
+//! * From then on they are answered at any base fee up to all that is at stake.
+//! * Demands are taken in the order in which they are due; as many of one model as one transaction answers share a proof.
+
+use std::collections::BTreeMap;
+
+use haca_wire::{Amount, EvidenceKind, ModelId, Tick};
+
+use super::{GasPrices, Kind, Rates};
+use crate::entry::Place;
+
+/// A demand that the node has to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenDemand {
+    /// Channel and sequence of the receipt.
+    pub place: Place,
+    /// Its model.
+    pub model: ModelId,
+    /// Last tick of an answer.
+    pub due: Tick,
+    /// OPG that the answer brings.
+    pub deposit: Amount,
+    /// Whether it is answered by itself: it was in an answer that failed.
+    pub is_alone: bool,
+}
+
+/// What the planner of answers looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Docket<'a> {
+    /// Tick of the next block.
+    pub now: Tick,
+    /// Milliseconds of a tick, rather too few than too many.
+    pub tick_ms: u64,
+    /// Milliseconds from sending a transaction to its inclusion.
+    pub inclusion_ms: u64,
+    /// OPG per gas in the next block.
+    pub base_fee: Amount,
+    /// The chain's prices and bounds.
+    pub gas: GasPrices,
+    /// Ticks before `due` up to which a lower base fee is waited for: half the response window.
+    pub patience_ticks: u64,
+    /// OPG that the node loses with an unanswered demand, whatever the receipt.
+    pub stake: Amount,
+    /// Per kind: batch sizes, gas, proving times.
+    pub rates: &'a BTreeMap<Kind, Rates>,
+    /// Every open demand that may be answered now.
+    pub demands: &'a [OpenDemand],
+}
+
+/// One answer to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answering {
+    /// The model of the receipts.
+    pub model: ModelId,
+    /// The receipts, in the order in which they are proven.
+    pub places: Vec<Place>,
+    /// The most OPG per gas that it is signed for.
+    pub max_base_fee: Amount,
+    /// Milliseconds by which it could begin later without making any demand late.
+    pub slack_ms: i64,
+}
+
+/// What to do about demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerPlan {
+    /// Prove and answer.
+    Answer(Answering),
+    /// The deposits do not pay the gas; wait for a lower base fee, at most until this tick.
+    Wait(Tick),
+    /// No demand that this node can answer.
+    Idle,
+}
+
+/// Receipts that one proof answers for.
+struct Chunk {
+    model: ModelId,
+    demands: Vec<OpenDemand>,
+    gas: u64,
+    takes_ms: i64,
+}
+
+/// Decides which demands to answer now.
+pub fn plan_answers(docket: &Docket<'_>) -> AnswerPlan {
+    let chunks = chunks(docket);
+    let Some(first) = chunks.first() else {
+        return AnswerPlan::Idle;
+    };
+    let slack_ms = chunks.iter().rev().fold(i64::MAX / 4, |next, chunk| {
+        due_ms(docket, chunk).min(next).saturating_sub(chunk.takes_ms)
+    });
+    let patience_ms = ms(docket.patience_ticks, docket.tick_ms);
+    let is_patient = slack_ms > patience_ms;
+    match bid(docket, first, !is_patient) {
+        Some(max_base_fee) => AnswerPlan::Answer(Answering {
+            model: first.model,
+            places: first.demands.iter().map(|demand| demand.place).collect(),
+            max_base_fee,
+            slack_ms,
+        }),
+        None => {
+            let left = slack_ms.saturating_sub(if is_patient { patience_ms } else { 0 });
+            let ticks = left.max(0).unsigned_abs() / docket.tick_ms.max(1);
+            AnswerPlan::Wait(Tick(docket.now.0.saturating_add(ticks)))
+        }
+    }
+}
+
+/// The base fee to sign an answer of `gas` to all of `docket` for, when it was signed for `signed` and waits; `None` to
+/// leave it as it is.
+pub fn reprice_answer(docket: &Docket<'_>, signed: Amount) -> Option<Amount> {
+    if signed >= docket.base_fee {
+        return None;
+    }
+    match plan_answers(docket) {
+        AnswerPlan::Answer(answering) => Some(answering.max_base_fee),
+        AnswerPlan::Wait(_) | AnswerPlan::Idle => None,
+    }
+}
+
+/// Batches by deadline; those of the model that is due first lead.
+fn chunks(docket: &Docket<'_>) -> Vec<Chunk> {
+    let mut families: BTreeMap<(ModelId, Option<Place>), Vec<OpenDemand>> = BTreeMap::new();
+    for demand in docket.demands {
+        let alone = demand.is_alone.then_some(demand.place);
+        families.entry((demand.model, alone)).or_default().push(*demand);
+    }
+    let mut chunks = Vec::new();
+    for ((model, _), mut demands) in families {
+        let kind = Kind {
+            model,
+            evidence: EvidenceKind::Zk,
+        };
+        let Some(rates) = docket.rates.get(&kind).filter(|rates| rates.max_batch > 0) else {
+            continue;
+        };
+        demands.sort_by_key(|demand| (demand.due, demand.place));
+        chunks.extend(demands.chunks(rates.max_batch).map(|part| Chunk {
+            model,
+            demands: part.to_vec(),
+            gas: rates.answer_gas(&docket.gas, part.len()),
+            takes_ms: i64::try_from(rates.prove_ms(kind, part.len()).saturating_add(docket.inclusion_ms))
+                .unwrap_or(i64::MAX / 8),
+        }));
+    }
+    chunks.sort_by_key(|chunk| chunk.demands.first().map(|first| (first.due, first.place)));
+    chunks
+}
+
+/// The base fee to sign for, at least the present one: what the deposits pay, or, when it is pressing, all that is lost
+/// otherwise. `None` when that is below the present base fee.
+fn bid(docket: &Docket<'_>, chunk: &Chunk, is_pressing: bool) -> Option<Amount> {
+    let deposits = chunk
+        .demands
+        .iter()
+        .fold(0u128, |sum, demand| sum.saturating_add(demand.deposit.0));
+    let worth = if is_pressing {
+        deposits.saturating_add(docket.stake.0)
+    } else {
+        deposits
+    };
+    let most = Amount(worth / u128::from(chunk.gas.max(1)));
+    (most >= docket.base_fee).then_some(most)
+}
+
+fn due_ms(docket: &Docket<'_>, chunk: &Chunk) -> i64 {
+    let due = chunk.demands.first().map_or(docket.now, |first| first.due);
+    ms(due.0.saturating_sub(docket.now.0), docket.tick_ms)
+}
+
+fn ms(ticks: u64, tick_ms: u64) -> i64 {
+    i64::try_from(ticks.saturating_mul(tick_ms)).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+}

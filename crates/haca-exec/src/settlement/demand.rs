@@ -1,0 +1,488 @@
+//! Fees of `Optimistic` receipts: watched until they are paid, and demands of proofs answered meanwhile.
+//!
+//! The chain keeps one docket for each node: how many demands on it are open, and when the last is due. While nobody
+//! demands anything, that is all that is read. When it changes, every fee that waits is looked at.
+//!
+//! An answer is journalled before it is sent, and nothing is waited for while it is on its way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use haca_wire::state::{ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
+use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, SignedTransaction, Tick, TxHash};
+
+use super::payer::{sign, sign_again};
+use super::proof::{Proven, prove};
+use super::transaction::{RESEND, Word};
+use super::{Action, AnswerPlan, Cause, Retry, Settler};
+use crate::ExecError;
+use crate::entry::{Entry, EntryState, HeldFee, Pending, Place, SentAnswer};
+use crate::log;
+use crate::planner::{self, Answering, Docket, Kind, OpenDemand};
+use crate::totals::{Totals, TotalsKey};
+
+/// How often the docket is read while other work is done.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// One fee that waits.
+struct Watched {
+    fee: HeldFee,
+    /// The demand on its receipt, when it was last looked at.
+    demand: Option<DemandRecord>,
+    /// The tick from which something has happened to it on chain.
+    look_at: Tick,
+}
+
+/// The settler's memory of fees that wait. The journal has the fees, the chain the rest.
+#[derive(Default)]
+pub(super) struct Watch {
+    fees: BTreeMap<Place, Watched>,
+    is_loaded: bool,
+    looked: Option<Instant>,
+    /// The docket at which all fees were last looked at.
+    docket: DocketRecord,
+    /// When each answer was last sent.
+    sent: BTreeMap<TxHash, Instant>,
+}
+
+impl Watch {
+    pub(super) fn holds(&self, place: Place) -> bool {
+        self.fees.contains_key(&place)
+    }
+
+    fn answers(&self) -> BTreeSet<TxHash> {
+        let answers = self.fees.values().filter_map(|watched| watched.fee.answer);
+        answers.map(|answer| answer.tx).collect()
+    }
+
+    fn of_answer(&self, tx: TxHash) -> Vec<HeldFee> {
+        let fees = self.fees.values().map(|watched| watched.fee);
+        fees.filter(|fee| fee.answer.is_some_and(|answer| answer.tx == tx))
+            .collect()
+    }
+}
+
+const fn held_key(place: Place) -> HeldKey {
+    HeldKey {
+        channel: place.channel,
+        first: place.sequence,
+    }
+}
+
+impl Settler<'_> {
+    /// From now on, looks after the fees of these entries that wait.
+    pub(super) fn keep_watch(&mut self, entries: &[Entry]) {
+        let params = &self.service.chain.params;
+        let tick = self.service.chain.last().map_or(0, |head| head.clock.tick.0);
+        // The tick may have moved on since the settlement: then this is later than need be, and nothing is lost by it.
+        let look_at = Tick(tick.saturating_add(params.demand_window).saturating_add(1));
+        for fee in entries.iter().filter_map(Entry::held_fee) {
+            let watched = Watched {
+                fee,
+                demand: None,
+                look_at,
+            };
+            self.watch.fees.insert(fee.place, watched);
+        }
+    }
+
+    /// Learns which demands are open, and which fees were paid or lost.
+    pub(super) fn look_at_docket(&mut self) -> Result<(), ExecError> {
+        if !self.watch.is_loaded {
+            for fee in self.service.journal.held_fees()? {
+                let watched = Watched {
+                    fee,
+                    demand: None,
+                    look_at: Tick(0),
+                };
+                self.watch.fees.insert(fee.place, watched);
+            }
+            self.watch.is_loaded = true;
+        }
+        let is_early = self.watch.looked.is_some_and(|looked| looked.elapsed() < LOOK);
+        if self.watch.fees.is_empty() || is_early {
+            return Ok(());
+        }
+        self.watch.looked = Some(Instant::now());
+        let docket = self.docket()?;
+        let clock = self.service.chain.client.clock()?;
+        self.course.observe(&clock);
+        let is_new = docket != self.watch.docket;
+        let all = self.watch.fees.iter();
+        let due: Vec<Place> = all
+            .filter(|(_, watched)| is_new || clock.tick >= watched.look_at)
+            .map(|(place, _)| *place)
+            .collect();
+        for place in due {
+            self.look_at(place)?;
+        }
+        self.watch.docket = docket;
+        let open = self.watch.fees.values().filter(|watched| watched.demand.is_some());
+        self.service.set_open_demands(open.count() as u64);
+        Ok(())
+    }
+
+    fn docket(&self) -> Result<DocketRecord, ExecError> {
+        let account = self.service.account.address();
+        let docket = self.service.chain.client.record(&key::docket(account))?;
+        Ok(docket.unwrap_or_default())
+    }
+
+    /// Whether a demand waits for something that the settler could do.
+    pub(super) fn is_demanded(&self) -> Result<bool, ExecError> {
+        if self.watch.fees.is_empty() {
+            return Ok(false);
+        }
+        let is_open = self.watch.fees.values().any(|watched| watched.demand.is_some());
+        Ok(is_open || self.docket()? != self.watch.docket)
+    }
+
+    /// Reads what the chain says of one fee.
+    fn look_at(&mut self, place: Place) -> Result<(), ExecError> {
+        let (record, height) = self.service.chain.client.held(held_key(place))?;
+        let Some(watched) = self.watch.fees.get_mut(&place) else {
+            return Ok(());
+        };
+        // A state from before the settlement shows nothing of it.
+        if height < watched.fee.height {
+            return Ok(());
+        }
+        match record {
+            Some(record) => {
+                let found = record.demand;
+                if let Some(demand) = found.filter(|_| watched.demand != found) {
+                    log::event(
+                        "demanded",
+                        format_args!(
+                            "channel={} sequence={} due={} deposit={}",
+                            place.channel, place.sequence, demand.due, demand.deposit
+                        ),
+                    );
+                }
+                watched.demand = found;
+                watched.look_at = Tick(record.due().0.saturating_add(1));
+                Ok(())
+            }
+            // The fate of an answer tells more than the record that it ended.
+            None if watched.fee.answer.is_some() => Ok(()),
+            None => self.end(place),
+        }
+    }
+
+    /// A fee that waits no more, and no answer of this journal was on its way: paid after the window, or lost.
+    fn end(&mut self, place: Place) -> Result<(), ExecError> {
+        let (journal, client) = (&self.service.journal, &self.service.chain.client);
+        let Some(watched) = self.watch.fees.get(&place) else {
+            return Ok(());
+        };
+        let fee = watched.fee;
+        let claim: Option<ClaimRecord> = client.record(&key::claim(place.channel, place.sequence))?;
+        let lost = claim.filter(|claim| claim.kind == ClaimKind::Unanswered);
+        let mut entry = journal.held_entry(&fee)?;
+        let mut row = Totals::default();
+        if let Some(claim) = lost {
+            log::event(
+                "forfeited",
+                format_args!("channel={} sequence={}", place.channel, place.sequence),
+            );
+            entry.state = EntryState::Forfeited(fee.tx, fee.height);
+            (row.forfeited, row.warranties) = (1, claim.paid);
+        } else {
+            entry.state = EntryState::Settled(fee.tx, fee.height);
+            row.fees = fee.fee;
+        }
+        let key = entry.totals_key(log::unix_ms());
+        journal.update(&[entry], &[(key, row)])?;
+        self.watch.fees.remove(&place);
+        Ok(())
+    }
+
+    /// Follows answers that are on their way. `true` when something became of one.
+    pub(super) fn follow_answers(&mut self) -> Result<bool, ExecError> {
+        for tx in self.watch.answers() {
+            if self.follow_answer(tx)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn follow_answer(&mut self, hash: TxHash) -> Result<bool, ExecError> {
+        let (journal, client) = (&self.service.journal, &self.service.chain.client);
+        let Some(tx) = journal.batch(hash)? else {
+            return self.withdraw(hash, "it is not in the journal", false);
+        };
+        // Height first: a transaction that is in no block afterwards was in none up to that height.
+        let height = client.status()?.height;
+        if let Some(included) = client.transaction(hash)? {
+            return match included.code {
+                0 => self.answered(hash, Height(included.height)),
+                _ => self.withdraw(hash, &included.log, included.gas_used > 0),
+            };
+        }
+        let meta = &tx.transaction.meta;
+        if height > meta.expiry {
+            let message = tx.transaction.message.clone();
+            let again = sign(self.service, message, meta.max_base_fee)?;
+            return self.replace(&again, hash, "expired");
+        }
+        let last = self.watch.sent.get(&hash);
+        if last.is_some_and(|sent| sent.elapsed() < RESEND) {
+            return Ok(false);
+        }
+        if let Some(raised) = self.raised(hash, meta.max_base_fee)? {
+            let again = sign_again(self.service, &tx, raised)?;
+            return self.replace(&again, hash, "raised");
+        }
+        self.watch.sent.insert(hash, Instant::now());
+        match self.offer(&tx)? {
+            Word::Taken => Ok(false),
+            Word::Later(reason) => {
+                log::event("held", format_args!("tx={hash} reason={reason}"));
+                Ok(false)
+            }
+            Word::Refused(reason) => self.withdraw(hash, &reason, false),
+        }
+    }
+
+    /// The base fee to sign an answer for that the present one has left behind.
+    fn raised(&self, tx: TxHash, signed: Amount) -> Result<Option<Amount>, ExecError> {
+        let places: BTreeSet<Place> = self.watch.of_answer(tx).iter().map(|fee| fee.place).collect();
+        self.consult_docket(
+            |watched| places.contains(&watched.fee.place),
+            |docket| planner::reprice_answer(docket, signed),
+        )
+    }
+
+    /// Puts demands before the planner of answers.
+    fn consult_docket<T>(
+        &self,
+        wanted: impl Fn(&Watched) -> bool,
+        ask: impl FnOnce(&Docket<'_>) -> T,
+    ) -> Result<T, ExecError> {
+        let service = self.service;
+        let clock = service.chain.client.clock()?;
+        let watched = self.watch.fees.values().filter(|watched| wanted(watched));
+        let demands: Vec<OpenDemand> = watched
+            .filter_map(|watched| {
+                let demand = watched.demand.filter(|demand| clock.tick <= demand.due)?;
+                Some(OpenDemand {
+                    place: watched.fee.place,
+                    model: watched.fee.model,
+                    due: demand.due,
+                    deposit: demand.deposit,
+                    is_alone: self.suspects.contains_key(&watched.fee.place),
+                })
+            })
+            .collect();
+        let kinds = demands.iter().map(|demand| Kind {
+            model: demand.model,
+            evidence: EvidenceKind::Zk,
+        });
+        let rates = service.rates(kinds);
+        let (tick_ms, params) = (self.course.tick_ms(), &service.chain.params);
+        let stake = service.chain.last().map_or(Amount(0), |head| head.node.stake);
+        Ok(ask(&Docket {
+            now: clock.tick,
+            tick_ms,
+            inclusion_ms: tick_ms.saturating_mul(2),
+            base_fee: clock.base_fee,
+            gas: service.gas_prices(),
+            patience_ticks: params.respond_window / 2,
+            stake,
+            rates: &rates,
+            demands: &demands,
+        }))
+    }
+
+    /// Answers the demands that are due first. `true` when it worked on one.
+    pub(super) fn answer_demands(&mut self, pending: &[Pending]) -> Result<bool, ExecError> {
+        let is_open = |watched: &Watched| watched.demand.is_some() && watched.fee.answer.is_none();
+        if !self.watch.fees.values().any(is_open) {
+            return Ok(false);
+        }
+        let rests = |place: Place| self.suspects.get(&place).is_some_and(|retry| !retry.is_due());
+        let plan = self.consult_docket(
+            |watched| is_open(watched) && !rests(watched.fee.place),
+            planner::plan_answers,
+        )?;
+        match plan {
+            AnswerPlan::Answer(answering) if !self.yields_to_settlement(&answering, pending)? => {
+                self.answer(&answering)?;
+                Ok(true)
+            }
+            AnswerPlan::Answer(_) | AnswerPlan::Wait(_) | AnswerPlan::Idle => Ok(false),
+        }
+    }
+
+    /// Whether a settlement can't wait for the answer to be proven, and the answer can wait for the settlement.
+    fn yields_to_settlement(&self, answering: &Answering, pending: &[Pending]) -> Result<bool, ExecError> {
+        let is_waiting = |pending: &&Pending| pending.tx.is_none();
+        let waiting: Vec<Pending> = pending.iter().filter(is_waiting).copied().collect();
+        if waiting.is_empty() || !self.held.is_empty() {
+            return Ok(false);
+        }
+        let clock = self.service.chain.client.clock()?;
+        let plan = self.consult(&clock, &waiting, planner::plan);
+        let Action::Settle(settlement) = plan.action else {
+            return Ok(false);
+        };
+        let kinds = settlement.groups.iter().map(|group| group.kind);
+        let rates = self.service.rates(kinds);
+        let prove_ms = settlement.groups.iter().fold(0u64, |sum, group| {
+            let rates = rates.get(&group.kind);
+            sum.saturating_add(rates.map_or(0, |rates| rates.prove_ms(group.kind, group.places.len())))
+        });
+        let needed = prove_ms.saturating_add(self.course.tick_ms().saturating_mul(4));
+        let has_time = i64::try_from(needed).is_ok_and(|needed| answering.slack_ms > needed);
+        Ok(settlement.cause == Cause::Urgent && has_time)
+    }
+
+    /// Proves receipts, journals the answer, and sends it.
+    fn answer(&mut self, answering: &Answering) -> Result<(), ExecError> {
+        let service = self.service;
+        let mut held = Vec::new();
+        for place in &answering.places {
+            if let Some(watched) = self.watch.fees.get(place) {
+                held.extend(watched.demand.map(|demand| (watched.fee, demand.deposit)));
+            }
+        }
+        let read = held.iter().map(|(fee, _)| service.journal.held_entry(fee));
+        let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
+        service.set_proving(answering.places.iter().copied().collect());
+        let proved = prove(service, answering.model, &entries, self.stop);
+        service.set_proving(BTreeSet::new());
+        let Proven {
+            inferences,
+            proof,
+            figures,
+        } = match proved {
+            Ok(proven) => proven,
+            Err(_) if self.is_stopped() => return Ok(()),
+            Err(reason) => {
+                self.suspect(&entries, &reason);
+                return Ok(());
+            }
+        };
+        let kind = Kind {
+            model: answering.model,
+            evidence: EvidenceKind::Zk,
+        };
+        service.learn_prove_time(kind, figures.batch, figures.prove_us.div_ceil(1_000));
+        let answers = entries.iter().map(|entry| Answer {
+            first: entry.place().sequence,
+            receipt: entry.item.receipt.value.clone(),
+        });
+        let message = Message::Respond {
+            answers: answers.collect(),
+            inferences,
+            proof,
+        };
+        for entry in &mut entries {
+            entry.proof = Some(figures);
+        }
+        let tx = sign(service, message, answering.max_base_fee)?;
+        let hash = tx.hash();
+        for (fee, deposit) in &mut held {
+            fee.answer = Some(SentAnswer {
+                tx: hash,
+                deposit: *deposit,
+            });
+        }
+        let fees: Vec<HeldFee> = held.iter().map(|(fee, _)| *fee).collect();
+        service.journal.submit_answer(&entries, &fees, &tx, None)?;
+        self.remember(&fees);
+        log::event(
+            "answering",
+            format_args!(
+                "tx={hash} receipts={} max_base_fee={}",
+                entries.len(),
+                answering.max_base_fee
+            ),
+        );
+        self.follow_answer(hash).map(drop)
+    }
+
+    fn remember(&mut self, fees: &[HeldFee]) {
+        for fee in fees {
+            if let Some(watched) = self.watch.fees.get_mut(&fee.place) {
+                watched.fee = *fee;
+            }
+        }
+    }
+
+    /// Journals another transaction in place of an answer, and sends it.
+    fn replace(&mut self, tx: &SignedTransaction, before: TxHash, why: &str) -> Result<bool, ExecError> {
+        let hash = tx.hash();
+        let mut fees = self.watch.of_answer(before);
+        for fee in &mut fees {
+            if let Some(answer) = &mut fee.answer {
+                answer.tx = hash;
+            }
+        }
+        self.service.journal.submit_answer(&[], &fees, tx, Some(before))?;
+        self.remember(&fees);
+        self.watch.sent.remove(&before);
+        log::event(why, format_args!("tx={before} replaced_by={hash}"));
+        self.follow_answer(hash)?;
+        Ok(true)
+    }
+
+    /// An answer is in a block: the deposit and the fee are paid.
+    fn answered(&mut self, hash: TxHash, height: Height) -> Result<bool, ExecError> {
+        let (journal, fees) = (&self.service.journal, self.watch.of_answer(hash));
+        let expense = self.expense(hash)?;
+        let mut entries = Vec::new();
+        let mut rows: Vec<(TotalsKey, Totals)> = Vec::new();
+        for fee in &fees {
+            let mut entry = journal.held_entry(fee)?;
+            entry.state = EntryState::Settled(fee.tx, fee.height);
+            let mut row = expense.part(1, fees.len() as u128);
+            (row.proven, row.fees) = (1, fee.fee);
+            row.deposits = fee.answer.map_or(Amount(0), |answer| answer.deposit);
+            rows.push((entry.totals_key(log::unix_ms()), row));
+            entries.push(entry);
+        }
+        journal.resolve(&entries, hash, &rows)?;
+        for fee in &fees {
+            self.watch.fees.remove(&fee.place);
+        }
+        self.watch.sent.remove(&hash);
+        // Another demand may have come meanwhile and left the docket as it was.
+        self.watch.docket = DocketRecord::default();
+        log::event(
+            "answered",
+            format_args!("tx={hash} height={height} receipts={}", fees.len()),
+        );
+        Ok(true)
+    }
+
+    /// An answer did nothing: its demands are open, or ended otherwise.
+    fn withdraw(&mut self, hash: TxHash, reason: &str, burned: bool) -> Result<bool, ExecError> {
+        let mut fees = self.watch.of_answer(hash);
+        let read = fees.iter().map(|fee| self.service.journal.held_entry(fee));
+        let entries = read.collect::<Result<Vec<Entry>, _>>()?;
+        let totals = if burned {
+            self.burned_in_vain(&entries, &self.expense(hash)?)
+        } else {
+            Vec::new()
+        };
+        for fee in &mut fees {
+            fee.answer = None;
+        }
+        self.service.journal.withdraw_answer(&fees, hash, &totals)?;
+        self.remember(&fees);
+        self.watch.sent.remove(&hash);
+        log::event("not_answered", format_args!("tx={hash} reason={reason}"));
+        for entry in &entries {
+            self.suspects
+                .entry(entry.place())
+                .or_insert_with(Retry::first)
+                .failed();
+        }
+        for entry in &entries {
+            self.look_at(entry.place())?;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,303 @@
+//! Receipts settled as `Optimistic`: the fee waits, the payer demands a proof, and the node answers, whatever happens to
+//! it meanwhile.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use haca_exec::{ExecConfig, InferenceNode};
+use haca_wire::state::{HeldKey, HeldRecord};
+use haca_wire::{Amount, AssetId, ChannelId, EvidenceKind, Message, Order, OrderHash, Sequence};
+
+use crate::crash::crash;
+use crate::gate::{Action, Gate};
+use crate::world::{DUSD, Serving, World, wait};
+
+/// Price of an inference that is proven on demand.
+const PRICE: u128 = 1_000;
+
+fn config(world: &World, node_url: &str) -> ExecConfig {
+    ExecConfig {
+        optimistic_price: Some(Amount(PRICE)),
+        ..world.config(node_url)
+    }
+}
+
+fn serve<'a>(world: &'a World, gate: &Gate) -> Serving<'a> {
+    world.serve_with(config(world, gate.url()))
+}
+
+impl Serving<'_> {
+    fn optimistic(&self, channel: ChannelId, sequence: u64) -> Order {
+        Order {
+            evidence: EvidenceKind::Optimistic,
+            max_fee: Amount(PRICE),
+            ..self.order(channel, sequence, &self.body())
+        }
+    }
+
+    /// Answers and settles an order, and returns its hash with the demand of its proof.
+    fn doubted(&self, channel: ChannelId, sequence: u64) -> (OrderHash, Message) {
+        let order = self.optimistic(channel, sequence);
+        let answered = self.infer(&self.body(), &order).unwrap();
+        let hash = order.hash(&self.world.domain);
+        self.wait_for(hash, "held");
+        let demand = Message::Demand {
+            channel,
+            first: Sequence(sequence),
+            sequence: Sequence(sequence),
+            receipt: answered.receipt.value.hash(&self.world.domain),
+            path: Vec::new(),
+        };
+        (hash, demand)
+    }
+}
+
+fn held(world: &World, channel: ChannelId, sequence: u64) -> Option<HeldRecord> {
+    let first = Sequence(sequence);
+    world.client().held(HeldKey { channel, first }).unwrap().0
+}
+
+/// Waits until the proven state shows the fee, letting blocks pass.
+fn held_fee(world: &World, channel: ChannelId, sequence: u64) -> HeldRecord {
+    wait("the fee in proven state", || {
+        world.pass_a_block();
+        held(world, channel, sequence)
+    })
+}
+
+fn operator_dusd(world: &World) -> u128 {
+    let operator = haca_client::Wallet::load(&world.home().join("account.key")).unwrap();
+    world.client().balance(operator.address(), DUSD).unwrap().0
+}
+
+#[test]
+fn a_fee_that_nobody_doubts_waits_for_its_window_and_is_paid_without_a_proof() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    let before = operator_dusd(&world);
+    let (order, _) = serving.doubted(channel, 0);
+    let record = held_fee(&world, channel, 0);
+    assert_eq!((record.fee, record.warranty), (Amount(PRICE), Amount(100)));
+    assert_eq!(operator_dusd(&world), before);
+    world.pass_tick(record.matures.0 + 1);
+    let settled = serving.wait_for(order, "settled");
+    assert!(settled.proof.is_none());
+    assert_eq!(operator_dusd(&world), before + PRICE);
+}
+
+#[test]
+fn a_demand_is_answered_with_a_proof_and_brings_fee_and_deposit_at_once() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    let (order, demand) = serving.doubted(channel, 0);
+    let (dusd, opg) = (operator_dusd(&world), world.operator_opg());
+    let matures = held_fee(&world, channel, 0).matures;
+    world.send(&world.user, demand);
+    let settled = serving.wait_for(order, "settled");
+    assert_eq!(settled.proof.unwrap().batch, 1);
+    wait("the fee", || {
+        world.pass_a_block();
+        (operator_dusd(&world) == dusd + PRICE).then_some(())
+    });
+    assert!(world.operator_opg() > opg, "the deposit is more than the gas");
+    assert!(world.tick() <= matures.0, "paid before the window ends");
+    assert!(held(&world, channel, 0).is_none());
+}
+
+#[test]
+fn demands_that_come_together_share_a_proof() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(3 * PRICE, 1_000);
+    let all = [0, 1, 2].map(|sequence| serving.doubted(channel, sequence));
+    gate.freeze();
+    for (_, demand) in &all {
+        world.send(&world.user, demand.clone());
+    }
+    world.pass_a_block();
+    let sent = gate.submitted();
+    gate.open();
+    for (order, _) in &all {
+        let settled = serving.wait_for(*order, "settled");
+        assert_eq!(settled.proof.unwrap().batch, 3);
+    }
+    assert_eq!(gate.submitted(), sent + 1);
+}
+
+#[test]
+fn an_answer_that_the_full_node_forgot_is_sent_again() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    let (order, demand) = serving.doubted(channel, 0);
+    gate.transactions(Action::Lose);
+    world.send(&world.user, demand);
+    world.pass_a_block();
+    let sent = gate.submitted();
+    wait("another sending", || (gate.submitted() > sent + 1).then_some(()));
+    gate.open();
+    serving.wait_for(order, "settled");
+}
+
+/// Settlements go on while an answer is on its way.
+#[test]
+fn an_answer_that_no_block_takes_keeps_no_receipt_from_settling() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE + 500, 1_000);
+    let (order, demand) = serving.doubted(channel, 0);
+    let first = AtomicBool::new(true);
+    gate.set(move |method, _| {
+        if method == "POST" && first.swap(false, Ordering::SeqCst) {
+            Action::Lose
+        } else {
+            Action::Pass
+        }
+    });
+    world.send(&world.user, demand);
+    world.pass_a_block();
+    let other = serving.answer(&serving.order(channel, 1, &serving.body()));
+    serving.wait_for(other, "settled");
+    serving.wait_for(order, "settled");
+}
+
+#[test]
+fn killed_before_its_answer_left_it_sends_that_one() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    let (order, demand) = serving.doubted(channel, 0);
+    let proved = |home: &Path| crate::crash::entry(home, &world, order).proof.is_some();
+    gate.transactions(Action::Shut);
+    world.send(&world.user, demand);
+    world.pass_a_block();
+    wait("the proof", || {
+        serving.status(order).proof.is_some().then_some(())
+    });
+    let stake = world.stake();
+    let serving = crash(serving, &gate, |image| assert!(proved(image)));
+    serving.wait_for(order, "settled");
+    assert_eq!(world.stake(), stake);
+}
+
+#[test]
+fn killed_after_its_answer_was_included_it_burns_no_gas_again() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    let (order, demand) = serving.doubted(channel, 0);
+    let dusd = operator_dusd(&world);
+    // The answer passes, and then nobody says what became of it.
+    let passed = AtomicBool::new(false);
+    gate.set(move |method, path| {
+        if method == "POST" {
+            passed.store(true, Ordering::SeqCst);
+        }
+        if path.starts_with("/v1/tx/") && passed.load(Ordering::SeqCst) {
+            Action::Shut
+        } else {
+            Action::Pass
+        }
+    });
+    world.send(&world.user, demand);
+    wait("the fee", || {
+        world.pass_a_block();
+        (operator_dusd(&world) == dusd + PRICE).then_some(())
+    });
+    let before = world.operator_opg();
+    assert_eq!(serving.status(order).status, "held");
+    let serving = crash(serving, &gate, |_| {});
+    serving.wait_for(order, "settled");
+    world.pass_a_block();
+    assert_eq!(world.operator_opg(), before);
+}
+
+/// The node was away when the demand came, and finds it when it starts.
+#[test]
+fn a_demand_that_came_while_the_node_was_away_is_answered_after_the_start() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    let (order, demand) = serving.doubted(channel, 0);
+    serving.node.shutdown();
+    world.send(&world.user, demand);
+    let serving = serve(&world, &gate);
+    serving.wait_for(order, "settled");
+    assert!(world.stake().0 > 0);
+}
+
+/// What no node can answer: the model is gone. The payer has fee and warranty, and the node knows that it lost.
+#[test]
+fn a_demand_that_was_not_answered_is_booked_as_lost() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    let (order, demand) = serving.doubted(channel, 0);
+    serving.node.shutdown();
+    let models = world.home().join("models");
+    std::fs::remove_file(models.join("linear.haca")).unwrap();
+    std::fs::write(models.join("other.haca"), crate::model::file(2)).unwrap();
+    let config = config(&world, gate.url());
+    let node = InferenceNode::start(config).unwrap();
+    let client = haca_client::InferenceClient::new(node.url());
+    let user = world.client().balance(world.user.address(), DUSD).unwrap().0;
+    world.send(&world.user, demand);
+    world.pass_a_block();
+    let due = held(&world, channel, 0).unwrap().due();
+    world.pass_tick(due.0 + 1);
+    wait("the loss", || {
+        world.pass_a_block();
+        (client.receipt(order).unwrap().unwrap().status == "forfeited").then_some(())
+    });
+    let after = world.client().balance(world.user.address(), DUSD).unwrap().0;
+    assert_eq!(after, user + PRICE + 100, "fee and warranty");
+    assert_eq!(world.stake(), Amount(0));
+    drop(node);
+}
+
+#[test]
+fn nobody_who_set_no_price_offers_proofs_on_demand() {
+    let world = World::start();
+    let serving = world.serve();
+    let channel = serving.channel(PRICE, 100);
+    let order = serving.optimistic(channel, 0);
+    assert_eq!(
+        crate::world::code(serving.infer(&serving.body(), &order)),
+        "exec.not_offered"
+    );
+}
+
+impl World {
+    /// The operator's stake.
+    fn stake(&self) -> Amount {
+        let operator = haca_client::Wallet::load(&self.home().join("account.key")).unwrap();
+        self.client().node(operator.address()).unwrap().unwrap().stake
+    }
+}
+
+/// What a demand may hold back is not at the disposal of whoever withdraws: the bond behind the warranty stays reserved.
+#[test]
+fn a_held_warranty_stays_reserved_in_the_bond() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(PRICE, 100);
+    serving.doubted(channel, 0);
+    held_fee(&world, channel, 0);
+    let operator = haca_client::Wallet::load(&world.home().join("account.key")).unwrap();
+    let key = haca_wire::state::key::bond(operator.address(), AssetId(DUSD.0));
+    let bond: haca_wire::state::BondRecord = world.client().record(&key).unwrap().unwrap();
+    assert_eq!(bond.reserved, Amount(100));
+    assert_eq!(world.record(channel).reserve, Amount(0));
+}
