@@ -1,9 +1,12 @@
 //! What a payer can claim for a receipt: whether its warranty is due, and whether its node signed another one.
 
-use haca_wire::state::{ChannelRecord, ChannelState, ClaimRecord, NodeRecord, SequenceState, key};
-use haca_wire::{Amount, Height, Message, Order, Receipt, Signed, Tick, TxHash};
+use haca_wire::state::{
+    ChannelRecord, ChannelState, ClaimKind, ClaimRecord, DemandRecord, HeldKey, NodeRecord, SequenceState,
+    key,
+};
+use haca_wire::{Amount, EvidenceKind, Height, Message, Order, Receipt, Signed, Tick, TxHash};
 
-use crate::{ClientError, NodeClient};
+use crate::{ClientError, NodeClient, SettledReceipt};
 
 /// Where a receipt stands for its payer, by the full node's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +17,13 @@ pub enum Standing {
         tx: TxHash,
         /// At this height.
         height: Height,
+    },
+    /// It was settled as `Optimistic`, and its fee waits.
+    Held {
+        /// Last tick at which its proof can be demanded; `None` while the state that shows it has no header yet.
+        matures: Option<Tick>,
+        /// The demand of its proof.
+        demand: Option<DemandRecord>,
     },
     /// The node may still settle it.
     Waiting {
@@ -47,6 +57,7 @@ impl Standing {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Settled { .. } => "settled",
+            Self::Held { .. } => "held",
             Self::Waiting { .. } => "waiting",
             Self::Due { .. } => "due",
             Self::Claimed(_) => "claimed",
@@ -70,10 +81,7 @@ impl NodeClient {
         // The claim last: what was granted in between shows in it.
         let record = self.channel(value.channel)?;
         if let Some(settled) = self.settled(hash)? {
-            return Ok(Standing::Settled {
-                tx: settled.settlement.tx,
-                height: settled.height,
-            });
+            return self.standing_of_settled(&settled);
         }
         let claim: Option<ClaimRecord> = self.record(&key::claim(value.channel, value.sequence))?;
         if let Some(claim) = claim {
@@ -105,6 +113,39 @@ impl NodeClient {
         } else {
             Standing::TooLate { until }
         })
+    }
+}
+
+impl NodeClient {
+    /// Where a receipt stands that was settled by itself: of `Optimistic` ones the fee waits, is paid, or is lost.
+    fn standing_of_settled(&self, settled: &SettledReceipt) -> Result<Standing, ClientError> {
+        let record = &settled.settlement;
+        let paid = Standing::Settled {
+            tx: record.tx,
+            height: settled.height,
+        };
+        if record.evidence != EvidenceKind::Optimistic {
+            return Ok(paid);
+        }
+        let (held, height) = self.held(HeldKey {
+            channel: record.channel,
+            first: record.sequence,
+        })?;
+        if let Some(held) = held {
+            return Ok(Standing::Held {
+                matures: Some(held.matures),
+                demand: held.demand,
+            });
+        }
+        if height < settled.height {
+            return Ok(Standing::Held {
+                matures: None,
+                demand: None,
+            });
+        }
+        let claim: Option<ClaimRecord> = self.record(&key::claim(record.channel, record.sequence))?;
+        let lost = claim.filter(|claim| claim.kind == ClaimKind::Unanswered);
+        Ok(lost.map_or(paid, Standing::Claimed))
     }
 }
 

@@ -22,6 +22,7 @@
 
 mod bundle;
 mod claim;
+mod demand;
 mod error;
 mod full_node;
 mod http;
@@ -33,6 +34,7 @@ mod wallet;
 
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
 pub use claim::{Standing, equivocation, missed};
+pub use demand::{demand, demand_deposit};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
 pub use inference_node::{

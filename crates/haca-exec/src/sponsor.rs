@@ -19,7 +19,8 @@ use axum::{Json, Router};
 use haca_client::{ClientError, NodeClient, Wallet};
 use haca_wire::state::{HeldKey, HeldRecord, Params, key};
 use haca_wire::{
-    Address, Answer, Decode as _, Domain, Encode as _, Gas, Message, Signed, SignedTransaction, Transaction, limit,
+    Address, Answer, Decode as _, Domain, Encode as _, Gas, Message, Signed, SignedTransaction, Transaction,
+    limit,
 };
 use serde_json::{Value, json};
 

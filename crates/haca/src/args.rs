@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 use haca_exec::planner::Decimal;
 use haca_verify::Checkpoint;
-use haca_wire::{Address, AssetId, GenesisHash};
+use haca_wire::{Address, AssetId, GenesisHash, ReceiptHash};
 
 use crate::light::{State, parse_checkpoint};
 use crate::quantisation::Quantisation;
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Claim warranties of receipts that the node has not settled in time, and report second receipts
     Claim(Claim),
+    /// Demand the proof of a receipt that was settled as optimistic, and wait for it
+    Demand(Demand),
     /// Import, inspect and score models
     #[command(subcommand)]
     Model(Model),
@@ -152,7 +154,7 @@ pub(crate) struct Infer {
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// How the answer is to be evidenced
-    #[arg(long, default_value = "zk", value_parser = ["zk", "signed"])]
+    #[arg(long, default_value = "zk", value_parser = ["zk", "optimistic", "signed"])]
     pub(crate) evidence: String,
     /// The most to pay for the inference, in the smallest unit of the node's asset
     #[arg(long, value_name = "AMOUNT", default_value_t = 100_000)]
@@ -176,6 +178,21 @@ pub(crate) struct Claim {
     /// Show what could be claimed, and claim nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Demand {
+    /// The receipt's hash; what can be demanded is listed when absent
+    pub(crate) receipt: Option<ReceiptHash>,
+    /// The data directory of `haca up`
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+    /// The most OPG to deposit, in the smallest unit; it returns unless the node proves
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) max_deposit: Option<u128>,
+    /// How long to wait for the node's answer
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    pub(crate) wait_s: u64,
 }
 
 #[derive(ClapArgs)]
@@ -207,6 +224,9 @@ pub(crate) struct Verify {
     /// Accept evidence that is signatures only
     #[arg(long)]
     pub(crate) accept_signed: bool,
+    /// Accept signatures of a node that had to prove on demand
+    #[arg(long)]
+    pub(crate) accept_optimistic: bool,
     /// The test set that a scorecard must be about (.npz with labels)
     #[arg(long, value_name = "FILE", conflicts_with = "test_root")]
     pub(crate) test: Option<PathBuf>,
@@ -559,6 +579,10 @@ pub(crate) struct Settling {
     /// Price of an inference with signatures only
     #[arg(long, value_name = "AMOUNT", default_value_t = 500)]
     pub(crate) signed_price: u128,
+    /// Price of an inference that is proven when its payer demands it; not offered when absent. An unanswered demand
+    /// costs the stake
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) optimistic_price: Option<u128>,
     /// Blocks for which a settled receipt and its answer stay in the journal
     #[arg(long, value_name = "BLOCKS", default_value_t = 20_000)]
     pub(crate) retain_blocks: u64,

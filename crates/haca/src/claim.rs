@@ -15,9 +15,9 @@ use crate::session::{INCLUSION, Session, client};
 use crate::state::decimal;
 
 /// An order with the receipt that answered it.
-struct Held {
-    order: Signed<Order>,
-    receipt: Signed<Receipt>,
+pub(crate) struct Kept {
+    pub(crate) order: Signed<Order>,
+    pub(crate) receipt: Signed<Receipt>,
 }
 
 /// One line of the result.
@@ -57,7 +57,7 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
 }
 
 /// The receipts on disk, by directory name.
-fn read_all(dir: &Path) -> Result<Vec<Held>, Failure> {
+pub(crate) fn read_all(dir: &Path) -> Result<Vec<Kept>, Failure> {
     let mut paths: Vec<PathBuf> = match std::fs::read_dir(dir) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -66,7 +66,7 @@ fn read_all(dir: &Path) -> Result<Vec<Held>, Failure> {
     paths.sort();
     let is_whole = |path: &PathBuf| path.join("order.bin").exists() && path.join("receipt.bin").exists();
     let held = paths.iter().filter(|path| is_whole(path)).map(|path| {
-        Ok(Held {
+        Ok(Kept {
             order: read(&path.join("order.bin"))?,
             receipt: read(&path.join("receipt.bin"))?,
         })
@@ -89,8 +89,8 @@ fn read<T: Decode>(path: &Path) -> Result<T, Failure> {
 /// itself answers for the order. A node that does not answer hides nothing that counts here.
 fn second_receipt(
     session: &Session,
-    one: &Held,
-    held: &[Held],
+    one: &Kept,
+    held: &[Kept],
     others: &[Signed<Receipt>],
 ) -> Option<Message> {
     let order = one.order.value.hash(&session.domain);
@@ -104,7 +104,7 @@ fn second_receipt(
 }
 
 /// Looks where one receipt stands, and claims what can be claimed.
-fn look(session: &Session, one: &Held, second: Option<Message>, dry_run: bool) -> Result<Line, Failure> {
+fn look(session: &Session, one: &Kept, second: Option<Message>, dry_run: bool) -> Result<Line, Failure> {
     let standing = session.node.standing(&one.order, &one.receipt).map_err(client)?;
     let asset = session.node.channel(one.order.value.channel).map_err(client)?;
     let mut line = Line {
@@ -123,6 +123,16 @@ fn look(session: &Session, one: &Held, second: Option<Message>, dry_run: bool) -
     };
     match &standing {
         Standing::Settled { tx, height } => line.detail = format!("at height {height} by {tx}"),
+        Standing::Held { matures, demand } => {
+            line.detail = match (demand, matures) {
+                (Some(demand), _) => format!(
+                    "its proof is demanded; the node answers up to tick {}",
+                    demand.due
+                ),
+                (None, Some(matures)) => format!("`haca demand` asks for its proof up to tick {matures}"),
+                (None, None) => "settled a moment ago".to_owned(),
+            };
+        }
         Standing::Waiting { from } => line.detail = format!("claimable from tick {from}"),
         Standing::Due { amount, until } => {
             line.amount = *amount;
@@ -190,7 +200,7 @@ fn show(screen: &Screen, node: &NodeClient, lines: &[Line]) -> Result<(), Failur
 }
 
 /// An amount with its decimal point and symbol.
-fn amount(node: &NodeClient, asset: AssetId, amount: Amount) -> Result<String, Failure> {
+pub(crate) fn amount(node: &NodeClient, asset: AssetId, amount: Amount) -> Result<String, Failure> {
     let record: Option<AssetRecord> = node.record(&key::asset(asset)).map_err(client)?;
     Ok(match record {
         Some(record) => format!("{} {}", decimal(amount.0, record.decimals), record.symbol),

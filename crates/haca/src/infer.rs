@@ -163,6 +163,12 @@ pub(crate) fn run(infer: &Infer, screen: &Screen) -> Result<u8, Failure> {
             settled.height, settled.settlement.tx
         ));
         screen.say(format!("bundle   {}", path.display()));
+        if terms.evidence == EvidenceKind::Optimistic {
+            let receipt = exchange.answered.receipt.value.hash(&session.domain);
+            screen.say(format!(
+                "the fee waits; ask for the proof with: haca demand {receipt}"
+            ));
+        }
         screen.say(format!(
             "check it with: haca verify {} --trust {}",
             path.display(),

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Exit, Failure};
 use crate::session::replace;
 
+/// What inference nodes of local networks ask for an answer that they prove on demand.
+const LOCAL_OPTIMISTIC_PRICE: &str = "1000";
 /// How long a process may take to become ready.
 const READY: Duration = Duration::from_secs(60);
 /// Environment variable of children that end with their parent.
@@ -151,6 +153,8 @@ impl Network {
                 &self.file.trust,
                 "--listen",
                 listen,
+                "--optimistic-price",
+                LOCAL_OPTIMISTIC_PRICE,
             ],
             with_parent,
         )?;

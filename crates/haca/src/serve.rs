@@ -37,6 +37,7 @@ fn settling(config: &mut ExecConfig, settling: &Settling) {
     config.policy.batch_wait_ms = settling.batch_wait_s.saturating_mul(1_000);
     config.zk_price = Amount(settling.zk_price);
     config.signed_price = Amount(settling.signed_price);
+    config.optimistic_price = settling.optimistic_price.map(Amount);
     config.retain_blocks = settling.retain_blocks;
     config.sponsor.clone_from(&settling.sponsor);
     config.opg_prices = settling.opg_price.iter().copied().collect();

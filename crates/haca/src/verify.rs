@@ -86,6 +86,9 @@ fn policy(verify: &Verify) -> Result<Policy, Failure> {
     if verify.accept_signed {
         policy.accepted.push(EvidenceKind::Signed);
     }
+    if verify.accept_optimistic {
+        policy.accepted.push(EvidenceKind::Optimistic);
+    }
     if let Some(text) = &verify.model {
         let model = text.parse();
         policy.model =

@@ -138,12 +138,18 @@ fn chunks(docket: &Docket<'_>) -> Vec<Chunk> {
             continue;
         };
         demands.sort_by_key(|demand| (demand.due, demand.place));
-        chunks.extend(demands.chunks(rates.max_batch).map(|part| Chunk {
-            model,
-            demands: part.to_vec(),
-            gas: rates.answer_gas(&docket.gas, part.len()),
-            takes_ms: i64::try_from(rates.prove_ms(kind, part.len()).saturating_add(docket.inclusion_ms))
+        chunks.extend(demands.chunks(rates.max_batch).map(|part| {
+            Chunk {
+                model,
+                demands: part.to_vec(),
+                gas: rates.answer_gas(&docket.gas, part.len()),
+                takes_ms: i64::try_from(
+                    rates
+                        .prove_ms(kind, part.len())
+                        .saturating_add(docket.inclusion_ms),
+                )
                 .unwrap_or(i64::MAX / 8),
+            }
         }));
     }
     chunks.sort_by_key(|chunk| chunk.demands.first().map(|first| (first.due, first.place)));
@@ -172,5 +178,7 @@ fn due_ms(docket: &Docket<'_>, chunk: &Chunk) -> i64 {
 }
 
 fn ms(ticks: u64, tick_ms: u64) -> i64 {
-    i64::try_from(ticks.saturating_mul(tick_ms)).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    i64::try_from(ticks.saturating_mul(tick_ms))
+        .unwrap_or(i64::MAX / 4)
+        .min(i64::MAX / 4)
 }

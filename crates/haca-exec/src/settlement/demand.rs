@@ -117,7 +117,11 @@ impl Settler<'_> {
             self.look_at(place)?;
         }
         self.watch.docket = docket;
-        let open = self.watch.fees.values().filter(|watched| watched.demand.is_some());
+        let open = self
+            .watch
+            .fees
+            .values()
+            .filter(|watched| watched.demand.is_some());
         self.service.set_open_demands(open.count() as u64);
         Ok(())
     }

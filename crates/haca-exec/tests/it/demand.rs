@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use haca_exec::{ExecConfig, InferenceNode};
 use haca_wire::state::{HeldKey, HeldRecord};
-use haca_wire::{Amount, AssetId, ChannelId, EvidenceKind, Message, Order, OrderHash, Sequence};
+use haca_wire::{Amount, ChannelId, EvidenceKind, Message, Order, OrderHash, Sequence};
 
 use crate::crash::crash;
 use crate::gate::{Action, Gate};
@@ -41,13 +41,7 @@ impl Serving<'_> {
         let answered = self.infer(&self.body(), &order).unwrap();
         let hash = order.hash(&self.world.domain);
         self.wait_for(hash, "held");
-        let demand = Message::Demand {
-            channel,
-            first: Sequence(sequence),
-            sequence: Sequence(sequence),
-            receipt: answered.receipt.value.hash(&self.world.domain),
-            path: Vec::new(),
-        };
+        let demand = haca_client::demand(&answered.receipt, &self.world.domain);
         (hash, demand)
     }
 }
@@ -296,7 +290,7 @@ fn a_held_warranty_stays_reserved_in_the_bond() {
     serving.doubted(channel, 0);
     held_fee(&world, channel, 0);
     let operator = haca_client::Wallet::load(&world.home().join("account.key")).unwrap();
-    let key = haca_wire::state::key::bond(operator.address(), AssetId(DUSD.0));
+    let key = haca_wire::state::key::bond(operator.address(), DUSD);
     let bond: haca_wire::state::BondRecord = world.client().record(&key).unwrap().unwrap();
     assert_eq!(bond.reserved, Amount(100));
     assert_eq!(world.record(channel).reserve, Amount(0));

@@ -97,6 +97,39 @@ fn a_node_without_opg_settles_through_its_sponsor() {
     assert!(totals.burned.0 > 0 && totals.sponsored == totals.burned);
 }
 
+/// Settlement and answer alike; the deposit is the node's.
+#[test]
+fn a_node_without_opg_answers_a_demand_through_its_sponsor() {
+    let world = World::start();
+    let sponsor = sponsor(&world, "127.0.0.1:0", policy(&[operator(&world).address()]));
+    let mut config = world.config(world.url());
+    config.sponsor = Some(sponsor.url().to_owned());
+    config.optimistic_price = Some(Amount(ZK_FEE));
+    let serving = world.serve_with(config);
+    let channel = serving.channel(ZK_FEE, 100);
+    impoverish(&world);
+    let order = Order {
+        evidence: haca_wire::EvidenceKind::Optimistic,
+        ..serving.zk(channel, 0, &serving.body())
+    };
+    let answered = serving.infer(&serving.body(), &order).unwrap();
+    let hash = order.hash(&world.domain);
+    serving.wait_for(hash, "held");
+    let before = balance(&world, sponsor.account());
+    world.send(&world.user, haca_client::demand(&answered.receipt, &world.domain));
+    world.pass_a_block();
+    serving.wait_for(hash, "settled");
+    wait("the gas", || {
+        world.pass_a_block();
+        (balance(&world, sponsor.account()) < before).then_some(())
+    });
+    let totals = sum(&world.config(world.url()));
+    assert_eq!((totals.proven, totals.fees), (1, Amount(ZK_FEE)));
+    assert_eq!(totals.sponsored, totals.burned);
+    assert!(totals.deposits.0 > 400_000, "it had less before");
+    assert!(world.operator_opg() >= totals.deposits.0);
+}
+
 #[test]
 fn a_node_that_its_sponsor_refuses_pays_itself_as_soon_as_it_can() {
     let world = World::start();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use haca_exec::{Month, Totals};
+use haca_exec::{HeldFee, Month, Totals};
 use haca_wire::state::{ClaimRecord, key};
 use haca_wire::{AssetId, EvidenceKind, ModelId};
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ pub(super) struct Line {
     evidence: &'static str,
     asset: AssetId,
     open: u64,
+    /// Receipts whose fee waits while a proof can be demanded, and those fees.
+    held: u64,
+    held_fees: u128,
     month: Sums,
     all: Sums,
 }
@@ -62,11 +65,17 @@ pub(super) fn of(facts: &Facts) -> Result<Vec<Line>, Failure> {
     let made = lines.into_iter().map(|((model, evidence, asset), (month, all))| {
         let waits = facts.snapshot.open.iter();
         let open = waits.filter(|one| (one.model, one.evidence, one.asset) == (model, evidence, asset));
+        // Fees wait for one kind of evidence alone.
+        let is_held =
+            |fee: &&HeldFee| evidence == EvidenceKind::Optimistic && (fee.model, fee.asset) == (model, asset);
+        let held: Vec<&HeldFee> = facts.snapshot.held.iter().filter(is_held).collect();
         Line {
             model: facts.model(model),
             evidence: evidence.name(),
             asset,
             open: open.count() as u64,
+            held: held.len() as u64,
+            held_fees: held.iter().fold(0, |sum, fee| sum.saturating_add(fee.fee.0)),
             month: Sums::of(facts, asset, month),
             all: Sums::of(facts, asset, all),
         }
@@ -85,7 +94,11 @@ impl Sums {
         let earned = facts
             .opg(asset, totals.fees.0)
             .zip(facts.opg(asset, totals.warranties.0));
-        let profit = earned.map(|(fees, lost)| fees.saturating_sub(lost).saturating_sub(own));
+        let deposits = i128::try_from(totals.deposits.0).unwrap_or(i128::MAX);
+        let profit = earned.map(|(fees, lost)| {
+            let kept = fees.saturating_sub(lost).saturating_sub(own);
+            kept.saturating_add(deposits)
+        });
         Self { totals, profit }
     }
 
@@ -105,6 +118,9 @@ impl Sums {
             "missed": totals.missed,
             "claimed": totals.claimed,
             "void": totals.void,
+            "demands_answered": totals.proven,
+            "forfeited": totals.forfeited,
+            "deposits": totals.deposits.to_string(),
             "fees": totals.fees.to_string(),
             "warranties_lost": totals.warranties.to_string(),
             "burned": totals.burned.to_string(),
@@ -128,6 +144,8 @@ impl Line {
             "evidence": self.evidence,
             "asset": self.asset.0,
             "open": self.open,
+            "held": self.held,
+            "held_fees": self.held_fees.to_string(),
             "month": self.month.json(),
             "all": self.all.json(),
         })
@@ -199,6 +217,21 @@ pub(super) fn show(facts: &Facts, lines: &[Line], screen: &Screen) {
         "profit",
     ];
     table(screen, &head, &money);
+    for line in lines.iter().filter(|line| line.held > 0) {
+        let fees = facts.amount(line.asset, i128::try_from(line.held_fees).unwrap_or(i128::MAX));
+        let receipts = line.held;
+        screen.say(format!(
+            "  {}: {fees} of {receipts} receipts wait while proofs can be demanded",
+            line.model
+        ));
+    }
+    let forfeited: u64 = lines.iter().map(|line| line.all.totals.forfeited).sum();
+    if forfeited > 0 {
+        screen.say(screen.ink(
+            Ink::Red,
+            format!("  {forfeited} demands were not answered: the stake is burned"),
+        ));
+    }
     let lost: u64 = lines.iter().map(|line| line.month.totals.claimed).sum();
     if lost > 0 {
         screen.say(screen.ink(Ink::Red, format!("  {lost} warranties were claimed this month")));

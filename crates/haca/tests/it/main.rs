@@ -5,6 +5,7 @@
 mod claim;
 mod command;
 mod crash;
+mod demand;
 mod demo;
 mod interrupt;
 mod local;

@@ -98,6 +98,12 @@ fn four_validators_settle_a_proof_and_survive_the_death_of_one() {
     assert!(burned(dir.path()) > before, "verification is burned");
     assert_agreed(&urls, height(&urls[0]));
 
+    // A proof that is made when its payer asks for it.
+    let doubted = infer(dir.path(), &["--row", "6", "--evidence", "optimistic"]);
+    let receipt = doubted["receipt"]["hash"].as_str().unwrap();
+    let (code, answered) = json(haca().args(["demand", receipt, "--data"]).arg(dir.path()));
+    assert_eq!((code, &answered["state"]), (0, &"answered".into()), "{answered}");
+
     // Three of four decide without the one that dies; it comes back and agrees.
     let pid = nodes[3]["pid"].to_string();
     let killed = Command::new("kill").args(["-9", &pid]).status().unwrap();

@@ -67,7 +67,9 @@ impl Case {
             (1..=8u32).for_each(|count| times.learn(count, 3_000 + 250 * u64::from(count)));
             let zk = Rates::new(&gas, 8, 2_000, proofs.collect(), times);
             rates.insert(kind(model, EvidenceKind::Zk), zk);
-            rates.insert(kind(model, EvidenceKind::Signed), Rates::signed(&gas, 8));
+            for evidence in [EvidenceKind::Signed, EvidenceKind::Optimistic] {
+                rates.insert(kind(model, evidence), Rates::unproven(&gas, 8, evidence));
+            }
         }
         Self {
             now: Tick(0),

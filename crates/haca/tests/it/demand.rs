@@ -1,0 +1,54 @@
+//! `haca demand`: a proof that is made when its payer asks for it.
+
+use crate::local::{Local, haca, json};
+
+#[test]
+fn a_receipt_settled_as_optimistic_is_proven_when_its_payer_demands_it() {
+    let local = Local::start_with(&["--idle-ms", "10", "--block-ms", "1"]);
+    let _serving = local.serve_with(&["--optimistic-price", "1000"]);
+    let (code, inferred) = json(
+        haca()
+            .args(["infer", "--evidence", "optimistic", "--data"])
+            .arg(local.path()),
+    );
+    assert_eq!(code, 0, "{inferred}");
+    assert_eq!(inferred["answer"], inferred["label"]);
+    let receipt = inferred["receipt"]["hash"].as_str().unwrap();
+    let demand = |more: &[&str]| json(haca().args(["demand", "--data"]).arg(local.path()).args(more));
+
+    let (code, listed) = demand(&[]);
+    assert_eq!(code, 0, "{listed}");
+    let listed = &listed["receipts"][0];
+    assert_eq!(listed["receipt"], receipt);
+    assert_eq!(listed["state"], "can be demanded", "{listed}");
+    let (code, refused) = demand(&[receipt, "--max-deposit", "1"]);
+    assert_eq!(
+        (code, &refused["error"]["code"]),
+        (2, &"cli.deposit_above_max".into()),
+        "{refused}"
+    );
+    let unknown = format!("0x{}", "11".repeat(32));
+    assert_eq!(demand(&[&unknown]).1["error"]["code"], "cli.unknown_receipt");
+
+    let (code, answered) = demand(&[receipt, "--wait-s", "120"]);
+    assert_eq!((code, &answered["state"]), (0, &"answered".into()), "{answered}");
+    let (_, listed) = demand(&[]);
+    assert_eq!(listed["receipts"][0]["state"], "paid", "{listed}");
+    let (code, again) = demand(&[receipt]);
+    assert_eq!(
+        (code, &again["error"]["code"]),
+        (1, &"cli.nothing_to_demand".into()),
+        "{again}"
+    );
+
+    // The bundle shows the settlement; that the node answers for it has to be accepted.
+    let bundle = inferred["files"]["bundle"].as_str().unwrap();
+    let trust = local.domain().genesis.to_string();
+    let verify = |more: &[&str]| {
+        let mut command = haca();
+        command.args(["verify", bundle, "--trust", &trust]).args(more);
+        json(&mut command).0
+    };
+    assert_eq!(verify(&["--accept-optimistic"]), 0);
+    assert_eq!(verify(&["--accept-signed"]), 12, "refused by the policy alone");
+}
