@@ -5,7 +5,7 @@ use crate::local::{Local, haca, json};
 #[test]
 fn a_receipt_settled_as_optimistic_is_proven_when_its_payer_demands_it() {
     let local = Local::start_with(&["--idle-ms", "10", "--block-ms", "1"]);
-    let _serving = local.serve_with(&["--optimistic-price", "1000"]);
+    let _serving = local.serve();
     let (code, inferred) = json(
         haca()
             .args(["infer", "--evidence", "optimistic", "--data"])

@@ -136,6 +136,8 @@ impl Local {
             .args(["serve", "--home"])
             .arg(self.path().join("inference"))
             .args(["--node", &self.node_url, "--listen", &self.inference_address])
+            // As `haca up` starts it: other offers would be another version of them.
+            .args(["--optimistic-price", "1000"])
             .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
