@@ -54,7 +54,7 @@ pub(crate) fn respond(world: &World, receipts: &[(Sequence, &Receipt)]) -> Messa
     }
 }
 
-fn answer_to(world: &World, items: &[&Item]) -> Message {
+pub(crate) fn answer_to(world: &World, items: &[&Item]) -> Message {
     let receipts: Vec<_> = items
         .iter()
         .map(|item| (item.order.value.sequence, &item.receipt.value))

@@ -6,6 +6,7 @@ mod accounts;
 mod admission;
 mod audit;
 mod budget;
+mod censors;
 mod channels;
 mod claims;
 mod closing;
