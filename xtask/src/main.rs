@@ -1,12 +1,14 @@
 //! Project tasks. `cargo xtask` prints what there is.
 
 mod cometbft;
+mod compatibility;
 mod docs;
 mod fuzz;
 mod layers;
 mod links;
 mod mutants;
 mod network;
+mod perturb;
 mod python;
 mod source;
 mod step;
@@ -45,7 +47,11 @@ Usage: cargo xtask COMMAND
                    Alter the sources of a package in thousands of ways, and list in target/mutants.txt what its
                    tests do not notice; --also names a package whose tests run on the rest, and --again runs
                    nothing but what survived before
-  tools            Print the path of the pinned CometBFT, after installing it where it is missing
+  perturb [--minutes N] [--seed S] [--json]
+                   Run four validators while nodes, links, disks and clocks fail, a fifth node joins and validators
+                   change, and check that the state is one and each receipt is settled once; 5 minutes by default
+  compatibility    Start and settle under the other versions of CometBFT, and decide blocks with its remote signer
+  tools [--signer] Print the path of the pinned CometBFT, or of its remote signer, after installing it where it is missing
 ";
 
 fn main() -> ExitCode {
@@ -89,8 +95,16 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["mutants", rest @ ..] => {
             mutants::run(&Workspace::find()?, &mutants::Options::parse(rest)?).map(done)
         }
+        ["perturb", rest @ ..] => {
+            perturb::run(&Workspace::find()?, &perturb::Options::parse(rest)?).map(done)
+        }
+        ["compatibility"] => Ok(counted(compatibility::check(&Workspace::find()?)?)),
         ["tools"] => {
             step::print(&format!("{}\n", cometbft::ensure(&Workspace::find()?)?.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        ["tools", "--signer"] => {
+            step::print(&format!("{}\n", cometbft::signer(&Workspace::find()?)?.display()));
             Ok(ExitCode::SUCCESS)
         }
         [] | ["help" | "--help" | "-h"] => {

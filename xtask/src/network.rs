@@ -199,7 +199,7 @@ fn start(haca: &Path, directory: &Path) -> Result<Network> {
 }
 
 /// Runs a command that must succeed, and reads the JSON it prints.
-fn json(command: &mut Command) -> Result<Value> {
+pub(crate) fn json(command: &mut Command) -> Result<Value> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(
@@ -212,7 +212,7 @@ fn json(command: &mut Command) -> Result<Value> {
 }
 
 /// A free port of the loopback address.
-fn free_address() -> Result<String> {
+pub(crate) fn free_address() -> Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .to_string())

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::network::{self, Onlookers};
 use crate::step::{self, print, run_lines, say, step};
@@ -82,10 +82,7 @@ pub(crate) fn run(workspace: &Workspace, fast: bool) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     tally.hold("CometBFT", || {
-        let binary = cometbft::ensure(workspace)?;
-        let directory = binary.parent().context("a binary lies in a directory")?;
-        let places = std::iter::once(directory.to_owned()).chain(std::env::split_paths(&path));
-        path = std::env::join_paths(places)?;
+        path = cometbft::search_path(workspace)?;
         Ok(())
     });
     let cargo = |arguments: &[&str]| {

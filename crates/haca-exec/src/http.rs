@@ -142,18 +142,56 @@ async fn metrics(State(shared): State<Shared>) -> Result<String, Problem> {
         let held = service.journal.held_count().map_err(internal)?;
         let demands = service.open_demands();
         let height = service.chain.last().map_or(0, |head| head.height.0);
-        Ok(format!(
-            "# HELP haca_exec_open_receipts Receipts that wait for their settlement\n\
-             # TYPE haca_exec_open_receipts gauge\nhaca_exec_open_receipts {open}\n\
-             # HELP haca_exec_held_receipts Receipts whose fee waits while a proof can be demanded\n\
-             # TYPE haca_exec_held_receipts gauge\nhaca_exec_held_receipts {held}\n\
-             # HELP haca_exec_open_demands Demands of proofs that are open: each unanswered one costs the stake\n\
-             # TYPE haca_exec_open_demands gauge\nhaca_exec_open_demands {demands}\n\
-             # HELP haca_exec_journal_receipts Receipts in the journal with all their bytes\n\
-             # TYPE haca_exec_journal_receipts gauge\nhaca_exec_journal_receipts {entries}\n\
-             # HELP haca_exec_head_height Last height heard of\n\
-             # TYPE haca_exec_head_height gauge\nhaca_exec_head_height {height}\n",
-        ))
+        let totals = service.journal.sum().map_err(internal)?;
+        let rows = [
+            (
+                "haca_exec_open_receipts",
+                "gauge",
+                "Receipts that wait for their settlement",
+                open,
+            ),
+            (
+                "haca_exec_held_receipts",
+                "gauge",
+                "Receipts whose fee waits while a proof can be demanded",
+                held,
+            ),
+            (
+                "haca_exec_open_demands",
+                "gauge",
+                "Demands of proofs that are open: each unanswered one costs the stake",
+                demands,
+            ),
+            (
+                "haca_exec_journal_receipts",
+                "gauge",
+                "Receipts in the journal with all their bytes",
+                entries,
+            ),
+            (
+                "haca_exec_answered_total",
+                "counter",
+                "Receipts signed since the journal began",
+                totals.answered,
+            ),
+            (
+                "haca_exec_settled_total",
+                "counter",
+                "Receipts settled since the journal began",
+                totals.settled,
+            ),
+            (
+                "haca_exec_missed_total",
+                "counter",
+                "Receipts given up since the journal began",
+                totals.missed,
+            ),
+            ("haca_exec_head_height", "gauge", "Last height heard of", height),
+        ];
+        let row = |(name, kind, help, value): (&str, &str, &str, u64)| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+        };
+        Ok(rows.map(row).concat())
     })
     .await
 }

@@ -505,6 +505,20 @@ impl Journal {
         self.decode(self.value(BATCHES, &tx.0)?)
     }
 
+    /// The totals of all months, models, kinds of evidence and assets, summed up.
+    pub fn sum(&self) -> Result<Totals, ExecError> {
+        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
+            let totals = self.database.begin_read()?.open_table(TOTALS)?;
+            let rows = totals.iter()?.map(|row| Ok(row?.1.value().to_vec()));
+            rows.collect()
+        };
+        let mut sum = Totals::default();
+        for row in read().map_err(|error| self.failed(&error))? {
+            sum.add(&Totals::decode_all(&row).map_err(|error| self.damaged(&error))?);
+        }
+        Ok(sum)
+    }
+
     /// How many receipts wait for their settlement.
     pub fn open_count(&self) -> Result<u64, ExecError> {
         let count =

@@ -10,13 +10,14 @@ use tendermint::Time;
 
 use crate::{
     NodeError,
-    cometbft::{COMETBFT_VERSION, CometConfig, HostPort, Peer, StateSync, node_id},
+    cometbft::{COMETBFT_VERSION, CometConfig, HostPort, Peer, SignerAddress, StateSync, node_id},
     engine::Pace,
     evidence::ZkEvidence,
     genesis::Genesis,
     history::{DEFAULT_KEEP_BLOCKS, HistoryPolicy},
     home::{self, DEFAULT_VALIDATORS, Home},
     node::{Engine, Node, NodeConfig, Signals},
+    possession::possession,
     rest::write_export,
     snapshot::SnapshotPolicy,
     store::{DEFAULT_KEEP_VERSIONS, Store},
@@ -40,6 +41,8 @@ enum Command {
     Export(HomeArg),
     /// Print the name that others know the node by in CometBFT's peer-to-peer network
     Id(HomeArg),
+    /// Print the validator's key, signed for the account that is to stake for it; needs no network
+    Possession(PossessionOf),
     /// Become another program that the system ends when the process PARENT does
     #[command(hide = true)]
     WithParent(WithParent),
@@ -61,12 +64,24 @@ struct HomeArg {
 }
 
 #[derive(Args)]
+struct PossessionOf {
+    #[command(flatten)]
+    home: HomeArg,
+    /// The account that stakes
+    #[arg(long, value_name = "ADDRESS")]
+    account: Address,
+}
+
+#[derive(Args)]
 struct Init {
     #[command(flatten)]
     home: HomeArg,
     /// Join the network of this genesis document, with a key of our own
     #[arg(long, value_name = "FILE", conflicts_with_all = ["chain_id", "holder", "app_state"])]
     genesis: Option<PathBuf>,
+    /// Make no key: a signer in another place holds it (`start --remote-signer`)
+    #[arg(long, requires = "genesis")]
+    no_key: bool,
     /// Name of the network, such as haca-dev-1
     #[arg(long, value_name = "ID", required_unless_present = "genesis")]
     chain_id: Option<String>,
@@ -142,6 +157,12 @@ struct Start {
     /// Node to learn others from; repeatable
     #[arg(long, value_name = "ID@HOST:PORT", value_delimiter = ',')]
     seed: Vec<Peer>,
+    /// Learn no addresses from peers and tell them none; for a validator behind nodes of its own
+    #[arg(long)]
+    no_peer_exchange: bool,
+    /// Wait here for a signer that holds the validator's key: unix:///PATH or tcp://IP:PORT (CometBFT)
+    #[arg(long, value_name = "ADDR")]
+    remote_signer: Option<SignerAddress>,
     /// Blocks kept, with their index; 0 keeps all (CometBFT)
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP_BLOCKS)]
     keep_blocks: u64,
@@ -185,6 +206,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, subcommand: &[&str]) -
         Command::Start(arguments) => start(&arguments, subcommand),
         Command::Export(arguments) => export(&arguments),
         Command::Id(arguments) => node_id(&Home::new(&arguments.home)).and_then(|id| print(&id.to_string())),
+        Command::Possession(arguments) => possess(&arguments),
         Command::WithParent(arguments) => Err(with_parent(&arguments)),
     };
     match done {
@@ -238,7 +260,7 @@ fn launcher(subcommand: &[&str]) -> Vec<OsString> {
 fn init(arguments: &Init) -> Result<(), NodeError> {
     let home = Home::new(&arguments.home.home);
     if let Some(document) = &arguments.genesis {
-        return print(&home::join(&home, document)?.hash().to_string());
+        return print(&home::join(&home, document, !arguments.no_key)?.hash().to_string());
     }
     let app_state: Option<Value> = match &arguments.app_state {
         None => None,
@@ -267,6 +289,13 @@ fn init(arguments: &Init) -> Result<(), NodeError> {
     print(&genesis.hash().to_string())
 }
 
+fn possess(arguments: &PossessionOf) -> Result<(), NodeError> {
+    let signed = possession(&Home::new(&arguments.home.home), arguments.account)?;
+    let signature = format!("0x{}", hex::encode(signed.signature));
+    let line = json!({ "key": signed.key.to_string(), "possession": signature });
+    print(&line.to_string())
+}
+
 fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
     let engine = match arguments.engine {
         EngineName::Dev => Engine::Dev,
@@ -279,6 +308,8 @@ fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
             external_address: arguments.external_address.clone(),
             persistent_peers: arguments.persistent_peer.clone(),
             seeds: arguments.seed.clone(),
+            peer_exchange: !arguments.no_peer_exchange,
+            remote_signer: arguments.remote_signer.clone(),
             state_sync: arguments.trust.map(|(trust_height, trust_hash)| StateSync {
                 rpc_servers: arguments.state_sync.clone(),
                 trust_height,

@@ -5,6 +5,7 @@ mod configuration;
 mod layout;
 mod peer;
 mod process;
+mod remote_signer;
 mod rpc;
 
 use std::{
@@ -20,6 +21,7 @@ use tendermint_proto::v0_38::types;
 
 pub use binary::{COMETBFT_VERSION, find_binary};
 pub use peer::{HostPort, NodeId, Peer};
+pub use remote_signer::SignerAddress;
 
 use crate::{
     abci::{AbciAddress, AbciServer},
@@ -68,6 +70,11 @@ pub struct CometConfig {
     pub persistent_peers: Vec<Peer>,
     /// Nodes to learn others from.
     pub seeds: Vec<Peer>,
+    /// Whether addresses of other nodes are learned, passed on and dialled. A validator behind nodes of its own does
+    /// not want that: nobody else is to know its address.
+    pub peer_exchange: bool,
+    /// Where a signer that holds the validator's key connects to; `None` signs with the key in the home.
+    pub remote_signer: Option<SignerAddress>,
     /// Where an empty node gets its state from, in place of executing every block.
     pub state_sync: Option<StateSync>,
     /// Time between a commit and the next height.
@@ -92,6 +99,8 @@ impl Default for CometConfig {
             external_address: None,
             persistent_peers: Vec::new(),
             seeds: Vec::new(),
+            peer_exchange: true,
+            remote_signer: None,
             state_sync: None,
             timeout_commit: Duration::from_secs(1),
             recheck: true,
@@ -129,6 +138,9 @@ impl CometBft {
         let socket = layout::socket_path(home);
         layout::write(home, genesis, config, &ports, &socket)?;
         process::end_orphan(home)?;
+        if let Some(address) = &config.remote_signer {
+            address.clear()?;
+        }
         let failure: Arc<OnceLock<String>> = Arc::default();
         let failed = Arc::new(failed);
         let server = {

@@ -219,6 +219,12 @@ pub enum NodeError {
         /// What it has to look like.
         expected: &'static str,
     },
+    /// The address for a remote signer is malformed.
+    #[error("address for a signer `{found}`: expected unix:///PATH or tcp://IP:PORT")]
+    SignerAddress {
+        /// What was given.
+        found: String,
+    },
     /// CometBFT's RPC did not answer as expected.
     #[error("cometbft RPC {method}: {reason}")]
     CometRpc {
@@ -270,6 +276,7 @@ impl NodeError {
             Self::CometExited { .. } => "comet.exited",
             Self::CometSilent { .. } => "comet.silent",
             Self::PeerAddress { .. } => "comet.peer",
+            Self::SignerAddress { .. } => "comet.signer_address",
             Self::CometRpc { .. } => "comet.rpc",
             Self::Abci { .. } => "abci.protocol",
         }
@@ -345,6 +352,9 @@ impl NodeError {
                 "see cometbft.log in the data directory; the process was ended, and nothing is lost"
             }
             Self::PeerAddress { .. } => "`haca-node id` prints a node's ID; a peer is named ID@HOST:PORT",
+            Self::SignerAddress { .. } => {
+                "CometBFT waits there for the signer; name an absolute path of at most 107 bytes, or an IP address"
+            }
             Self::CometRpc { .. } => {
                 "see cometbft.log in the data directory; the process may still be starting"
             }

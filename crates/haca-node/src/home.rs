@@ -132,15 +132,18 @@ pub fn init_network(
     Ok(genesis)
 }
 
-/// Creates the directory of a node that joins a network: a key of its own, and the network's genesis document byte for
-/// byte. The node validates once the network counts its key among the validators.
-pub fn join(home: &Home, genesis: &Path) -> Result<Genesis, NodeError> {
+/// Creates the directory of a node that joins a network: a key of its own unless a signer elsewhere holds it, and the
+/// network's genesis document byte for byte. The node validates once the network counts its key among the validators.
+pub fn join(home: &Home, genesis: &Path, with_key: bool) -> Result<Genesis, NodeError> {
     if home.genesis().exists() {
         return Err(NodeError::AlreadyInitialised { path: home.genesis() });
     }
     let genesis = Genesis::read(genesis)?;
     genesis_state(&genesis)?;
-    make_keys(home, 1)?;
+    prepare_directory(home.path())?;
+    if with_key {
+        make_keys(home, 1)?;
+    }
     write_genesis(home, &genesis)?;
     Ok(genesis)
 }

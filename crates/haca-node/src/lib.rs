@@ -39,6 +39,7 @@ pub mod key_memory;
 pub mod ledger_app;
 pub mod metrics;
 pub mod node;
+pub mod possession;
 pub mod price_floor;
 pub mod rest;
 pub mod snapshot;

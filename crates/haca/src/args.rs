@@ -11,6 +11,7 @@ use crate::light::{State, parse_checkpoint};
 use crate::quantisation::Quantisation;
 use crate::simulate::Scenario;
 use crate::tx::Tx;
+use crate::validator::Validator;
 
 /// Verifiable AI inference: answers in milliseconds, proofs settled on chain
 #[derive(Parser)]
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// Draft transactions for wallets to sign, and send them signed
     #[command(subcommand)]
     Tx(Tx),
+    /// Show a validator, stake for it, take stake out, free it from jail
+    #[command(subcommand)]
+    Validator(Validator),
     /// Check this machine and a data directory
     Doctor(Doctor),
     /// Measure
@@ -124,6 +128,9 @@ pub(crate) struct Testnet {
     /// Time between a block and the next height, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 500)]
     pub(crate) blocks_ms: u64,
+    /// Make keys, genesis and addresses, and start nothing
+    #[arg(long)]
+    pub(crate) prepare: bool,
     /// CometBFT binary, in place of the one on PATH
     #[arg(long, value_name = "FILE")]
     pub(crate) cometbft: Option<PathBuf>,

@@ -31,6 +31,7 @@ mod state;
 mod testnet;
 mod tx;
 mod up;
+mod validator;
 mod verify;
 mod work;
 
@@ -81,6 +82,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Supply(at) => state::supply(at, screen),
         Command::State(state) => light::run(state, screen),
         Command::Tx(tx) => tx::run(tx, screen),
+        Command::Validator(validator) => validator::run(validator, screen),
         Command::Doctor(doctor) => doctor::run(doctor, screen),
         Command::Bench(bench) => bench::run(bench, screen),
         Command::Simulate(simulate) => simulate::run(simulate, screen),

@@ -27,6 +27,14 @@ pub(crate) fn run(testnet: &Testnet, screen: &Screen) -> Result<u8, Failure> {
     let step = screen.step("keys and genesis");
     let network = prepare(testnet)?;
     step.done(&network.file.trust);
+    if testnet.prepare {
+        described(&network, &[], screen);
+        screen.say(format!(
+            "`haca testnet --dir {}` starts it",
+            testnet.dir.display()
+        ));
+        return Ok(0);
+    }
     let mut nodes = Vec::new();
     let step = screen.step("full nodes");
     for index in 0..network.file.nodes.len() {
@@ -172,23 +180,28 @@ fn start_process(network: &Network, index: usize, testnet: &Testnet) -> Result<P
     Process::start("full node", &log, &paths, &arguments, true)
 }
 
-fn announce(network: &Network, nodes: &[Member], screen: &Screen) {
-    let described = |(member, place): (&Member, &NodePlace)| {
+/// Prints all addresses, and the process of each node that runs.
+fn described(network: &Network, nodes: &[Member], screen: &Screen) {
+    let node = |(index, place): (usize, &NodePlace)| {
         json!({
             "url": place.url,
             "rpc": format!("http://{}", place.rpc),
             "p2p": format!("{}@{}", place.id, place.p2p),
-            "home": network.testnet_home(member.index),
-            "pid": member.process.id(),
+            "home": network.testnet_home(index),
+            "pid": nodes.get(index).map(|member| member.process.id()),
         })
     };
     screen.line(&json!({
-        "nodes": nodes.iter().zip(&network.file.nodes).map(described).collect::<Vec<_>>(),
+        "nodes": network.file.nodes.iter().enumerate().map(node).collect::<Vec<_>>(),
         "node": network.file.node_url,
         "inference_node": network.file.inference_url,
         "trust": network.file.trust,
         "data": network.dir,
     }));
+}
+
+fn announce(network: &Network, nodes: &[Member], screen: &Screen) {
+    described(network, nodes, screen);
     screen.say(screen.ink(Ink::Bold, "The network is up."));
     for (member, place) in nodes.iter().zip(&network.file.nodes) {
         screen.say(format!(

@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Subcommand};
 use haca_client::{NodeClient, TX_LIFETIME_BLOCKS, random_nonce};
 use haca_wire::{
-    Address, Amount, AssetId, ChainId, ChannelId, Close, Decode, Domain, Encode as _, GenesisHash, Height,
-    Message, Order, Quote, Receipt, Signature, Signed, SignedTransaction, Transaction, TxMeta, TypedDocument,
+    Address, Amount, AssetId, ChainId, ChannelId, Close, ConsensusKey, Decode, Domain, Encode as _,
+    GenesisHash, Height, Message, Order, Quote, Receipt, Signature, Signed, SignedTransaction, Transaction,
+    TxMeta, TypedDocument,
 };
 use serde_json::json;
 
@@ -50,7 +51,7 @@ pub(crate) struct Draft {
     message: Draftable,
 }
 
-/// The messages that people send; those of inference nodes and validators are sent by their programs.
+/// The messages that people send; those of inference nodes are sent by their program.
 #[derive(Subcommand)]
 enum Draftable {
     /// Move an asset
@@ -79,6 +80,33 @@ enum Draftable {
         /// In the smallest unit of the channel's asset
         #[arg(long)]
         amount: u128,
+    },
+    /// Stake OPG behind a validator's key, or add to it
+    Stake {
+        /// The key, as `haca-node possession` prints it
+        #[arg(long, value_name = "HEX")]
+        key: ConsensusKey,
+        /// The key's signature for this account, printed beside it
+        #[arg(long, value_name = "HEX")]
+        possession: String,
+        /// In the smallest unit of OPG
+        #[arg(long)]
+        amount: u128,
+    },
+    /// Take stake out; it is paid once evidence against the validator is too old to count
+    Unstake {
+        /// The validator's key
+        #[arg(long, value_name = "HEX")]
+        key: ConsensusKey,
+        /// In the smallest unit of OPG
+        #[arg(long)]
+        amount: u128,
+    },
+    /// Free a validator that missed too many votes, once its time is over
+    Unjail {
+        /// The validator's key
+        #[arg(long, value_name = "HEX")]
+        key: ConsensusKey,
     },
     /// Close a channel
     CloseChannel {
@@ -218,6 +246,20 @@ fn message(draftable: &Draftable) -> Result<Message, Failure> {
             channel: *channel,
             amount: Amount(*amount),
         },
+        Draftable::Stake {
+            key,
+            possession,
+            amount,
+        } => Message::Stake {
+            key: *key,
+            possession: possession_of(possession)?,
+            amount: Amount(*amount),
+        },
+        Draftable::Unstake { key, amount } => Message::Unstake {
+            key: *key,
+            amount: Amount(*amount),
+        },
+        Draftable::Unjail { key } => Message::Unjail { key: *key },
         Draftable::CloseChannel { channel, consent } => Message::CloseChannel {
             channel: *channel,
             consent: consent
@@ -319,6 +361,15 @@ fn signable<T: Decode>(what: &str, text: &str) -> Result<T, Failure> {
 
 fn decode<T: Decode>(what: &str, text: &str) -> Result<T, Failure> {
     T::decode_all(&unhex(what, text)?).map_err(|error| unreadable(what, error))
+}
+
+/// A validator's key's signature for the account that stakes.
+pub(crate) fn possession_of(text: &str) -> Result<[u8; 64], Failure> {
+    let bytes = unhex("a key's signature", text)?;
+    let wrong = |bytes: Vec<u8>| format!("{} bytes, expected 64", bytes.len());
+    bytes
+        .try_into()
+        .map_err(|bytes| unreadable("a key's signature", wrong(bytes)))
 }
 
 fn unhex(what: &str, text: &str) -> Result<Vec<u8>, Failure> {

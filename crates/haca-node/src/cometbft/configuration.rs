@@ -66,12 +66,19 @@ pub(super) fn toml(config: &CometConfig, ports: &Ports, socket: &Path) -> String
     } = MempoolLimits::default();
     let socket = socket.display();
     let state_sync = state_sync(config.state_sync.as_ref());
+    let exchange = config.peer_exchange;
+    let signer = config
+        .remote_signer
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     format!(
         r#"proxy_app = "unix://{socket}"
 moniker = "haca"
 abci = "socket"
 log_level = "info"
 filter_peers = false
+priv_validator_laddr = "{signer}"
 
 [rpc]
 laddr = "tcp://{rpc}"
@@ -83,6 +90,7 @@ laddr = "tcp://{p2p}"
 external_address = "{external}"
 persistent_peers = "{persistent}"
 seeds = "{seeds}"
+pex = {exchange}
 addr_book_strict = {strict}
 allow_duplicate_ip = {local}
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{CometConfig, configuration, peer};
-use crate::{error::NodeError, genesis::Genesis, home::Home};
+use crate::{engine::ValidatorKey, error::NodeError, genesis::Genesis, home::Home};
 
 /// Longest path of a unix socket on Linux, without the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
@@ -84,12 +84,8 @@ pub(super) fn write(
     )
     .map_err(unwritable)?;
     fs::write(root.join("config/genesis.json"), &genesis.bytes).map_err(unwritable)?;
-    let key = root.join("config/priv_validator_key.json");
-    if !key.exists() {
-        let keys = home.keys()?;
-        if let Some(first) = keys.first() {
-            first.write(&key)?;
-        }
+    if config.remote_signer.is_none() {
+        write_key(home, &root.join("config/priv_validator_key.json"))?;
     }
     peer::node_id(&home.node_key())?;
     let vote_state = root.join("data/priv_validator_state.json");
@@ -97,4 +93,22 @@ pub(super) fn write(
         fs::write(vote_state, r#"{"height":"0","round":0,"step":0}"#).map_err(unwritable)?;
     }
     Ok(())
+}
+
+/// Gives CometBFT the home's key. With a remote signer CometBFT makes a file of its own there, whose key signs nothing.
+fn write_key(home: &Home, path: &Path) -> Result<(), NodeError> {
+    let keys = home.keys()?;
+    let Some(first) = keys.first() else {
+        return Ok(());
+    };
+    if path.exists() {
+        if ValidatorKey::read(path)?.public() == first.public() {
+            return Ok(());
+        }
+        fs::remove_file(path).map_err(|source| NodeError::DataDirectory {
+            path: path.to_owned(),
+            source,
+        })?;
+    }
+    first.write(path)
 }

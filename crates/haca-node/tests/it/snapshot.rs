@@ -474,7 +474,7 @@ fn an_empty_node_joins_a_running_network_by_a_snapshot() {
     assert_abci(&*app, &genesis, &app_hash);
 
     let joiner = Home::new(ours.path());
-    join(&joiner, &home.genesis()).unwrap();
+    join(&joiner, &home.genesis(), true).unwrap();
     let peer = Peer::new(node_id(&home).unwrap(), config.p2p.to_string().parse().unwrap());
     let joining = CometConfig {
         persistent_peers: vec![peer],

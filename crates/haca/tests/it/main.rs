@@ -13,6 +13,8 @@ mod local;
 #[path = "../../../haca-prover/examples/networks/network.rs"]
 mod network;
 mod node_report;
+mod operations;
+mod perturb;
 mod scorecard;
 mod simulate;
 mod testnet;
