@@ -19,6 +19,7 @@ from wire_format import (
     DTYPES,
     EVIDENCE_VERSION,
     MESSAGES,
+    PARAMETERS,
     OPTIMISTIC_EVIDENCE,
     SIGNED_EVIDENCE,
     STRUCTS,
@@ -132,6 +133,22 @@ def random_group(domain):
     )
 
 
+def random_proposal():
+    """The EIP-712 members of a proposal of each kind in turn, and its encoding."""
+    value = {"kind": "", "parameters": [], "version": 0, "height": 0, "cancels": 0}
+    value["kind"] = RNG.choice(["parameters", "upgrade", "cancel"])
+    if value["kind"] == "parameters":
+        chosen = sorted(RNG.sample(range(len(PARAMETERS)), RNG.randint(1, 4)))
+        changes = [(index, number("uint128")) for index in chosen]
+        value["parameters"] = [{"name": PARAMETERS[index], "value": new} for index, new in changes]
+        return value, unsigned(8, 1) + listed([unsigned(8, index + 1) + unsigned(128, new) for index, new in changes])
+    if value["kind"] == "upgrade":
+        value |= {"version": number("uint64"), "height": number("uint64")}
+        return value, unsigned(8, 2) + unsigned(64, value["version"]) + unsigned(64, value["height"])
+    value["cancels"] = number("uint64")
+    return value, unsigned(8, 3) + unsigned(64, value["cancels"])
+
+
 def random_message(name, domain):
     """The EIP-712 value of a message and its encoding, tag included."""
     asset, amount, account, channel = number("uint32"), number("uint128"), octets(20), octets(32)
@@ -177,6 +194,13 @@ def random_message(name, domain):
     elif name == "Unjail":
         value = {"key": octets(32)}
         data = value["key"]
+    elif name == "Propose":
+        value, body = random_proposal()
+        value["key"] = octets(32)
+        data = value["key"] + body
+    elif name == "Vote":
+        value = {"key": octets(32), "proposal": number("uint64"), "approve": RNG.random() < 0.5}
+        data = value["key"] + unsigned(64, value["proposal"]) + unsigned(8, int(value["approve"]))
     elif name == "Demand":
         path = [octets(32) for _ in range(RNG.randint(0, 4))]
         value = {"channel": channel, "first": number("uint64"), "sequence": number("uint64"), "receipt": octets(32)}

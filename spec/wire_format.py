@@ -80,7 +80,15 @@ STRUCTS = {
         ("model", "bytes32"), ("evidence", "uint8"), ("asset", "uint32"), ("basePrice", "uint128"),
         ("unitPrice", "uint128"),
     ],
+    "ParamChange": [("name", "string"), ("value", "uint128")],
 }  # fmt: skip
+
+# Parameters that a vote can change, by their numbers in the encoding.
+PARAMETERS = [
+    "block_gas", "tx_gas", "gas_flat", "gas_byte", "gas_signature", "gas_registration", "node_stake", "quote_lifetime",
+    "prove_price", "reward_divisor", "validators.min_stake", "validators.max_validators", "validators.signed_window",
+    "validators.max_missed", "validators.jail_blocks", "validators.slash_divisor",
+]  # fmt: skip
 
 MESSAGES = {
     "Transfer": [("to", "address"), ("asset", "uint32"), ("amount", "uint128")],
@@ -97,6 +105,11 @@ MESSAGES = {
     "Stake": [("key", "bytes32"), ("possession", "bytes"), ("amount", "uint128")],
     "Unstake": [("key", "bytes32"), ("amount", "uint128")],
     "Unjail": [("key", "bytes32")],
+    "Propose": [
+        ("key", "bytes32"), ("kind", "string"), ("parameters", "ParamChange[]"), ("version", "uint64"),
+        ("height", "uint64"), ("cancels", "uint64"),
+    ],
+    "Vote": [("key", "bytes32"), ("proposal", "uint64"), ("approve", "bool")],
     "Demand": [
         ("channel", "bytes32"), ("first", "uint64"), ("sequence", "uint64"), ("receipt", "bytes32"), ("path", "bytes32[]"),
     ],
@@ -107,7 +120,6 @@ MESSAGES = {
     ],
 }  # fmt: skip
 TAG = {name: 1 + index for index, name in enumerate(MESSAGES)}
-TAG |= {"Demand": 17, "Respond": 18, "SettleVouchers": 19, "ClaimFalseLeaf": 20}
 
 DOMAIN_TYPE = [("name", "string"), ("version", "string"), ("chainId", "uint256"), ("salt", "bytes32")]
 
@@ -119,7 +131,7 @@ def types_of(primary, message=None):
         out["Transaction"] = [("meta", "TxMeta"), ("message", message)]
         out["TxMeta"] = STRUCTS["TxMeta"]
         out[message] = MESSAGES[message]
-        referred = {"RegisterNode": "Offer", "OpenChannel": "Quote"}.get(message)
+        referred = {"RegisterNode": "Offer", "OpenChannel": "Quote", "Propose": "ParamChange"}.get(message)
         if referred:
             out[referred] = STRUCTS[referred]
     else:

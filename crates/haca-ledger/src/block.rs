@@ -8,16 +8,17 @@ use crate::bank::Purse;
 use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::fee::{Share, Usage, next_base_fee, used_budget};
+use crate::governance::{self, Concluded, LATEST_VERSION};
 use crate::message::{Execution, Stop, Trust, later};
 use crate::outcome::{BlockOutcome, Effect, TxOutcome, tx_hash};
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, need};
 use crate::refusal::Refusal;
 use crate::state_reader::StateReader;
 use crate::sweep;
 use crate::validators;
 
 /// What consensus says of a block besides its transactions.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockContext {
     /// Its height: one above the committed state's.
     pub height: Height,
@@ -27,8 +28,24 @@ pub struct BlockContext {
     pub time_unix_s: u64,
     /// Who signed the block before, in the order of its validators.
     pub votes: Vec<CommitVote>,
+    /// The newest version of the rules that the caller stands for: [`LATEST_VERSION`](crate::LATEST_VERSION), but in the
+    /// rehearsal of an upgrade.
+    pub known_version: u64,
     /// What validators have been caught at.
     pub misbehaviour: Vec<Misbehaviour>,
+}
+
+impl Default for BlockContext {
+    fn default() -> Self {
+        Self {
+            height: Height(0),
+            proposer: [0; 20],
+            time_unix_s: 0,
+            votes: Vec::new(),
+            misbehaviour: Vec::new(),
+            known_version: LATEST_VERSION,
+        }
+    }
 }
 
 /// Whether a validator voted in the commit of the block before.
@@ -76,6 +93,7 @@ pub fn execute_block(
             expected: gate.height,
         });
     }
+    governance::check_version(&need(state, key::GOVERNANCE)?, context.known_version)?;
     let mut block = Block::new(gate, context)?;
     let (swept, reward) = block.start().map_err(Stop::into_error)?;
     // Every transaction is charged before the first message runs, so that no message can take away what a later
@@ -278,7 +296,13 @@ impl<'a> Block<'a> {
         };
         self.state.put(key::CLOCK.to_vec(), &clock);
         self.state.keep();
-        let validator_updates = validators::update_set(&mut self.state, &params)?;
+        let Concluded {
+            params: next_params,
+            effects: concluded,
+        } = governance::conclude(&mut self.state, &params, height, clock.tick)?;
+        self.state.keep();
+        let changed = next_params.validators != params.validators;
+        let validator_updates = validators::update_set(&mut self.state, &next_params, changed)?;
         check_balanced(&self.state)?;
         let supply: Supply = self.state.need(&key::supply(AssetId::OPG))?;
         Ok(BlockOutcome {
@@ -294,6 +318,7 @@ impl<'a> Block<'a> {
             txs,
             settlements,
             receipt_root,
+            concluded,
             validator_updates,
             writes: self.state.into_writes(),
         })

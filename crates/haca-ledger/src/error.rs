@@ -3,6 +3,7 @@
 use haca_wire::{Address, Amount, AssetId, ConsensusKey, DecodeError, Height};
 use thiserror::Error;
 
+use crate::params::ParamFault;
 use crate::state_reader::ReadError;
 
 /// Why a block can't be executed. Every variant means a broken store or a broken caller; no transaction causes one.
@@ -34,6 +35,16 @@ pub enum LedgerError {
         /// The height that follows the state.
         expected: Height,
     },
+    /// A vote has brought rules into force that this software does not know.
+    #[error(
+        "the next block is executed by version {found} of the rules, this software knows up to {expected}"
+    )]
+    UnknownVersion {
+        /// The version in force.
+        found: u64,
+        /// The newest one known here.
+        expected: u64,
+    },
     /// The parts of an asset do not add up to what was issued.
     #[error("asset {asset} is out of balance: parts add up to {found}, expected {expected}")]
     Unbalanced {
@@ -60,6 +71,7 @@ impl LedgerError {
             Self::Missing { .. } => "ledger.state_missing",
             Self::Corrupt { .. } => "ledger.state_corrupt",
             Self::WrongHeight { .. } => "ledger.wrong_height",
+            Self::UnknownVersion { .. } => "ledger.unknown_version",
             Self::Unbalanced { .. } => "ledger.unbalanced",
             Self::Arithmetic { .. } => "ledger.arithmetic",
         }
@@ -73,6 +85,9 @@ impl LedgerError {
                 "the store is damaged: restore it from a backup, or delete it and sync again"
             }
             Self::WrongHeight { .. } => "store and consensus engine disagree: restart both from one snapshot",
+            Self::UnknownVersion { .. } => {
+                "start a release that knows this version on the same data directory: nothing is lost"
+            }
             Self::Unbalanced { .. } | Self::Arithmetic { .. } => {
                 "this is a bug: keep the data directory and report it"
             }
@@ -179,6 +194,16 @@ pub enum GenesisError {
         /// The rule.
         expected: &'static str,
     },
+}
+
+impl From<ParamFault> for GenesisError {
+    fn from(fault: ParamFault) -> Self {
+        Self::Param {
+            name: fault.name,
+            found: fault.found,
+            expected: fault.expected,
+        }
+    }
 }
 
 impl GenesisError {

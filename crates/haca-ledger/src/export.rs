@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 
 use haca_wire::state::{
-    BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, HeldKey, HeldRecord, Jail,
-    ModelRecord, NodeRecord, SequenceWindow, Supply, UnbondingRecord, ValidatorRecord, ValidatorSetRecord,
+    BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, GovernanceRecord, HeldKey,
+    HeldRecord, Jail, ModelRecord, NodeRecord, ProposalRecord, SequenceWindow, Supply, UnbondingRecord,
+    ValidatorRecord, ValidatorSetRecord,
 };
-use haca_wire::{Encode, Offer};
+use haca_wire::{Encode, Offer, ParamChange};
 use serde_json::{Map, Value, json};
 
 use crate::audit::AuditError;
 use crate::genesis::GenesisParams;
 
 /// The kinds of entries of which there may be many.
-const LISTS: [&str; 19] = [
+const LISTS: [&str; 20] = [
     "assets",
     "balances",
     "bonds",
@@ -27,6 +28,7 @@ const LISTS: [&str; 19] = [
     "models",
     "nodes",
     "nonces",
+    "proposals",
     "receipts",
     "spent",
     "supplies",
@@ -196,6 +198,7 @@ pub fn record_json(entry: &Entry) -> (&'static str, Value) {
             json!({ "tick": calendar.tick.0, "position": calendar.position }),
         ),
         Entry::Dues(tick, count) => ("dues", json!({ "tick": tick.0, "count": count })),
+        Entry::Governance(record) => ("governance", governance_json(record)),
         Entry::Held(key, held) => ("held", held_json(*key, held)),
         Entry::Model(id, model) => ("models", model_json(&text(id), model)),
         Entry::Node(id, node) => ("nodes", node_json(&text(id), node)),
@@ -205,6 +208,7 @@ pub fn record_json(entry: &Entry) -> (&'static str, Value) {
         ),
         Entry::Params(params) => ("params", json!(GenesisParams::from(*params))),
         Entry::Pool(amount) => ("pool", text(amount).into()),
+        Entry::Proposal(id, record) => ("proposals", proposal_json(id.0, record)),
         Entry::Receipts(height, root) => ("receipts", json!({ "height": height.0, "root": bytes(root) })),
         Entry::Spent(height, spent) => ("spent", json!({ "height": height.0, "nonces": spent.0.len() })),
         Entry::Supply(asset, supply) => ("supplies", supply_json(asset.0, supply)),
@@ -439,5 +443,31 @@ fn validator_set_json(set: &ValidatorSetRecord) -> Value {
         "active": active,
         "window": set.window,
         "jailed_power": set.jailed_power,
+    })
+}
+
+fn governance_json(record: &GovernanceRecord) -> Value {
+    json!({
+        "version": record.version,
+        "next": record.next.0,
+        "open": record.open.iter().map(|id| id.0).collect::<Vec<_>>(),
+    })
+}
+
+fn proposal_json(id: u64, record: &ProposalRecord) -> Value {
+    let (version, height, cancels) = record.proposal.numbers();
+    let change =
+        |change: &ParamChange| json!({ "name": change.parameter.name(), "value": change.value.to_string() });
+    json!({
+        "proposal": id,
+        "proposer": text(&record.proposer),
+        "kind": record.proposal.kind(),
+        "parameters": record.proposal.changes().iter().map(change).collect::<Vec<_>>(),
+        "version": version,
+        "height": height.0,
+        "cancels": cancels.0,
+        "closes": record.closes.0,
+        "approvals": record.approvals.iter().map(text).collect::<Vec<_>>(),
+        "due": record.due.map(|due| due.0),
     })
 }

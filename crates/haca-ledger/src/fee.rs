@@ -181,6 +181,8 @@ fn signatures_of(message: &Message) -> u64 {
         | Message::Respond { .. }
         | Message::TopUp { .. }
         | Message::Unstake { .. }
+        | Message::Propose { .. }
+        | Message::Vote { .. }
         | Message::Unjail { .. } => 0,
         Message::OpenChannel { .. } | Message::Stake { .. } => 1,
         Message::CloseChannel { consent, .. } => u64::from(consent.is_some()),

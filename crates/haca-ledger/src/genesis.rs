@@ -5,19 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use ed25519_consensus::VerificationKey;
 use haca_wire::quant::Name;
 use haca_wire::state::{
-    AssetRecord, Calendar, ChainRecord, Clock, Jail, Params, Queue, Supply, ValidatorParams, ValidatorRecord,
-    ValidatorSetRecord, key,
+    AssetRecord, Calendar, ChainRecord, Clock, GovernanceParams, GovernanceRecord, Jail, Params, Queue,
+    Supply, ValidatorParams, ValidatorRecord, ValidatorSetRecord, key,
 };
 use haca_wire::{
     Address, Amount, AssetId, ChainId, ConsensusAddress, ConsensusKey, Encode, Gas, GenesisHash, Height,
-    Tick, limit,
+    ProposalId, Tick, limit,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::GenesisError;
-use crate::fee::{BASE_FEE_FLOOR, usable_bytes, usable_gas};
+use crate::fee::BASE_FEE_FLOOR;
+use crate::params::check_params;
 use crate::state_reader::Writes;
 use crate::validators::{ValidatorUpdate, elect, power_unit};
+
+/// The version of the rules that every network begins with.
+const FIRST_VERSION: u64 = 1;
 
 /// Assets of one network.
 const ASSETS: usize = 64;
@@ -104,6 +108,7 @@ pub struct GenesisParams {
     pub reward_divisor: u64,
     pub gas_registration: u64,
     pub validators: GenesisValidatorParams,
+    pub governance: GenesisGovernanceParams,
 }
 
 /// [`ValidatorParams`] as JSON, with the same names.
@@ -119,6 +124,15 @@ pub struct GenesisValidatorParams {
     pub max_missed: u64,
     pub jail_blocks: u64,
     pub slash_divisor: u64,
+}
+
+/// [`GovernanceParams`] as JSON, with the same names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented on `GovernanceParams`")]
+pub struct GenesisGovernanceParams {
+    pub voting_blocks: u64,
+    pub timelock: u64,
 }
 
 /// An amount as a decimal string.
@@ -174,6 +188,10 @@ impl From<Params> for GenesisParams {
                 jail_blocks: params.validators.jail_blocks,
                 slash_divisor: params.validators.slash_divisor,
             },
+            governance: GenesisGovernanceParams {
+                voting_blocks: params.governance.voting_blocks,
+                timelock: params.governance.timelock,
+            },
         }
     }
 }
@@ -210,6 +228,10 @@ impl From<&GenesisParams> for Params {
                 max_missed: params.validators.max_missed,
                 jail_blocks: params.validators.jail_blocks,
                 slash_divisor: params.validators.slash_divisor,
+            },
+            governance: GovernanceParams {
+                voting_blocks: params.governance.voting_blocks,
+                timelock: params.governance.timelock,
             },
         }
     }
@@ -249,6 +271,10 @@ pub const fn standard_params() -> Params {
             jail_blocks: 3_600,
             slash_divisor: 20,
         },
+        governance: GovernanceParams {
+            voting_blocks: 50_000,
+            timelock: 14_400,
+        },
     }
 }
 
@@ -268,7 +294,8 @@ pub struct GenesisOutcome {
 pub fn init_genesis(app_state: &[u8], genesis: GenesisHash) -> Result<GenesisOutcome, GenesisError> {
     let document: Genesis = serde_json::from_slice(app_state).map_err(GenesisError::Json)?;
     let params = Params::from(&document.params);
-    check_params(&params)?;
+    let issued = document.assets.first().map(|asset| asset.issued.0);
+    check_params(&params, issued.unwrap_or_default())?;
     let chain = ChainRecord {
         chain_id: ChainId(document.chain_id),
         genesis,
@@ -285,6 +312,14 @@ pub fn init_genesis(app_state: &[u8], genesis: GenesisHash) -> Result<GenesisOut
         },
     );
     state.put(key::POOL, &document.pool.0);
+    state.put(
+        key::GOVERNANCE,
+        &GovernanceRecord {
+            version: FIRST_VERSION,
+            next: ProposalId(1),
+            open: Vec::new(),
+        },
+    );
     state.put(key::CLOSING_QUEUE, &Queue::default());
     state.put(key::UNBONDING_QUEUE, &Queue::default());
     state.put(key::DUE_QUEUE, &Calendar::default());
@@ -421,13 +456,6 @@ fn validators(
     }
     let issued = document.assets.first().map(|asset| asset.issued.0);
     let unit = power_unit(issued.unwrap_or_default());
-    if params.min_stake.0 < unit {
-        return Err(GenesisError::Param {
-            name: "validators.min_stake",
-            found: params.min_stake.0,
-            expected: "at least what was issued of OPG divided by 2^50",
-        });
-    }
     let active = elect(params, unit, records.values().cloned());
     for (address, record) in &records {
         state.put(&key::validator(*address), record);
@@ -478,124 +506,3 @@ fn genesis_validator(
         unstaking: Vec::new(),
     })
 }
-
-/// Refuses parameters under which a rule of money would not hold.
-fn check_params(params: &Params) -> Result<(), GenesisError> {
-    let refuse = |name, found: u128, expected| {
-        Err(GenesisError::Param {
-            name,
-            found,
-            expected,
-        })
-    };
-    if params.tx_gas.0 == 0 || params.tx_gas > usable_gas(params) {
-        return refuse("tx_gas", params.tx_gas.0.into(), "1 to four fifths of block_gas");
-    }
-    if params.tx_gas.0 > VERIFICATION_GAS {
-        return refuse(
-            "tx_gas",
-            params.tx_gas.0.into(),
-            "at most 4294967296, the most of one verification",
-        );
-    }
-    if usable_bytes(params) < haca_wire::limit::TX_BYTES as u64 {
-        return refuse("block_bytes", params.block_bytes.into(), "at least 1310719");
-    }
-    if params.gas_flat.0 == 0 {
-        return refuse("gas_flat", 0, "at least 1");
-    }
-    if params.gas_registration.0 == 0 {
-        return refuse("gas_registration", 0, "at least 1");
-    }
-    if params.node_stake.0 == 0 {
-        return refuse("node_stake", 0, "above 0");
-    }
-    let windows = [
-        ("quote_lifetime", params.quote_lifetime),
-        ("tx_lifetime", params.tx_lifetime),
-        ("settle_horizon", params.settle_horizon),
-        ("grace", params.grace),
-        ("claim_window", params.claim_window),
-        ("demand_window", params.demand_window),
-        ("respond_window", params.respond_window),
-        ("respond_step", params.respond_step),
-        ("signer_grace", params.signer_grace),
-    ];
-    for (name, found) in windows {
-        if !(1..=MAX_WINDOW).contains(&found) {
-            return refuse(name, found.into(), "1 to 100000000");
-        }
-    }
-    // A shorter one would bring the deadline of orders within the horizon forward, and with it the payer's claim window.
-    if params.signer_grace < params.settle_horizon {
-        return refuse(
-            "signer_grace",
-            params.signer_grace.into(),
-            "at least settle_horizon",
-        );
-    }
-    let windows = params
-        .settle_horizon
-        .saturating_add(params.grace)
-        .saturating_add(params.claim_window);
-    if params.unbonding < windows || params.unbonding > MAX_WINDOW.saturating_mul(4) {
-        return refuse(
-            "unbonding",
-            params.unbonding.into(),
-            "at least settle_horizon + grace + claim_window",
-        );
-    }
-    check_validator_params(&params.validators)
-}
-
-fn check_validator_params(params: &ValidatorParams) -> Result<(), GenesisError> {
-    let refuse = |name, found: u128, expected| {
-        Err(GenesisError::Param {
-            name,
-            found,
-            expected,
-        })
-    };
-    if params.min_stake.0 == 0 {
-        return refuse("validators.min_stake", 0, "above 0");
-    }
-    if !(1..=MAX_ACTIVE).contains(&params.max_validators) {
-        return refuse(
-            "validators.max_validators",
-            params.max_validators.into(),
-            "1 to 128",
-        );
-    }
-    let windows = [
-        ("validators.evidence_blocks", params.evidence_blocks),
-        ("validators.evidence_s", params.evidence_s),
-        ("validators.signed_window", params.signed_window),
-        ("validators.jail_blocks", params.jail_blocks),
-    ];
-    for (name, found) in windows {
-        if !(1..=MAX_WINDOW).contains(&found) {
-            return refuse(name, found.into(), "1 to 100000000");
-        }
-    }
-    if params.max_missed >= params.signed_window {
-        return refuse(
-            "validators.max_missed",
-            params.max_missed.into(),
-            "below signed_window",
-        );
-    }
-    if params.slash_divisor == 0 {
-        return refuse("validators.slash_divisor", 0, "at least 1");
-    }
-    Ok(())
-}
-
-/// The most validators that decide blocks at a time. All of them vote on every block.
-const MAX_ACTIVE: u64 = 128;
-
-/// The most gas that one verification takes (`spec/zk.md`): a transaction that may cost more could not be told from one
-/// that never ends.
-const VERIFICATION_GAS: u64 = 1 << 32;
-
-/// Longest window, in blocks or ticks: about three years of one-second blocks.
-const MAX_WINDOW: u64 = 100_000_000;

@@ -4,6 +4,7 @@ mod bond;
 mod channel;
 mod claim;
 mod demand;
+mod govern;
 mod hold;
 mod model;
 mod node;
@@ -134,6 +135,12 @@ impl Execution<'_, '_> {
             } => self.stake(*key, possession, *amount),
             Message::Unstake { key, amount } => self.unstake(*key, *amount),
             Message::Unjail { key } => self.unjail(*key),
+            Message::Propose { key, proposal } => self.propose(*key, proposal),
+            Message::Vote {
+                key,
+                proposal,
+                approve,
+            } => self.vote(*key, *proposal, *approve),
             Message::Demand {
                 channel,
                 first,

@@ -1,11 +1,12 @@
 //! What became of a block and its transactions.
 
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, ConsensusKey, Gas, Height, ModelId, Sequence, Settlement, Tick,
-    TxHash,
+    Address, Amount, AssetId, ChannelId, ConsensusKey, Gas, Height, ModelId, ProposalId, Sequence,
+    Settlement, Tick, TxHash,
 };
 use sha2::{Digest, Sha256};
 
+use crate::params::ParamFault;
 use crate::refusal::Refusal;
 use crate::state_reader::Writes;
 use crate::validators::ValidatorUpdate;
@@ -162,6 +163,51 @@ pub enum Effect {
         /// Stake burned.
         burned: Amount,
     },
+    /// A proposal was made.
+    Proposed {
+        /// Its number.
+        proposal: ProposalId,
+    },
+    /// A validator voted.
+    Voted {
+        /// The proposal.
+        proposal: ProposalId,
+        /// The validator's key.
+        key: ConsensusKey,
+        /// Whether it approves.
+        approve: bool,
+    },
+    /// A proposal has more than two thirds of the power.
+    ProposalPassed {
+        /// The proposal.
+        proposal: ProposalId,
+        /// The first tick at which it may take effect.
+        due: Tick,
+    },
+    /// A proposal was called off by another one.
+    ProposalCancelled {
+        /// The proposal that comes to nothing.
+        proposal: ProposalId,
+    },
+    /// A proposal came to nothing.
+    ProposalLapsed {
+        /// The proposal.
+        proposal: ProposalId,
+        /// Why.
+        reason: Lapse,
+    },
+    /// The next block is executed under new parameters.
+    ParametersChanged {
+        /// The proposal.
+        proposal: ProposalId,
+    },
+    /// The next block is executed by another version of the rules.
+    Upgraded {
+        /// The proposal.
+        proposal: ProposalId,
+        /// The version.
+        version: u64,
+    },
     /// A proof was demanded.
     Demanded {
         /// The channel.
@@ -216,6 +262,19 @@ pub enum Effect {
         /// Stake burned.
         burned: Amount,
     },
+}
+
+/// Why a proposal came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// Its voting time ended.
+    TooFewApprovals,
+    /// Its height came before its timelock had ended.
+    Timelock,
+    /// Its version is not newer than the one in force.
+    Version,
+    /// Its parameters do not go with those in force any more.
+    Parameter(ParamFault),
 }
 
 /// What became of one transaction.
@@ -289,6 +348,8 @@ pub struct BlockOutcome {
     pub txs: Vec<TxOutcome>,
     /// The settled receipts in order: the leaves of the receipt tree.
     pub settlements: Vec<Settlement>,
+    /// What it did at its end: proposals that took effect or lapsed.
+    pub concluded: Vec<Effect>,
     /// What consensus has to know of its validators, by ascending key.
     pub validator_updates: Vec<ValidatorUpdate>,
     /// RFC 6962 root of `settlements`, as written under `receipts/<height>`; `None` when there are none.

@@ -1,10 +1,13 @@
 //! Reading single records of a state.
 
 use haca_wire::state::{
-    AssetRecord, BondRecord, ChainRecord, ChannelRecord, ClaimRecord, Clock, HeldKey, HeldRecord,
-    ModelRecord, NodeRecord, Params, Supply, ValidatorRecord, ValidatorSetRecord, key,
+    AssetRecord, BondRecord, ChainRecord, ChannelRecord, ClaimRecord, Clock, GovernanceRecord, HeldKey,
+    HeldRecord, ModelRecord, NodeRecord, Params, ProposalRecord, Supply, ValidatorRecord, ValidatorSetRecord,
+    key,
 };
-use haca_wire::{Address, Amount, AssetId, ChannelId, ConsensusKey, Height, ModelId, Nonce, Sequence};
+use haca_wire::{
+    Address, Amount, AssetId, ChannelId, ConsensusKey, Height, ModelId, Nonce, Proposal, ProposalId, Sequence,
+};
 
 use crate::error::LedgerError;
 use crate::fee::demand_deposit;
@@ -22,6 +25,35 @@ pub fn validator(
     consensus: ConsensusKey,
 ) -> Result<Option<ValidatorRecord>, LedgerError> {
     read(state, &key::validator(consensus.address()))
+}
+
+/// Which version of the rules runs, and which proposals are open.
+pub fn governance(state: &dyn StateReader) -> Result<GovernanceRecord, LedgerError> {
+    need(state, key::GOVERNANCE)
+}
+
+/// An open proposal.
+pub fn proposal(
+    state: &dyn StateReader,
+    proposal: ProposalId,
+) -> Result<Option<ProposalRecord>, LedgerError> {
+    read(state, &key::proposal(proposal))
+}
+
+/// The upgrade that is to come first of those that have passed: its version and the first block under it.
+pub fn upgrade(state: &dyn StateReader) -> Result<Option<(u64, Height)>, LedgerError> {
+    let mut first: Option<(u64, Height)> = None;
+    for id in governance(state)?.open {
+        let Some(record) = proposal(state, id)? else {
+            continue;
+        };
+        if let (Proposal::Upgrade { version, height }, Some(_)) = (record.proposal, record.due)
+            && first.is_none_or(|(_, earlier)| height < earlier)
+        {
+            first = Some((version, height));
+        }
+    }
+    Ok(first)
 }
 
 /// Which network this is.

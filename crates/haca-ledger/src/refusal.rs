@@ -1,9 +1,12 @@
 //! Why a transaction is refused: one variant per rule, each with a number that never changes, a code, and a hint.
 
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, ConsensusKey, DecodeError, Gas, Height, ModelId, Sequence, Tick,
+    Address, Amount, AssetId, ChannelId, ConsensusKey, DecodeError, Gas, Height, ModelId, ProposalId,
+    Sequence, Tick,
 };
 use thiserror::Error;
+
+use crate::params::ParamFault;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })? =
@@ -590,6 +593,61 @@ refusals! {
         /// First height at which the validator may be freed.
         expected: Height
     } = 130, "ledger.jailed_until", "jailed until height {expected}, this is {found}", "wait until then";
+    // Governance.
+
+    /// The validator decides no blocks.
+    NotDeciding {
+        /// The consensus key.
+        key: ConsensusKey
+    } = 131, "ledger.not_deciding", "validator {key} has no power",
+        "propose and vote with a validator that is staked and free";
+    /// No such proposal is open.
+    UnknownProposal {
+        /// The proposal.
+        proposal: ProposalId
+    } = 132, "ledger.unknown_proposal", "proposal {proposal} is not open",
+        "name a proposal that has neither taken effect nor lapsed";
+    /// The proposal has passed.
+    ProposalPassed {
+        /// The proposal.
+        proposal: ProposalId,
+        /// The first tick at which it may take effect.
+        due: Tick
+    } = 133, "ledger.proposal_passed", "proposal {proposal} has passed and may take effect at tick {due}",
+        "to stop it, propose to cancel it";
+    /// The validator has an open proposal.
+    ProposalOpen {
+        /// The open one.
+        proposal: ProposalId
+    } = 134, "ledger.proposal_open", "proposal {proposal} of the same validator is open",
+        "wait until it has ended";
+    /// There is no place for another proposal.
+    TooManyProposals {
+        /// The most.
+        expected: usize
+    } = 135, "ledger.too_many_proposals", "{expected} proposals are open", "wait until one has ended";
+    /// A parameter may not have this value.
+    Parameter {
+        /// Which, and why.
+        fault: ParamFault
+    } = 136, "ledger.parameter", "{fault}", "propose a value within the bounds of spec/ledger.md";
+    /// The version is in force or older.
+    OldVersion {
+        /// The proposed version.
+        found: u64,
+        /// The version in force.
+        expected: u64
+    } = 137, "ledger.old_version", "version {found} is proposed, version {expected} is in force",
+        "propose a newer version";
+    /// The height comes before the timelock ends.
+    UpgradeTooSoon {
+        /// The proposed height.
+        found: Height,
+        /// The last height that is too soon.
+        expected: Height
+    } = 138, "ledger.upgrade_too_soon", "an upgrade at height {found} is too soon, expected above {expected}",
+        "leave time for the vote and the timelock";
+
     // The trust gap: demands and vouchers.
 
     /// Nothing waits under this sequence.

@@ -250,13 +250,14 @@ pub(crate) fn payee(state: &Overlay<'_>, proposer: [u8; 20]) -> Result<Option<Ad
         .map(|record| record.account))
 }
 
-/// Elects the validators anew where a block has changed one, and returns what consensus has to know (`spec/ledger.md`,
+/// Elects the validators anew where a block has changed one or their rules (`anew`), and returns what consensus has to know (`spec/ledger.md`,
 /// V7). Where nobody could be elected everything stays as it is: consensus without validators is over for good.
 pub(crate) fn update_set(
     state: &mut Overlay<'_>,
     params: &Params,
+    anew: bool,
 ) -> Result<Vec<ValidatorUpdate>, LedgerError> {
-    if !state.has_written(key::VALIDATOR) {
+    if !anew && !state.has_written(key::VALIDATOR) {
         return Ok(Vec::new());
     }
     let mut set: ValidatorSetRecord = state.need(key::VALIDATORS)?;

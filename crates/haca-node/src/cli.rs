@@ -178,6 +178,10 @@ struct Start {
     /// A block that is known to be the chain's, to begin the state sync with
     #[arg(long, value_name = "HEIGHT:HASH", requires = "state_sync", value_parser = trusted_block)]
     trust: Option<(u64, [u8; 32])>,
+    /// Go along with an upgrade to versions of the rules up to N, executing by the newest that this release knows: to
+    /// rehearse an upgrade on a test network. On a network whose new rules differ, the node stops at the first block
+    #[arg(long, value_name = "N", default_value_t = haca_ledger::LATEST_VERSION)]
+    rehearse_version: u64,
     /// Time between a block and the next height, in milliseconds (CometBFT)
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     commit_ms: u64,
@@ -335,6 +339,7 @@ fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
             between_blocks: Duration::from_millis(arguments.block_ms),
             idle: Duration::from_millis(arguments.idle_ms),
         },
+        rehearse_version: arguments.rehearse_version,
         ..NodeConfig::new(&arguments.home.home)
     };
     if arguments.engine == EngineName::Dev {

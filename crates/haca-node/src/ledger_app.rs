@@ -7,9 +7,9 @@ use std::{
 };
 
 use haca_ledger::{
-    Admission, BlockContext, BlockOutcome, CheckMode, CheckProof, GenesisOutcome, LedgerError, ReadError,
-    Refusal, StateReader, TxOutcome, check_proposal, check_tx, evidence_places, execute_block, init_genesis,
-    query, select_proposal, usable_gas,
+    Admission, BlockContext, BlockOutcome, CheckMode, CheckProof, GenesisOutcome, LATEST_VERSION,
+    LedgerError, ReadError, Refusal, StateReader, TxOutcome, check_proposal, check_tx, evidence_places,
+    execute_block, init_genesis, query, select_proposal, usable_gas,
 };
 use haca_wire::{
     Address, Amount, Decode as _, Encode as _, GenesisHash, Height, Nonce, SignedTransaction, TxHash,
@@ -163,6 +163,7 @@ pub struct LedgerApp {
     /// What the transactions admitted since the last commit have claimed.
     reserved: Mutex<Reserved>,
     history: Option<History>,
+    known_version: u64,
 }
 
 /// What waiting transactions have claimed: money, and nonces, of each of which one transaction at most can be charged.
@@ -265,6 +266,7 @@ impl LedgerApp {
             staged: Mutex::default(),
             reserved: Mutex::default(),
             history: None,
+            known_version: LATEST_VERSION,
         }
     }
 
@@ -279,6 +281,41 @@ impl LedgerApp {
     pub fn with_history(mut self, history: History) -> Self {
         self.history = Some(history);
         self
+    }
+
+    /// Stands for versions of the rules up to this one, executing those it does not know by the newest that it does: a
+    /// rehearsal.
+    #[must_use]
+    pub fn rehearsing(mut self, version: u64) -> Self {
+        self.known_version = version.max(LATEST_VERSION);
+        self
+    }
+
+    /// The newest version of the rules that this node goes along with.
+    pub const fn known_version(&self) -> u64 {
+        self.known_version
+    }
+
+    /// Refuses to go on where an upgrade has brought rules into force that are not known here.
+    pub fn check_version(&self) -> Result<(), NodeError> {
+        match self.store.view() {
+            None => Ok(()),
+            Some(view) => self.check_version_of(&view),
+        }
+    }
+
+    fn check_version_of(&self, view: &StateView) -> Result<(), NodeError> {
+        if view.tip().height == 0 && query::clock(&Committed(view)).is_err() {
+            return Ok(());
+        }
+        let found = query::governance(&Committed(view))?.version;
+        if found > self.known_version {
+            return Err(NodeError::Ledger(LedgerError::UnknownVersion {
+                found,
+                expected: self.known_version,
+            }));
+        }
+        Ok(())
     }
 
     /// The store.
@@ -447,6 +484,7 @@ impl Application for LedgerApp {
         max_bytes: usize,
     ) -> Result<Vec<Vec<u8>>, NodeError> {
         let view = self.view()?;
+        self.check_version_of(&view)?;
         let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64)?;
         let mut room = max_bytes;
         let mut block = Vec::with_capacity(chosen.len());
@@ -463,6 +501,7 @@ impl Application for LedgerApp {
 
     fn process_proposal(&self, _: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError> {
         let view = self.view()?;
+        self.check_version_of(&view)?;
         let accepted = check_proposal(&Committed(&view), txs)?.is_ok();
         if accepted {
             // All of it is paid for if the block is decided, and votes take a while.
@@ -489,6 +528,7 @@ impl Application for LedgerApp {
             time_unix_s: position.time_unix_s,
             votes: decision.votes.clone(),
             misbehaviour: decision.misbehaviour.clone(),
+            known_version: self.known_version,
         };
         let mut outcome = execute_block(&Committed(&view), &context, txs, self.evidence.as_ref())?;
         let validator_updates = outcome

@@ -63,6 +63,9 @@ pub struct NodeConfig {
     pub mempool: MempoolLimits,
     /// What connections to the HTTP API may take.
     pub http: HttpLimits,
+    /// The version of the rules up to which the node goes along; of no effect up to
+    /// [`LATEST_VERSION`](haca_ledger::LATEST_VERSION).
+    pub rehearse_version: u64,
 }
 
 impl NodeConfig {
@@ -77,6 +80,7 @@ impl NodeConfig {
             pace: Pace::default(),
             mempool: MempoolLimits::default(),
             http: HttpLimits::default(),
+            rehearse_version: haca_ledger::LATEST_VERSION,
         }
     }
 }
@@ -99,7 +103,8 @@ impl Node {
         })?;
         let metrics = Arc::new(Metrics::default());
         let store = Store::open(&home.state(), genesis.hash(), config.keep_versions)?;
-        let app = LedgerApp::new(genesis.clone(), store, checker, Arc::clone(&metrics));
+        let app = LedgerApp::new(genesis.clone(), store, checker, Arc::clone(&metrics))
+            .rehearsing(config.rehearse_version);
         let app = Arc::new(match &config.engine {
             // Its own mempool goes by price; it keeps every block, and nobody joins it.
             Engine::Dev => app,
@@ -107,6 +112,7 @@ impl Node {
                 .before_mempool(&MempoolLimits::default())
                 .with_history(History::open(&home, genesis.hash(), config.history)),
         });
+        app.check_version()?;
         let (failed, failure) = watch::channel(false);
         let driver = start_engine(config, &home, &genesis, &app, failed)?;
         let api = Api {

@@ -66,6 +66,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/nodes/{address}", get(state::node))
         .route("/v1/supply", get(state::supply))
         .route("/v1/params", get(state::params))
+        .route("/v1/governance", get(state::governance))
+        .route("/v1/validators", get(state::validators))
         .route("/v1/export", get(export::export))
         .route("/v1/block/{height}", get(block::block))
         .route("/v1/light_block/{height}", get(block::light_block))

@@ -216,6 +216,8 @@ numbers! {
     Sequence(u64);
     /// A reading of the settlement clock, in ticks: see `spec/ledger.md`.
     Tick(u64);
+    /// A proposal's number, from 1.
+    ProposalId(u64);
     /// Verification work; one unit is about one nanosecond on the reference machine.
     Gas(u64);
 }

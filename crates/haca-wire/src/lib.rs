@@ -28,6 +28,7 @@ pub mod bundle;
 pub mod codec;
 pub mod eip712;
 pub mod evidence;
+pub mod governance;
 pub mod id;
 pub mod light_file;
 pub mod limit;
@@ -45,10 +46,11 @@ pub mod voucher;
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use eip712::{Domain, SecretKey, Signature, SignatureError, TypedData};
 pub use evidence::{Answer, Evidence, Group, Inference, Item, proof_context};
+pub use governance::{ParamChange, Parameter, Proposal};
 pub use id::{
     Address, Amount, AssetId, BlockHash, ChainId, ChannelId, ConsensusAddress, ConsensusKey, Gas,
-    GenesisHash, Height, ModelId, Nonce, OrderHash, ReceiptHash, RequestHash, ResponseHash, Sequence,
-    TensorRoot, Tick, TxHash,
+    GenesisHash, Height, ModelId, Nonce, OrderHash, ProposalId, ReceiptHash, RequestHash, ResponseHash,
+    Sequence, TensorRoot, Tick, TxHash,
 };
 pub use order::{Close, EvidenceKind, Order, Quote, Signed};
 pub use quant::{Name, Scale, TensorSpec};

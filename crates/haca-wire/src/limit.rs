@@ -40,6 +40,10 @@ pub const LIGHT_BLOCKS: usize = 1024;
 pub const SIGNED_HEADER_BYTES: usize = 2 << 20;
 /// Validators with a stake, jailed ones included.
 pub const STAKERS: usize = 256;
+/// Proposals that are voted on or wait for their timelock.
+pub const PROPOSALS: usize = 128;
+/// Parameters that one proposal changes.
+pub const PARAM_CHANGES: usize = 32;
 /// Validators of one set.
 pub const VALIDATORS: usize = 10_000;
 /// Bytes of a state key.

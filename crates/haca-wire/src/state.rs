@@ -7,6 +7,7 @@
 
 mod channel;
 mod entry;
+mod governance;
 mod held;
 mod node;
 mod supply;
@@ -17,6 +18,7 @@ pub mod key;
 
 pub use channel::{ChannelRecord, ChannelState, ClaimKind, ClaimRecord};
 pub use entry::{Entry, EntryError};
+pub use governance::{GovernanceParams, GovernanceRecord, ProposalRecord};
 pub use held::{Calendar, DemandRecord, DocketRecord, HeldKey, HeldRecord};
 pub use node::{BondRecord, NodeRecord, SignerEnd, SignerTerm, UnbondingRecord};
 pub use supply::{AssetRecord, ChainRecord, Clock, Params, Queue, Spent, SpentNonces, Supply};

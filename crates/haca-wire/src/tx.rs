@@ -1,12 +1,16 @@
 //! Transactions: what accounts sign to change the ledger (`spec/wire.md`, steps W3.4 and W6).
 
+mod codec;
+
 use sha2::{Digest as _, Sha256};
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_bytes, put_list};
+use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_list};
 use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
 use crate::evidence::{Answer, Group, Inference};
+use crate::governance::{ParamChange, Proposal};
 use crate::id::{
-    Address, Amount, AssetId, ChannelId, ConsensusKey, Height, ModelId, Nonce, ReceiptHash, Sequence, TxHash,
+    Address, Amount, AssetId, ChannelId, ConsensusKey, Height, ModelId, Nonce, ProposalId, ReceiptHash,
+    Sequence, TxHash,
 };
 use crate::merkle::Hash;
 use crate::order::{Close, EvidenceKind, Order, Quote, Signed};
@@ -223,6 +227,22 @@ pub enum Message {
         /// The validator's key.
         key: ConsensusKey,
     },
+    /// Proposes what validators vote on; the proposer approves.
+    Propose {
+        /// The proposer's consensus key.
+        key: ConsensusKey,
+        /// What for.
+        proposal: Proposal,
+    },
+    /// Votes on an open proposal, or takes a vote back.
+    Vote {
+        /// The voter's consensus key.
+        key: ConsensusKey,
+        /// The proposal.
+        proposal: ProposalId,
+        /// Whether the validator approves.
+        approve: bool,
+    },
     /// Demands the proof of a receipt that was settled as `Optimistic`.
     Demand {
         /// Channel.
@@ -293,6 +313,8 @@ impl Message {
             Self::Stake { .. } => "Stake",
             Self::Unstake { .. } => "Unstake",
             Self::Unjail { .. } => "Unjail",
+            Self::Propose { .. } => "Propose",
+            Self::Vote { .. } => "Vote",
             Self::Demand { .. } => "Demand",
             Self::Respond { .. } => "Respond",
             Self::SettleVouchers { .. } => "SettleVouchers",
@@ -324,6 +346,11 @@ impl Message {
             Self::Stake { .. } => ("Stake(bytes32 key,bytes possession,uint128 amount)", &[]),
             Self::Unstake { .. } => ("Unstake(bytes32 key,uint128 amount)", &[]),
             Self::Unjail { .. } => ("Unjail(bytes32 key)", &[]),
+            Self::Propose { .. } => (
+                "Propose(bytes32 key,string kind,ParamChange[] parameters,uint64 version,uint64 height,uint64 cancels)",
+                &[ParamChange::TYPE],
+            ),
+            Self::Vote { .. } => ("Vote(bytes32 key,uint64 proposal,bool approve)", &[]),
             Self::Demand { .. } => (
                 "Demand(bytes32 channel,uint64 first,uint64 sequence,bytes32 receipt,bytes32[] path)",
                 &[],
@@ -387,6 +414,25 @@ impl Message {
                 .uint(amount.0),
             Self::Unstake { key, amount } => hasher.bytes32(&key.0).uint(amount.0),
             Self::Unjail { key } => hasher.bytes32(&key.0),
+            Self::Propose { key, proposal } => {
+                let changes: Vec<_> = proposal.changes().iter().map(TypedData::struct_hash).collect();
+                let (version, height, cancels) = proposal.numbers();
+                hasher
+                    .bytes32(&key.0)
+                    .string(proposal.kind())
+                    .array(&changes)
+                    .uint(version.into())
+                    .uint(height.0.into())
+                    .uint(cancels.0.into())
+            }
+            Self::Vote {
+                key,
+                proposal,
+                approve,
+            } => hasher
+                .bytes32(&key.0)
+                .uint(proposal.0.into())
+                .uint(u128::from(*approve)),
             Self::Demand {
                 channel,
                 first,
@@ -433,251 +479,6 @@ fn list_hash<T: Encode>(items: &[T]) -> [u8; 32] {
     let mut bytes = Vec::new();
     put_list(&mut bytes, items);
     content_hash(&bytes)
-}
-
-impl Encode for Message {
-    fn encode_into(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Transfer { to, asset, amount } => {
-                out.push(1);
-                to.encode_into(out);
-                asset.encode_into(out);
-                amount.encode_into(out);
-            }
-            Self::RegisterModel { verifying_key, proof } => {
-                out.push(2);
-                put_bytes(out, verifying_key);
-                put_bytes(out, proof);
-            }
-            Self::RegisterNode {
-                endpoint,
-                payout,
-                signer,
-                offers,
-            } => {
-                out.push(3);
-                put_bytes(out, endpoint.as_bytes());
-                payout.encode_into(out);
-                signer.encode_into(out);
-                put_list(out, offers);
-            }
-            Self::Bond { asset, amount } => {
-                out.push(4);
-                asset.encode_into(out);
-                amount.encode_into(out);
-            }
-            Self::Unbond { asset, amount } => {
-                out.push(5);
-                asset.encode_into(out);
-                amount.encode_into(out);
-            }
-            Self::OpenChannel { quote } => {
-                out.push(6);
-                quote.encode_into(out);
-            }
-            Self::TopUp { channel, amount } => {
-                out.push(7);
-                channel.encode_into(out);
-                amount.encode_into(out);
-            }
-            Self::CloseChannel { channel, consent } => {
-                out.push(8);
-                channel.encode_into(out);
-                consent.encode_into(out);
-            }
-            Self::SettleBatch { groups } => {
-                out.push(9);
-                put_list(out, groups);
-            }
-            Self::ClaimMissed { order, receipt } => {
-                out.push(10);
-                order.encode_into(out);
-                receipt.encode_into(out);
-            }
-            Self::ClaimEquivocation { order, first, second } => {
-                out.push(11);
-                order.encode_into(out);
-                first.encode_into(out);
-                second.encode_into(out);
-            }
-            Self::Stake {
-                key,
-                possession,
-                amount,
-            } => {
-                out.push(12);
-                key.encode_into(out);
-                possession.encode_into(out);
-                amount.encode_into(out);
-            }
-            Self::Unstake { key, amount } => {
-                out.push(13);
-                key.encode_into(out);
-                amount.encode_into(out);
-            }
-            Self::Unjail { key } => {
-                out.push(14);
-                key.encode_into(out);
-            }
-            Self::Demand {
-                channel,
-                first,
-                sequence,
-                receipt,
-                path,
-            } => {
-                out.push(17);
-                channel.encode_into(out);
-                first.encode_into(out);
-                sequence.encode_into(out);
-                receipt.encode_into(out);
-                put_list(out, path);
-            }
-            Self::Respond {
-                answers,
-                inferences,
-                proof,
-            } => {
-                out.push(18);
-                put_list(out, answers);
-                put_list(out, inferences);
-                put_bytes(out, proof);
-            }
-            Self::SettleVouchers { coverages } => {
-                out.push(19);
-                put_list(out, coverages);
-            }
-            Self::ClaimFalseLeaf {
-                order,
-                receipt,
-                root,
-                leaf,
-                path,
-            } => {
-                out.push(20);
-                order.encode_into(out);
-                receipt.encode_into(out);
-                root.encode_into(out);
-                leaf.encode_into(out);
-                put_list(out, path);
-            }
-        }
-    }
-}
-
-impl Decode for Message {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(match u8::decode(r)? {
-            1 => Self::Transfer {
-                to: Decode::decode(r)?,
-                asset: Decode::decode(r)?,
-                amount: Decode::decode(r)?,
-            },
-            2 => Self::RegisterModel {
-                verifying_key: r.bytes("verifying key", limit::VERIFYING_KEY_BYTES)?,
-                proof: r.bytes("proof", limit::PROOF_BYTES)?,
-            },
-            3 => Self::RegisterNode {
-                endpoint: r.string("endpoint", limit::ENDPOINT_BYTES)?,
-                payout: Decode::decode(r)?,
-                signer: Decode::decode(r)?,
-                offers: r.list("offers", limit::OFFERS)?,
-            },
-            4 => Self::Bond {
-                asset: Decode::decode(r)?,
-                amount: Decode::decode(r)?,
-            },
-            5 => Self::Unbond {
-                asset: Decode::decode(r)?,
-                amount: Decode::decode(r)?,
-            },
-            6 => Self::OpenChannel {
-                quote: Decode::decode(r)?,
-            },
-            7 => Self::TopUp {
-                channel: Decode::decode(r)?,
-                amount: Decode::decode(r)?,
-            },
-            8 => Self::CloseChannel {
-                channel: Decode::decode(r)?,
-                consent: Decode::decode(r)?,
-            },
-            9 => {
-                let groups: Vec<Group> = r.list("groups", limit::GROUPS)?;
-                if groups.is_empty() {
-                    return Err(DecodeError::Invalid {
-                        what: "batch without groups",
-                    });
-                }
-                Self::SettleBatch { groups }
-            }
-            10 => Self::ClaimMissed {
-                order: Decode::decode(r)?,
-                receipt: Decode::decode(r)?,
-            },
-            11 => Self::ClaimEquivocation {
-                order: Decode::decode(r)?,
-                first: Decode::decode(r)?,
-                second: Decode::decode(r)?,
-            },
-            12 => Self::Stake {
-                key: Decode::decode(r)?,
-                possession: Decode::decode(r)?,
-                amount: Decode::decode(r)?,
-            },
-            13 => Self::Unstake {
-                key: Decode::decode(r)?,
-                amount: Decode::decode(r)?,
-            },
-            14 => Self::Unjail {
-                key: Decode::decode(r)?,
-            },
-            17 => Self::Demand {
-                channel: Decode::decode(r)?,
-                first: Decode::decode(r)?,
-                sequence: Decode::decode(r)?,
-                receipt: Decode::decode(r)?,
-                path: r.list("path", limit::MERKLE_PATH)?,
-            },
-            18 => decode_respond(r)?,
-            19 => {
-                let coverages: Vec<Coverage> = r.list("coverages", limit::COVERAGES)?;
-                if coverages.is_empty() {
-                    return Err(DecodeError::Invalid {
-                        what: "batch without vouchers",
-                    });
-                }
-                Self::SettleVouchers { coverages }
-            }
-            20 => Self::ClaimFalseLeaf {
-                order: Decode::decode(r)?,
-                receipt: Decode::decode(r)?,
-                root: Decode::decode(r)?,
-                leaf: Decode::decode(r)?,
-                path: r.list("path", limit::MERKLE_PATH)?,
-            },
-            found => {
-                return Err(DecodeError::BadTag {
-                    what: "message",
-                    found: u64::from(found),
-                });
-            }
-        })
-    }
-}
-
-fn decode_respond(r: &mut Reader<'_>) -> Result<Message, DecodeError> {
-    let answers: Vec<Answer> = r.list("answers", limit::ITEMS)?;
-    if answers.is_empty() {
-        return Err(DecodeError::Invalid {
-            what: "response without answers",
-        });
-    }
-    Ok(Message::Respond {
-        answers,
-        inferences: r.list("inferences", limit::ITEMS)?,
-        proof: r.bytes("proof", limit::PROOF_BYTES)?,
-    })
 }
 
 /// A message with its terms. The signed EIP-712 type is `Transaction(TxMeta meta,<Message> message)`.

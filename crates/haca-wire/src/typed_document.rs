@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::codec::{Encode, put_list};
 use crate::eip712::{DOMAIN_TYPE, Domain, TypedData};
+use crate::governance::ParamChange;
 use crate::id::Address;
 use crate::order::{Close, EvidenceKind, Order, Quote};
 use crate::receipt::Receipt;
@@ -277,6 +278,23 @@ fn message(message: &Message) -> Value {
         }),
         Message::Unstake { key, amount } => json!({ "key": key.to_string(), "amount": amount.to_string() }),
         Message::Unjail { key } => json!({ "key": key.to_string() }),
+        Message::Propose { key, proposal } => {
+            let change = |change: &ParamChange| json!({ "name": change.parameter.name(), "value": change.value.to_string() });
+            let (version, height, cancels) = proposal.numbers();
+            json!({
+                "key": key.to_string(),
+                "kind": proposal.kind(),
+                "parameters": proposal.changes().iter().map(change).collect::<Vec<_>>(),
+                "version": version.to_string(),
+                "height": height.to_string(),
+                "cancels": cancels.to_string(),
+            })
+        }
+        Message::Vote {
+            key,
+            proposal,
+            approve,
+        } => json!({ "key": key.to_string(), "proposal": proposal.to_string(), "approve": approve }),
         Message::Demand {
             channel,
             first,

@@ -152,7 +152,7 @@ impl Execution<'_, '_> {
             .map_err(|_| wrong)
     }
 
-    fn need_validator(&self, consensus: ConsensusKey) -> Result<ValidatorRecord, Stop> {
+    pub(super) fn need_validator(&self, consensus: ConsensusKey) -> Result<ValidatorRecord, Stop> {
         let record = self.state.get(&key::validator(consensus.address()))?;
         self.own(record.ok_or(Refusal::UnknownValidator { key: consensus })?)
     }

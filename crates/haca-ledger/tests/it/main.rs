@@ -14,6 +14,7 @@ mod demands;
 mod equivocation;
 mod every_order;
 mod genesis;
+mod governance;
 mod histories;
 mod models;
 mod nodes;

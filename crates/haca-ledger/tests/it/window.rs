@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use haca_wire::state::{Entry, EntryError, SEQUENCE_WINDOW, SequenceState, SequenceWindow, key};
-use haca_wire::{Amount, Decode, Encode, EvidenceKind, Message, Sequence};
+use haca_wire::{Amount, Decode, Encode, EvidenceKind, Height, Message, Proposal, Sequence};
 use proptest::prelude::*;
 
 use crate::demands::demand;
@@ -96,6 +96,18 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
         amount: Amount(1_500),
     };
     world.ok(&bob(), unstake);
+    let more = world.stake_message(&bob(), 20, 100_000);
+    world.ok(&bob(), more);
+    world.ok(
+        &bob(),
+        Message::Propose {
+            key: consensus_id(20),
+            proposal: Proposal::Upgrade {
+                version: 2,
+                height: Height(1_000),
+            },
+        },
+    );
     let mut kinds = BTreeSet::new();
     for (key, value) in &world.state {
         let entry = Entry::decode(key, value).unwrap();
@@ -105,7 +117,7 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
             "trailing byte"
         );
     }
-    assert_eq!(kinds.len(), 28, "every kind of entry occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 30, "every kind of entry occurs: {kinds:?}");
 }
 
 proptest! {

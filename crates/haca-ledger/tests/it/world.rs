@@ -7,7 +7,9 @@ use haca_ledger::{
     init_genesis, query,
 };
 use haca_wire::order::Signed;
-use haca_wire::state::{BondRecord, ChannelRecord, NodeRecord, Params, Supply, ValidatorParams};
+use haca_wire::state::{
+    BondRecord, ChannelRecord, GovernanceParams, NodeRecord, Params, Supply, ValidatorParams,
+};
 use haca_wire::*;
 
 use crate::script::{Key, Script, outputs};
@@ -103,6 +105,10 @@ pub(crate) fn test_params() -> Params {
             max_missed: 3,
             jail_blocks: 6,
             slash_divisor: 4,
+        },
+        governance: GovernanceParams {
+            voting_blocks: 8,
+            timelock: 40,
         },
     }
 }
@@ -248,6 +254,7 @@ impl World {
             time_unix_s: self.time_s(self.height().0 + 1),
             votes: std::mem::take(&mut self.votes),
             misbehaviour: std::mem::take(&mut self.misbehaviour),
+            ..BlockContext::default()
         };
         let outcome = execute_block(&self.state, &context, txs, &self.script).unwrap();
         let again = execute_block(&self.state, &context, txs, &Script::default()).unwrap();

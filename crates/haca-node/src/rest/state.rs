@@ -95,7 +95,57 @@ pub(super) async fn status(State(api): Handler) -> Result<Json<Value>, Problem> 
             "catching_up": status.catching_up,
             "mempool": { "transactions": status.mempool_txs, "bytes": status.mempool_bytes },
             "version": env!("CARGO_PKG_VERSION"),
+            "rules": rules(api, &view)?,
         }))
+    })
+    .await?;
+    Ok(Json(json))
+}
+
+/// Which version of the rules runs, which this node knows, and the next upgrade that has passed.
+fn rules(api: &Api, view: &StateView) -> Result<Value, Problem> {
+    let state = Committed(view);
+    let upgrade =
+        query::upgrade(&state)?.map(|(version, height)| json!({ "version": version, "height": height.0 }));
+    Ok(json!({
+        "version": query::governance(&state)?.version,
+        "known": api.app.known_version(),
+        "upgrade": upgrade,
+    }))
+}
+
+/// What validators vote on, what has passed, and which rules run.
+pub(super) async fn governance(State(api): Handler) -> Result<Json<Value>, Problem> {
+    let json = blocking(api, |api| {
+        let view = view(api)?;
+        let state = Committed(&view);
+        let mut proposals = Vec::new();
+        for id in query::governance(&state)?.open {
+            if let Some(record) = query::proposal(&state, id)? {
+                proposals.push(record_json(&Entry::Proposal(id, record)).1);
+            }
+        }
+        let rules = rules(api, &view)?;
+        Ok(json!({ "height": view.tip().height, "rules": rules, "proposals": proposals }))
+    })
+    .await?;
+    Ok(Json(json))
+}
+
+/// All validators, by consensus address, and who of them decides blocks.
+pub(super) async fn validators(State(api): Handler) -> Result<Json<Value>, Problem> {
+    let json = blocking(api, |api| {
+        let view = view(api)?;
+        let state = Committed(&view);
+        let set = query::validators(&state)?;
+        let mut validators = Vec::new();
+        for member in &set.members {
+            let key = key::validator(*member);
+            let value = view.get(&key)?.unwrap_or_default();
+            validators.push(decode(&key, &value)?);
+        }
+        let (_, set) = record_json(&Entry::Validators(set));
+        Ok(json!({ "height": view.tip().height, "validators": validators, "active": set["active"] }))
     })
     .await?;
     Ok(Json(json))

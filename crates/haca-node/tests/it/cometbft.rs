@@ -21,7 +21,7 @@ use tendermint::{Vote, block::CommitSig, vote};
 use super::{
     chain_log::{ChainLog, app_state},
     engine::wait,
-    every_kind::every_kind,
+    every_kind::every_kind_of_traffic,
     kv::Kv,
     ledger::{self, transfer},
     script::Script,
@@ -238,7 +238,7 @@ fn a_chain_of_every_kind_is_the_same_through_either_engine() {
 
     let app = Arc::new(Scripted {
         app: open(theirs),
-        log: every_kind(genesis.clone(), proposer),
+        log: every_kind_of_traffic(genesis.clone(), proposer),
     });
     let log = &app.log;
     let comet = CometBft::start(&config(), &home, &genesis, app.clone(), || ()).unwrap();

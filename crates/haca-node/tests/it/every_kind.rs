@@ -2,18 +2,30 @@
 
 use std::collections::BTreeSet;
 
+use haca_ledger::{CommitVote, query};
 use haca_node::Genesis;
-use haca_wire::{voucher::receipt_path, *};
+use haca_wire::{state::Jail, voucher::receipt_path, *};
 
 use crate::{
     chain_log::{ChainLog, start},
     script::Key,
-    world::{USD, World, alice, bob, node, pauper, signer, sponsor},
+    world::{USD, World, alice, bob, consensus_id, node, pauper, signer, sponsor},
 };
 
 /// The chain. `proposer` proposes every block.
 pub(crate) fn every_kind(genesis: Genesis, proposer: [u8; 20]) -> ChainLog {
     let mut world = start(&genesis, proposer).furnished();
+    validators(&mut world);
+    traffic(genesis, world)
+}
+
+/// The same without validators that come and go: what they do depends on votes and on time, which are a real engine's own.
+pub(crate) fn every_kind_of_traffic(genesis: Genesis, proposer: [u8; 20]) -> ChainLog {
+    let world = start(&genesis, proposer).furnished();
+    traffic(genesis, world)
+}
+
+fn traffic(genesis: Genesis, mut world: World) -> ChainLog {
     let channel = world.open(&alice());
     transfers(&mut world);
     settlements(&mut world, channel);
@@ -213,6 +225,43 @@ fn root(world: &World, channel: ChannelId, leaves: &[Option<ReceiptHash>]) -> Si
     Signed::new(root, &world.domain, &signer()).unwrap()
 }
 
+/// A validator comes, is absent until it is jailed, is freed, decides over a parameter, and leaves with a part of its stake.
+fn validators(world: &mut World) {
+    const TAG: u8 = 20;
+    let key = consensus_id(TAG);
+    let stake = world.stake_message(&bob(), TAG, 3_000);
+    world.ok(&bob(), stake);
+    world.wait(2);
+    while query::validator(&world.state, key).unwrap().unwrap().jail == Jail::Free {
+        world.votes = vec![CommitVote {
+            validator: key.address().0,
+            signed: false,
+        }];
+        world.block(&[]);
+    }
+    world.wait(world.params().validators.jail_blocks);
+    world.ok(&bob(), Message::Unjail { key });
+    for (tag, amount) in [(TAG, 30_000), (TAG + 1, 30_000)] {
+        let stake = world.stake_message(&bob(), tag, amount);
+        world.ok(&bob(), stake);
+    }
+    let change = ParamChange {
+        parameter: Parameter::NodeStake,
+        value: 5_001,
+    };
+    let proposal = Proposal::Parameters(vec![change]);
+    world.ok(&bob(), Message::Propose { key, proposal });
+    let vote = Message::Vote {
+        key: consensus_id(TAG + 1),
+        proposal: ProposalId(1),
+        approve: true,
+    };
+    world.ok(&bob(), vote.clone());
+    assert!(world.run(&bob(), vote).refusal.is_some(), "it has passed");
+    let amount = Amount(20_000);
+    world.ok(&bob(), Message::Unstake { key, amount });
+}
+
 /// A settlement that was missed, and a receipt that its root has not, and two receipts for one order.
 fn claims(world: &mut World, channel: ChannelId) {
     let missed = world.item(channel, 20, EvidenceKind::Signed);
@@ -273,14 +322,19 @@ fn every_kind_of_message_is_there_and_so_is_every_way_to_fail() {
         "CloseChannel",
         "Demand",
         "OpenChannel",
+        "Propose",
         "RegisterModel",
         "RegisterNode",
         "Respond",
         "SettleBatch",
         "SettleVouchers",
+        "Stake",
         "TopUp",
         "Transfer",
         "Unbond",
+        "Unjail",
+        "Unstake",
+        "Vote",
     ];
     assert_eq!(effective(&log), BTreeSet::from(expected));
     let refusals: BTreeSet<_> = log

@@ -4,13 +4,13 @@ use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Reader};
 use crate::id::{
-    Address, Amount, AssetId, ChannelId, ConsensusAddress, Height, ModelId, Nonce, Sequence, Tick,
+    Address, Amount, AssetId, ChannelId, ConsensusAddress, Height, ModelId, Nonce, ProposalId, Sequence, Tick,
 };
 
 use super::{
-    AssetRecord, BondRecord, Calendar, ChainRecord, ChannelRecord, ClaimRecord, Clock, DocketRecord, HeldKey,
-    HeldRecord, ModelRecord, NodeRecord, Params, Queue, SpentNonces, Supply, UnbondingRecord,
-    UnstakingRecord, ValidatorRecord, ValidatorSetRecord, key,
+    AssetRecord, BondRecord, Calendar, ChainRecord, ChannelRecord, ClaimRecord, Clock, DocketRecord,
+    GovernanceRecord, HeldKey, HeldRecord, ModelRecord, NodeRecord, Params, ProposalRecord, Queue,
+    SpentNonces, Supply, UnbondingRecord, UnstakingRecord, ValidatorRecord, ValidatorSetRecord, key,
 };
 
 /// Why a key and value are no state entry.
@@ -69,6 +69,8 @@ pub enum Entry {
     DueQueue(Calendar),
     /// Entries of the calendar at a tick.
     Dues(Tick, u64),
+    /// Which rules run, and what is voted on.
+    Governance(GovernanceRecord),
     /// A fee that waits.
     Held(HeldKey, Box<HeldRecord>),
     /// A model.
@@ -81,6 +83,8 @@ pub enum Entry {
     Params(Params),
     /// The validators' pool.
     Pool(Amount),
+    /// An open proposal.
+    Proposal(ProposalId, ProposalRecord),
     /// The receipt root of a block.
     Receipts(Height, [u8; 32]),
     /// The nonces used in a block.
@@ -107,6 +111,7 @@ impl Entry {
         match key {
             key::CHAIN => return record("chain", value).map(Self::Chain),
             key::CLOCK => return record("clock", value).map(Self::Clock),
+            key::GOVERNANCE => return record("governance", value).map(Self::Governance),
             key::PARAMS => return record("params", value).map(Self::Params),
             key::POOL => return record("pool", value).map(Self::Pool),
             key::CLOSING_QUEUE => return record("queue/closing", value).map(Self::ClosingQueue),
@@ -147,6 +152,7 @@ impl Entry {
             key::MODEL => Self::Model(part(rest)?, record("model/", value)?),
             key::NODE => Self::Node(part(rest)?, record("node/", value)?),
             key::NONCE => Self::Nonce(part(rest)?, part(rest)?, record("nonce/", value)?),
+            key::PROPOSAL => Self::Proposal(ProposalId(number(rest)?), record("proposal/", value)?),
             key::RECEIPTS => Self::Receipts(Height(number(rest)?), record("receipts/", value)?),
             key::SPENT => Self::Spent(Height(number(rest)?), record("spent/", value)?),
             key::SUPPLY => Self::Supply(asset(rest)?, record("supply/", value)?),

@@ -1,12 +1,16 @@
 //! The key of every state entry.
 
 use super::HeldKey;
-use crate::id::{Address, AssetId, ChannelId, ConsensusAddress, Height, ModelId, Nonce, Sequence, Tick};
+use crate::id::{
+    Address, AssetId, ChannelId, ConsensusAddress, Height, ModelId, Nonce, ProposalId, Sequence, Tick,
+};
 
 /// [`ChainRecord`](super::ChainRecord): which network this is.
 pub const CHAIN: &[u8] = b"chain";
 /// [`Clock`](super::Clock): height, settlement tick, base fee.
 pub const CLOCK: &[u8] = b"clock";
+/// [`GovernanceRecord`](super::GovernanceRecord).
+pub const GOVERNANCE: &[u8] = b"governance";
 /// [`Params`](super::Params).
 pub const PARAMS: &[u8] = b"params";
 /// Amount of OPG in the validators' pool.
@@ -48,6 +52,8 @@ pub const MODEL: &[u8] = b"model/";
 pub const NODE: &[u8] = b"node/";
 /// Prefix of [`nonce`].
 pub const NONCE: &[u8] = b"nonce/";
+/// Prefix of [`proposal`].
+pub const PROPOSAL: &[u8] = b"proposal/";
 /// Prefix of [`receipts`].
 pub const RECEIPTS: &[u8] = b"receipts/";
 /// Prefix of [`spent`].
@@ -124,6 +130,11 @@ pub fn node(node: Address) -> Vec<u8> {
 /// Height at which the sender's nonce was used.
 pub fn nonce(sender: Address, nonce: Nonce) -> Vec<u8> {
     [NONCE, &sender.0, &nonce.0[..]].concat()
+}
+
+/// [`ProposalRecord`](super::ProposalRecord) of an open proposal.
+pub fn proposal(proposal: ProposalId) -> Vec<u8> {
+    [PROPOSAL, &proposal.0.to_be_bytes()].concat()
 }
 
 /// RFC 6962 root of the [`Settlement`](crate::receipt::Settlement)s of a block; absent when it settled nothing.

@@ -6,6 +6,7 @@ use crate::eip712::Domain;
 use crate::id::{Address, Amount, ChainId, Gas, GenesisHash, Height, Nonce, Tick};
 use crate::quant::Name;
 
+use super::governance::GovernanceParams;
 use super::validator::ValidatorParams;
 
 /// Which network this is: what every signature is bound to.
@@ -44,7 +45,7 @@ codec_struct!(Clock {
     base_fee
 });
 
-/// The rules' numbers, fixed at genesis.
+/// The rules' numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Verification budget of a block, in gas; a fifth of it is kept for answers to demands.
@@ -90,6 +91,8 @@ pub struct Params {
     pub gas_registration: Gas,
     /// The rules for validators.
     pub validators: ValidatorParams,
+    /// The rules of voting.
+    pub governance: GovernanceParams,
 }
 codec_struct!(Params {
     block_gas,
@@ -112,7 +115,8 @@ codec_struct!(Params {
     signer_grace,
     reward_divisor,
     gas_registration,
-    validators
+    validators,
+    governance
 });
 
 /// An asset, fixed at genesis.

@@ -60,6 +60,7 @@ records! {
     calendars: Calendar, &[];
     demands: DemandRecord, &[];
     dockets: DocketRecord, &[];
+    governance: GovernanceRecord, &[];
     held: HeldRecord, &[];
     held_keys: HeldKey, &[];
     inclusion_paths: InclusionPath, &[];
@@ -67,6 +68,7 @@ records! {
     models: ModelRecord, &[];
     nodes: NodeRecord, &[];
     params: Params, &[];
+    proposals: ProposalRecord, &[[0; 20].as_slice(), &[2]].concat();
     queues: Queue, &[];
     state_files: StateFile, &STATE_MAGIC;
     spent: Spent, &[];

@@ -45,6 +45,7 @@ wrapped!(
     Sequence(u64),
     Tick(u64),
     Gas(u64),
+    ProposalId(u64),
     RenderId(u16),
 );
 
@@ -122,6 +123,27 @@ impl Sample for Name {
 impl Sample for EvidenceKind {
     fn any() -> BoxedStrategy<Self> {
         select(vec![Self::Signed, Self::Zk, Self::Tee, Self::Optimistic]).boxed()
+    }
+}
+
+impl Sample for Proposal {
+    fn any() -> BoxedStrategy<Self> {
+        let changes = prop::sample::subsequence(Parameter::ALL, 1..=Parameter::ALL.len())
+            .prop_flat_map(|chosen| {
+                let count = chosen.len();
+                (Just(chosen), vec(any::<u128>(), count))
+            })
+            .prop_map(|(chosen, values)| {
+                let pairs = chosen.into_iter().zip(values);
+                let changes = pairs.map(|(parameter, value)| ParamChange { parameter, value });
+                Self::Parameters(changes.collect())
+            });
+        prop_oneof![
+            changes,
+            (any::<u64>(), Height::any()).prop_map(|(version, height)| Self::Upgrade { version, height }),
+            ProposalId::any().prop_map(Self::Cancel),
+        ]
+        .boxed()
     }
 }
 
@@ -325,6 +347,15 @@ impl Sample for Message {
             }),
             (ConsensusKey::any(), Amount::any()).prop_map(|(key, amount)| Self::Unstake { key, amount }),
             ConsensusKey::any().prop_map(|key| Self::Unjail { key }),
+            (ConsensusKey::any(), Proposal::any())
+                .prop_map(|(key, proposal)| Self::Propose { key, proposal }),
+            (ConsensusKey::any(), ProposalId::any(), any::<bool>()).prop_map(|(key, proposal, approve)| {
+                Self::Vote {
+                    key,
+                    proposal,
+                    approve,
+                }
+            }),
             (
                 ChannelId::any(),
                 Sequence::any(),

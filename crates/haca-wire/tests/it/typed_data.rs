@@ -61,5 +61,5 @@ fn digests_signatures_and_addresses_are_those_of_eth_account() {
             other => panic!("unknown type {other}"),
         }
     }
-    assert_eq!(messages.len(), 18, "a transaction of each message: {messages:?}");
+    assert_eq!(messages.len(), 20, "a transaction of each message: {messages:?}");
 }

@@ -278,6 +278,7 @@ impl Chain {
             time_unix_s: height.0 * REAL_BLOCKS,
             votes: (0..VALIDATORS).map(vote).collect(),
             misbehaviour: Vec::new(),
+            ..BlockContext::default()
         };
         let before = self.supply(AssetId::OPG)?;
         let outcome = execute_block(&self.state, &context, &txs, &Truth).map_err(broken)?;

@@ -139,6 +139,7 @@ impl Books {
             time_unix_s: 0,
             votes: Vec::new(),
             misbehaviour: Vec::new(),
+            ..BlockContext::default()
         };
         let start = Instant::now();
         let outcome = execute_block(&self.state, &context, txs, checker).map_err(broken)?;

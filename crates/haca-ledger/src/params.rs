@@ -1,0 +1,219 @@
+//! Bounds on the parameters: under which a rule of money would not hold.
+
+use haca_wire::state::{GovernanceParams, Params, ValidatorParams};
+use haca_wire::{Amount, Gas, ParamChange, Parameter, limit};
+use thiserror::Error;
+
+use crate::fee::{usable_bytes, usable_gas};
+use crate::validators::power_unit;
+
+/// The longest window, in ticks or blocks.
+const MAX_WINDOW: u64 = 100_000_000;
+
+/// The most validators that decide blocks at a time. All of them vote on every block.
+const MAX_ACTIVE: u64 = 128;
+
+/// The most gas of one verification: a verifier bounds its work by it.
+const VERIFICATION_GAS: u64 = 1 << 32;
+
+/// Signatures of the smallest transaction that settles or answers: two of its own, and what one optimistic item weighs.
+const SIGNATURES: u64 = 5;
+
+/// A parameter out of bounds.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("parameter {name} is {found}, expected {expected}")]
+pub struct ParamFault {
+    /// The parameter.
+    pub name: &'static str,
+    /// Its value.
+    pub found: u128,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+fn refuse(name: &'static str, found: impl Into<u128>, expected: &'static str) -> Result<(), ParamFault> {
+    Err(ParamFault {
+        name,
+        found: found.into(),
+        expected,
+    })
+}
+
+/// Refuses parameters under which a rule of money would not hold. `issued` is what there is of OPG.
+pub(crate) fn check_params(params: &Params, issued: Amount) -> Result<(), ParamFault> {
+    if params.tx_gas.0 == 0 || params.tx_gas > usable_gas(params) {
+        return refuse("tx_gas", params.tx_gas.0, "1 to four fifths of block_gas");
+    }
+    if params.tx_gas.0 > VERIFICATION_GAS {
+        return refuse(
+            "tx_gas",
+            params.tx_gas.0,
+            "at most 4294967296, the most of one verification",
+        );
+    }
+    if usable_bytes(params) < limit::TX_BYTES as u64 {
+        return refuse("block_bytes", params.block_bytes, "at least 1310719");
+    }
+    if params.gas_flat.0 == 0 {
+        return refuse("gas_flat", 0u64, "at least 1");
+    }
+    if params.gas_registration.0 == 0 {
+        return refuse("gas_registration", 0u64, "at least 1");
+    }
+    if params.node_stake.0 == 0 {
+        return refuse("node_stake", 0u64, "above 0");
+    }
+    check_windows(params)?;
+    check_validators(&params.validators, issued)?;
+    check_governance(params)
+}
+
+fn check_windows(params: &Params) -> Result<(), ParamFault> {
+    let windows = [
+        ("quote_lifetime", params.quote_lifetime),
+        ("tx_lifetime", params.tx_lifetime),
+        ("settle_horizon", params.settle_horizon),
+        ("grace", params.grace),
+        ("claim_window", params.claim_window),
+        ("demand_window", params.demand_window),
+        ("respond_window", params.respond_window),
+        ("respond_step", params.respond_step),
+        ("signer_grace", params.signer_grace),
+    ];
+    for (name, found) in windows {
+        if !(1..=MAX_WINDOW).contains(&found) {
+            return refuse(name, found, "1 to 100000000");
+        }
+    }
+    // A shorter one would bring the deadline of orders within the horizon forward, and with it the payer's claim window.
+    if params.signer_grace < params.settle_horizon {
+        return refuse("signer_grace", params.signer_grace, "at least settle_horizon");
+    }
+    let windows = params
+        .settle_horizon
+        .saturating_add(params.grace)
+        .saturating_add(params.claim_window);
+    if params.unbonding < windows || params.unbonding > MAX_WINDOW.saturating_mul(4) {
+        return refuse(
+            "unbonding",
+            params.unbonding,
+            "at least settle_horizon + grace + claim_window",
+        );
+    }
+    Ok(())
+}
+
+fn check_validators(params: &ValidatorParams, issued: Amount) -> Result<(), ParamFault> {
+    if params.min_stake.0 == 0 {
+        return refuse("validators.min_stake", 0u64, "above 0");
+    }
+    // A stake below one unit would have no power.
+    if params.min_stake.0 < power_unit(issued) {
+        return refuse(
+            "validators.min_stake",
+            params.min_stake.0,
+            "at least what was issued of OPG divided by 2^50",
+        );
+    }
+    if !(1..=MAX_ACTIVE).contains(&params.max_validators) {
+        return refuse("validators.max_validators", params.max_validators, "1 to 128");
+    }
+    let windows = [
+        ("validators.evidence_blocks", params.evidence_blocks),
+        ("validators.evidence_s", params.evidence_s),
+        ("validators.signed_window", params.signed_window),
+        ("validators.jail_blocks", params.jail_blocks),
+    ];
+    for (name, found) in windows {
+        if !(1..=MAX_WINDOW).contains(&found) {
+            return refuse(name, found, "1 to 100000000");
+        }
+    }
+    if params.max_missed >= params.signed_window {
+        return refuse("validators.max_missed", params.max_missed, "below signed_window");
+    }
+    if params.slash_divisor == 0 {
+        return refuse("validators.slash_divisor", 0u64, "at least 1");
+    }
+    Ok(())
+}
+
+fn check_governance(params: &Params) -> Result<(), ParamFault> {
+    let GovernanceParams {
+        voting_blocks,
+        timelock,
+    } = params.governance;
+    if !(1..=MAX_WINDOW).contains(&voting_blocks) {
+        return refuse("governance.voting_blocks", voting_blocks, "1 to 100000000");
+    }
+    // Whoever dislikes what has passed can be out, with everything settled, claimed and paid, before it takes effect.
+    let least = params.unbonding.max(params.demand_window);
+    if timelock < least || timelock > MAX_WINDOW.saturating_mul(4) {
+        return refuse(
+            "governance.timelock",
+            timelock,
+            "at least unbonding and demand_window, at most 400000000",
+        );
+    }
+    Ok(())
+}
+
+/// The parameters after a vote, or the first that may not be so.
+pub(crate) fn changed(old: &Params, changes: &[ParamChange], issued: Amount) -> Result<Params, ParamFault> {
+    let mut new = *old;
+    for change in changes {
+        set(&mut new, change)?;
+    }
+    check_params(&new, issued)?;
+    check_room(old, &new)?;
+    Ok(new)
+}
+
+fn set(params: &mut Params, change: &ParamChange) -> Result<(), ParamFault> {
+    let number = u64::try_from(change.value).map_err(|_| ParamFault {
+        name: change.parameter.name(),
+        found: change.value,
+        expected: "at most 18446744073709551615",
+    });
+    let validators = &mut params.validators;
+    match change.parameter {
+        Parameter::BlockGas => params.block_gas = Gas(number?),
+        Parameter::TxGas => params.tx_gas = Gas(number?),
+        Parameter::GasFlat => params.gas_flat = Gas(number?),
+        Parameter::GasByte => params.gas_byte = Gas(number?),
+        Parameter::GasSignature => params.gas_signature = Gas(number?),
+        Parameter::GasRegistration => params.gas_registration = Gas(number?),
+        Parameter::NodeStake => params.node_stake = Amount(change.value),
+        Parameter::QuoteLifetime => params.quote_lifetime = number?,
+        Parameter::ProvePrice => params.prove_price = Amount(change.value),
+        Parameter::RewardDivisor => params.reward_divisor = number?,
+        Parameter::MinStake => validators.min_stake = Amount(change.value),
+        Parameter::MaxValidators => validators.max_validators = number?,
+        Parameter::SignedWindow => validators.signed_window = number?,
+        Parameter::MaxMissed => validators.max_missed = number?,
+        Parameter::JailBlocks => validators.jail_blocks = number?,
+        Parameter::SlashDivisor => validators.slash_divisor = number?,
+    }
+    Ok(())
+}
+
+/// What fitted a transaction still fits it: a node that offered a model must be able to settle its receipts and to answer
+/// demands. Whatever makes the largest such transaction dearer has to raise `tx_gas` by as much.
+fn check_room(old: &Params, new: &Params) -> Result<(), ParamFault> {
+    let bytes = limit::TX_BYTES as u64;
+    let dearer = |old: Gas, new: Gas, count: u64| {
+        let more = new.0.saturating_sub(old.0);
+        u128::from(more).saturating_mul(count.into())
+    };
+    let growth = dearer(old.gas_flat, new.gas_flat, 1)
+        .saturating_add(dearer(old.gas_byte, new.gas_byte, bytes))
+        .saturating_add(dearer(old.gas_signature, new.gas_signature, SIGNATURES));
+    if u128::from(new.tx_gas.0) < u128::from(old.tx_gas.0).saturating_add(growth) {
+        return refuse(
+            "tx_gas",
+            new.tx_gas.0,
+            "more by at least what the largest settlement becomes dearer",
+        );
+    }
+    Ok(())
+}
