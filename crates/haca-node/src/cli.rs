@@ -1,6 +1,17 @@
 //! The command line of `haca-node`. Results go to stdout, everything else to stderr.
 
-use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haca_wire::Address;
@@ -19,6 +30,7 @@ use crate::{
     node::{Engine, Node, NodeConfig, Signals},
     possession::possession,
     rest::write_export,
+    shadow::{self, ShadowConfig, ShadowReport},
     snapshot::SnapshotPolicy,
     store::{DEFAULT_KEEP_VERSIONS, Store},
 };
@@ -39,6 +51,9 @@ enum Command {
     Start(Box<Start>),
     /// Print the whole committed state as JSON; the node must not be running
     Export(HomeArg),
+    /// Execute the blocks of a running node beside it, and compare each state with the chain's: what a new release does
+    /// before its validators trust it
+    Shadow(Shadow),
     /// Print the name that others know the node by in CometBFT's peer-to-peer network
     Id(HomeArg),
     /// Print the validator's key, signed for the account that is to stake for it; needs no network
@@ -70,6 +85,19 @@ struct PossessionOf {
     /// The account that stakes
     #[arg(long, value_name = "ADDRESS")]
     account: Address,
+}
+
+#[derive(Args)]
+struct Shadow {
+    /// Directory of the shadow, made by `init --genesis`; it continues from the state there
+    #[arg(long, value_name = "DIR", env = "HACA_NODE_HOME")]
+    home: PathBuf,
+    /// RPC of the CometBFT of a node of yours, which is trusted
+    #[arg(long, value_name = "HOST:PORT")]
+    rpc: HostPort,
+    /// Last height to compare; without it, until SIGINT or SIGTERM
+    #[arg(long, value_name = "HEIGHT")]
+    until: Option<u64>,
 }
 
 #[derive(Args)]
@@ -209,6 +237,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, subcommand: &[&str]) -
         Command::Init(arguments) => init(&arguments),
         Command::Start(arguments) => start(&arguments, subcommand),
         Command::Export(arguments) => export(&arguments),
+        Command::Shadow(arguments) => shadow(arguments),
         Command::Id(arguments) => node_id(&Home::new(&arguments.home)).and_then(|id| print(&id.to_string())),
         Command::Possession(arguments) => possess(&arguments),
         Command::WithParent(arguments) => Err(with_parent(&arguments)),
@@ -357,6 +386,47 @@ fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
     });
     print(&line.to_string())?;
     node.run_until(signals)
+}
+
+fn shadow(arguments: Shadow) -> Result<(), NodeError> {
+    let signals = Signals::catch()?;
+    let config = ShadowConfig {
+        rpc: arguments.rpc.to_string(),
+        until: arguments.until,
+    };
+    let home = Home::new(&arguments.home);
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let work = {
+        let stopped = Arc::clone(&stopped);
+        std::thread::spawn(move || {
+            let is_stopped = || stopped.load(Ordering::Relaxed);
+            let done = shadow::run(&config, &home, Box::new(ZkEvidence::default()), is_stopped, tell);
+            let _ = ended.send(());
+            done
+        })
+    };
+    signals.wait(async {
+        let _ = end.await;
+    });
+    stopped.store(true, Ordering::Relaxed);
+    let report = work.join().map_err(|_| NodeError::EngineStopped)??;
+    let line = json!({
+        "blocks": report.blocks,
+        "height": report.height,
+        "app_hash": hex::encode(report.app_hash),
+        "equal": true,
+    });
+    print(&line.to_string())
+}
+
+fn tell(report: &ShadowReport) {
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "height {}: {} blocks, each with the chain's application hash",
+        report.height,
+        report.blocks
+    );
 }
 
 fn export(arguments: &HomeArg) -> Result<(), NodeError> {

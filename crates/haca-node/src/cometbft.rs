@@ -33,7 +33,7 @@ use crate::{
     home::Home,
 };
 use process::Process;
-use rpc::Rpc;
+pub(crate) use rpc::Rpc;
 
 /// How often a starting CometBFT is asked.
 const START_POLL: Duration = Duration::from_millis(50);

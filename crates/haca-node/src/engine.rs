@@ -9,6 +9,7 @@ mod producer;
 
 pub use block_store::BlockStore;
 pub use chain::Chain;
+pub(crate) use chain::{position, votes};
 pub use key::ValidatorKey;
 pub(crate) use key::{base64_decode, base64_encode};
 pub use mempool::{Mempool, MempoolLimits};

@@ -126,6 +126,16 @@ pub enum NodeError {
         /// What the chain carries.
         expected: String,
     },
+    /// A block's transactions come to another end than the chain agreed on.
+    #[error("the digest of the results of block {height} is {found}, the chain says {expected}")]
+    ResultsHash {
+        /// Which block.
+        height: u64,
+        /// What the application computed.
+        found: String,
+        /// What the chain carries.
+        expected: String,
+    },
     /// The application was called out of order.
     #[error("{call} at height {found}, expected height {expected}")]
     OutOfOrder {
@@ -261,6 +271,7 @@ impl NodeError {
             Self::Store(_) => "node.store",
             Self::HeightUnavailable { .. } => "node.height_unavailable",
             Self::AppHash { .. } => "node.app_hash",
+            Self::ResultsHash { .. } => "node.results_hash",
             Self::OutOfOrder { .. } => "node.out_of_order",
             Self::Encoding { .. } => "node.encoding",
             Self::TxTooLarge { .. } => "tx.too_large",
@@ -325,7 +336,7 @@ impl NodeError {
             Self::HeightUnavailable { .. } => {
                 "ask for a height in the kept range, or a node that keeps more (--keep-versions)"
             }
-            Self::AppHash { .. } => {
+            Self::AppHash { .. } | Self::ResultsHash { .. } => {
                 "this release computes another state than the one that made the block; use that release"
             }
             Self::OutOfOrder { .. } | Self::Encoding { .. } => "this is a bug; please report it with the log",

@@ -42,6 +42,7 @@ pub mod node;
 pub mod possession;
 pub mod price_floor;
 pub mod rest;
+pub mod shadow;
 pub mod snapshot;
 pub mod store;
 

@@ -24,18 +24,20 @@ const PAGE: usize = 100;
 
 /// A client of one node.
 #[derive(Debug)]
-pub(super) struct Rpc {
+pub(crate) struct Rpc {
     agent: ureq::Agent,
     url: String,
 }
 
 /// Which blocks CometBFT has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sync {
+pub(crate) struct Sync {
     /// Height of the oldest block; 0 when there is none.
-    pub(super) earliest: u64,
+    pub(crate) earliest: u64,
+    /// Height of the newest block.
+    pub(crate) latest: u64,
     /// Whether it is behind its peers.
-    pub(super) catching_up: bool,
+    pub(crate) catching_up: bool,
 }
 
 fn failed(method: &'static str, reason: impl ToString) -> NodeError {
@@ -58,7 +60,7 @@ fn number<T: std::str::FromStr>(method: &'static str, value: &Value, path: &str)
 }
 
 impl Rpc {
-    pub(super) fn new(host: &str) -> Self {
+    pub(crate) fn new(host: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
@@ -98,16 +100,17 @@ impl Rpc {
     }
 
     /// Where CometBFT stands.
-    pub(super) fn sync(&self) -> Result<Sync, NodeError> {
+    pub(crate) fn sync(&self) -> Result<Sync, NodeError> {
         let answer = self.call("status", &json!({}))?;
         Ok(Sync {
             earliest: number("status", &answer, "/sync_info/earliest_block_height")?,
+            latest: number("status", &answer, "/sync_info/latest_block_height")?,
             catching_up: answer.pointer("/sync_info/catching_up").and_then(Value::as_bool) == Some(true),
         })
     }
 
     /// Offers a transaction to the mempool. One that is known already is accepted again.
-    pub(super) fn broadcast_tx(&self, tx: &[u8]) -> Result<(), NodeError> {
+    pub(crate) fn broadcast_tx(&self, tx: &[u8]) -> Result<(), NodeError> {
         let method = "broadcast_tx_sync";
         let answer = match self.try_call(method, &json!({ "tx": base64_encode(tx) }))? {
             Ok(answer) => answer,
@@ -137,7 +140,7 @@ impl Rpc {
     }
 
     /// Transactions and bytes that wait.
-    pub(super) fn mempool_size(&self) -> Result<(usize, usize), NodeError> {
+    pub(crate) fn mempool_size(&self) -> Result<(usize, usize), NodeError> {
         let method = "num_unconfirmed_txs";
         let answer = self.call(method, &json!({}))?;
         Ok((
@@ -147,7 +150,7 @@ impl Rpc {
     }
 
     /// A block and its identity.
-    pub(super) fn block(&self, height: u64) -> Result<(Id, Block), NodeError> {
+    pub(crate) fn block(&self, height: u64) -> Result<(Id, Block), NodeError> {
         let mut answer = self.call("block", &json!({ "height": height.to_string() }))?;
         Ok((
             parse("block", &mut answer, "/block_id")?,
@@ -156,7 +159,7 @@ impl Rpc {
     }
 
     /// A header and the votes for it.
-    pub(super) fn commit(&self, height: u64) -> Result<(Header, Commit), NodeError> {
+    pub(crate) fn commit(&self, height: u64) -> Result<(Header, Commit), NodeError> {
         let mut answer = self.call("commit", &json!({ "height": height.to_string() }))?;
         Ok((
             parse("commit", &mut answer, "/signed_header/header")?,
@@ -165,7 +168,7 @@ impl Rpc {
     }
 
     /// All validators of a height.
-    pub(super) fn validators(
+    pub(crate) fn validators(
         &self,
         height: u64,
         proposer: Option<account::Id>,

@@ -344,7 +344,7 @@ impl<A: Application> Chain<A> {
 }
 
 /// Who signed the block before.
-fn votes(commit: Option<&Commit>, validators: &ValidatorSet) -> Vec<CommitVote> {
+pub(crate) fn votes(commit: Option<&Commit>, validators: &ValidatorSet) -> Vec<CommitVote> {
     let signatures = commit
         .map(|commit| commit.signatures.as_slice())
         .unwrap_or_default();
@@ -382,7 +382,7 @@ fn height(value: u64) -> Result<block::Height, NodeError> {
     block::Height::try_from(value).map_err(encoding("height"))
 }
 
-fn position(height: u64, time: Time, proposer: &account::Id) -> BlockPosition {
+pub(crate) fn position(height: u64, time: Time, proposer: &account::Id) -> BlockPosition {
     let mut address = [0; 20];
     address.copy_from_slice(proposer.as_bytes());
     BlockPosition {

@@ -63,7 +63,7 @@ pub(crate) fn stake(genesis: &Genesis, number: u64, key: &ValidatorKey, amount: 
     signed(genesis, nonce, 300, message)
 }
 
-fn signed(genesis: &Genesis, nonce: [u8; 32], expiry: u64, message: Message) -> Vec<u8> {
+pub(crate) fn signed(genesis: &Genesis, nonce: [u8; 32], expiry: u64, message: Message) -> Vec<u8> {
     let transaction = Transaction {
         meta: TxMeta {
             sender: holder().address(),

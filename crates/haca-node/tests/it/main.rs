@@ -27,6 +27,7 @@ mod socket;
 mod state_sync;
 mod store;
 mod supervision;
+mod upgrade;
 mod validators;
 mod vectors;
 

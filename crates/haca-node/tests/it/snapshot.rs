@@ -389,7 +389,7 @@ fn ledger_app(directory: &Path, genesis: &Genesis, policy: HistoryPolicy) -> Arc
     Arc::new(app.with_history(history))
 }
 
-fn free() -> std::net::SocketAddr {
+pub(crate) fn free() -> std::net::SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
