@@ -228,7 +228,7 @@ fn four_validators_stop_before_an_upgrade_and_go_on_with_a_release_that_knows_it
     let mut nodes: Vec<Running> = (0..NODES).map(|index| network.start(index, &[])).collect();
     wait(|| (network.height(0) > 1).then_some(()));
     let shadow = network.directory.path().join("shadow");
-    join(&Home::new(&shadow), &network.homes[0].genesis()).unwrap();
+    join(&Home::new(&shadow), &network.homes[0].genesis(), true).unwrap();
     let beside = network.shadow(&shadow, 2);
     let told: Value = serde_json::from_slice(&beside.stdout).unwrap();
     assert_eq!(
@@ -272,10 +272,6 @@ fn four_validators_stop_before_an_upgrade_and_go_on_with_a_release_that_knows_it
             "{committed:?}"
         );
     }
-    let stopped = committed
-        .iter()
-        .position(|(height, _)| *height == at - 1)
-        .unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_haca-node"))
         .args([
             "start",
