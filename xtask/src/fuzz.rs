@@ -70,7 +70,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             "--example",
             "fuzz",
         ];
-        step::run(Command::new(cargo()).args(arguments).current_dir(&workspace.root))
+        step::run(cargo().args(arguments).current_dir(&workspace.root))
     })?;
     let binary = workspace.target.join("fuzz/examples/fuzz");
     let start = Instant::now();

@@ -163,7 +163,7 @@ pub(crate) fn check(workspace: &Workspace, binary: bool) -> Result<()> {
 /// Builds the full node's binary alone and searches its symbols.
 fn check_binary(workspace: &Workspace) -> Result<()> {
     step("build haca-node alone", || {
-        let mut build = std::process::Command::new(cargo());
+        let mut build = cargo();
         build.args([
             "build",
             "--locked",

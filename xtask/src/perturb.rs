@@ -1,7 +1,5 @@
 //! Long runs of the perturbation test: a network of four validators while its nodes, links, disks and clocks fail.
 
-use std::process::Command;
-
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
@@ -57,17 +55,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     std::fs::create_dir_all(&directory)?;
     let summary = directory.join("summary.json");
     step("perturb a network", || {
-        let mut test = Command::new(cargo());
-        // What cargo sets for this program makes build scripts run again that are asked from a shell otherwise.
-        let own = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-        });
-        for name in own {
-            test.env_remove(name);
-        }
         step::run(
-            test.args(["test", "--locked", "--package", "haca", "--test", "it", "--"])
+            cargo()
+                .args(["test", "--locked", "--package", "haca", "--test", "it", "--"])
                 .args(["--exact", TEST, "--nocapture"])
                 .current_dir(&workspace.root)
                 .env("PATH", path)

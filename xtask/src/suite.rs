@@ -86,7 +86,7 @@ pub(crate) fn run(workspace: &Workspace, fast: bool) -> Result<ExitCode> {
         Ok(())
     });
     let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command
             .args(arguments)
             .current_dir(&workspace.root)

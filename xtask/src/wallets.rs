@@ -46,7 +46,7 @@ pub(crate) fn check(workspace: &Workspace, python: &Path) -> Result<Count> {
 }
 
 fn example(workspace: &Workspace) -> Command {
-    let mut command = Command::new(cargo());
+    let mut command = cargo();
     command.args(["run", "--locked", "--quiet", "--package", "haca-wire"]);
     command.args(["--example", "wallets", "--"]);
     command.current_dir(&workspace.root);

@@ -31,7 +31,7 @@ pub(crate) enum Profile {
 pub(crate) fn check(workspace: &Workspace, module: &Path) -> Result<Count> {
     let fixture = workspace.target.join("wasm-fixture");
     step("make a proof to verify", || {
-        let mut example = Command::new(cargo());
+        let mut example = cargo();
         example.args([
             "run",
             "--locked",
@@ -58,7 +58,7 @@ pub(crate) fn check(workspace: &Workspace, module: &Path) -> Result<Count> {
 /// Builds all that is promised to work in a browser, and returns the module.
 pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let mut command = if has_rustup_target()? {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command.arg("build").arg("--target-dir").arg(&workspace.target);
         command
     } else {

@@ -34,7 +34,7 @@ impl Workspace {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("xtask lies inside the workspace")?;
-        let output = Command::new(cargo())
+        let output = cargo()
             .args(["metadata", "--format-version", "1", "--filter-platform", &host()?])
             .current_dir(root)
             .stderr(std::process::Stdio::inherit())
@@ -143,7 +143,7 @@ impl Workspace {
     pub(crate) fn build_binaries(&self) -> Result<()> {
         step("build the binaries", || {
             let arguments = ["build", "--locked", "--workspace", "--bins"];
-            run(Command::new(cargo()).args(arguments).current_dir(&self.root))
+            run(cargo().args(arguments).current_dir(&self.root))
         })
     }
 
@@ -153,9 +153,17 @@ impl Workspace {
     }
 }
 
-/// The `cargo` that runs this task.
-pub(crate) fn cargo() -> std::ffi::OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// The `cargo` that runs this task. It does not see what cargo has told this task of its own package: build scripts of
+/// some dependencies look at that, and would run again whenever a task follows a command of a shell.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// The `rustc` beside it.

@@ -382,6 +382,7 @@ macro_rules! from_redb {
     )*};
 }
 from_redb!(
+    redb::CompactionError,
     redb::TransactionError,
     redb::TableError,
     redb::StorageError,

@@ -138,7 +138,7 @@ impl Copy<'_> {
     }
 
     fn cargo(&self, arguments: &[&str]) -> Result<Vec<Value>> {
-        let output = Command::new(cargo())
+        let output = cargo()
             .args(arguments)
             .args(["--locked", "--message-format", "json"])
             .env("CARGO_TARGET_DIR", &self.target)

@@ -17,6 +17,9 @@ use crate::error::NodeError;
 /// Bytes of page cache per database.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// A file below this is left as it is.
+const WORTH_COMPACTING_BYTES: u64 = 16 << 20;
+
 /// How long a store that another process holds is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -38,7 +41,8 @@ pub fn prepare_directory(path: &Path) -> Result<(), NodeError> {
     fs::remove_file(&probe).map_err(unwritable)
 }
 
-/// Opens or creates a database file, and checks every page of an existing one.
+/// Opens or creates a database file, and checks every page of an existing one. A file of which less than half is in use
+/// gives the rest back to the system: while the node runs, pruning makes room inside the file alone.
 pub fn open(path: &Path) -> Result<Database, NodeError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => format(path)?,
@@ -50,7 +54,25 @@ pub fn open(path: &Path) -> Result<Database, NodeError> {
         }
         _ => {}
     }
-    checked(path, || reopen(path))
+    compacted(checked(path, || reopen(path))?, path)
+}
+
+fn compacted(mut database: Database, path: &Path) -> Result<Database, NodeError> {
+    let length = fs::metadata(path)
+        .map_err(|source| NodeError::Read {
+            path: path.to_owned(),
+            source,
+        })?
+        .len();
+    if length > WORTH_COMPACTING_BYTES {
+        let write = database.begin_write()?;
+        let used = write.stats()?.stored_bytes();
+        write.abort()?;
+        if used < length / 2 {
+            database.compact()?;
+        }
+    }
+    Ok(database)
 }
 
 /// Makes an empty database. redb cannot go on with a file whose creation was cut short, so it is made under another

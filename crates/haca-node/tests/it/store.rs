@@ -155,6 +155,45 @@ fn a_pruned_block_is_forgotten_with_what_was_in_it() {
     assert!(store.tx_location(&[99; 32]).unwrap().is_none());
 }
 
+/// Length of the store's file in bytes.
+fn length(directory: &Path) -> u64 {
+    std::fs::metadata(directory.join("state.redb")).unwrap().len()
+}
+
+#[test]
+fn a_state_that_shrank_gives_its_disk_back_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 1).unwrap();
+    let keys = || 0..160_u8;
+    for (height, key) in (0..).zip(keys()) {
+        commit(&store, height, vec![set(&[key], &vec![key; 256 << 10])]);
+    }
+    let height = keys().count() as u64;
+    commit(
+        &store,
+        height,
+        keys().take(159).map(|key| (vec![key], None)).collect(),
+    );
+    let root = commit(&store, height + 1, Vec::new());
+    drop(store);
+    // What is left lies at the end of the file.
+    let closed = length(directory.path());
+    assert!(closed > 40 << 20, "{closed} bytes");
+
+    let store = open(directory.path(), 1).unwrap();
+    let rest = length(directory.path());
+    assert!(rest < closed / 10, "{closed} bytes became {rest}");
+    assert_eq!(store.tip().unwrap().app_hash, root);
+    assert!(proves(
+        &root,
+        &store,
+        &[159],
+        height + 1,
+        Some(&vec![159; 256 << 10])
+    ));
+    assert!(proves(&root, &store, &[0], height + 1, None));
+}
+
 #[test]
 fn a_key_removed_twice_is_proven_as_long_as_its_versions_are_kept() {
     let directory = tempfile::tempdir().unwrap();

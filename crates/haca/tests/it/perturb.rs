@@ -175,8 +175,15 @@ impl Run {
     }
 
     fn slow_disk(&mut self, node: usize, by: Duration, lasts: Duration) {
+        let url = self.site.nodes[node].url.clone();
+        let before = audit::block_seconds(&url);
         match self.site.slow_disk(node, by) {
-            Some(_slow) => std::thread::sleep(lasts),
+            Some(_slow) => {
+                std::thread::sleep(lasts);
+                let now = audit::block_seconds(&url);
+                let (seconds, blocks) = (now.0 - before.0, now.1 - before.1);
+                eprintln!("node {node} executed and committed {blocks} blocks in {seconds:.2} s");
+            }
             None => self
                 .left_out
                 .push("slow_disk: strace is not here, or may not trace"),

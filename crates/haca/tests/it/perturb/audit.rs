@@ -96,6 +96,19 @@ pub(super) fn supply(site: &Site) {
     }
 }
 
+/// What a node has spent on executing and committing blocks since its start: seconds, and blocks.
+pub(super) fn block_seconds(url: &str) -> (f64, u64) {
+    let metrics = body(url, "/metrics").unwrap_or_default();
+    let value = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or("0", str::trim).to_owned()
+    };
+    (
+        value("haca_block_seconds_sum ").parse().unwrap(),
+        value("haca_block_seconds_count ").parse().unwrap(),
+    )
+}
+
 /// What the blocks of a chain hold.
 #[derive(Default)]
 pub(super) struct Contents {
