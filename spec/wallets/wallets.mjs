@@ -44,6 +44,9 @@ const same = (a, b) => a.toLowerCase() === b.toLowerCase();
 
 /** Another value of the same type. */
 function other(value) {
+  if (typeof value === "boolean") {
+    return !value;
+  }
   if (typeof value === "number") {
     return value + 1;
   }

@@ -32,6 +32,8 @@ def hold(what, holds):
 
 def other(value):
     """Another value of the same type."""
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, int):
         return value + 1
     if re.fullmatch("[0-9]+", value):

@@ -7,8 +7,8 @@ use clap::{Args as ClapArgs, Subcommand};
 use haca_client::{NodeClient, TX_LIFETIME_BLOCKS, random_nonce};
 use haca_wire::{
     Address, Amount, AssetId, ChainId, ChannelId, Close, ConsensusKey, Decode, Domain, Encode as _,
-    GenesisHash, Height, Message, Order, Quote, Receipt, Signature, Signed, SignedTransaction, Transaction,
-    TxMeta, TypedDocument,
+    GenesisHash, Height, Message, Order, ParamChange, Parameter, Proposal, ProposalId, Quote, Receipt,
+    Signature, Signed, SignedTransaction, Transaction, TxMeta, TypedDocument,
 };
 use serde_json::json;
 
@@ -108,6 +108,20 @@ enum Draftable {
         #[arg(long, value_name = "HEX")]
         key: ConsensusKey,
     },
+    /// Propose what validators vote on; the proposer approves
+    Propose(Proposed),
+    /// Approve a proposal with a validator's power
+    Vote {
+        /// The validator's key
+        #[arg(long, value_name = "HEX")]
+        key: ConsensusKey,
+        /// Number of the proposal, as `GET /v1/governance` shows it
+        #[arg(long, value_name = "N")]
+        proposal: ProposalId,
+        /// Take the approval back
+        #[arg(long)]
+        withdraw: bool,
+    },
     /// Close a channel
     CloseChannel {
         /// The channel
@@ -117,6 +131,75 @@ enum Draftable {
         #[arg(long, value_name = "HEX")]
         consent: Option<String>,
     },
+}
+
+#[derive(ClapArgs)]
+struct Proposed {
+    /// The proposer's key
+    #[arg(long, value_name = "HEX")]
+    key: ConsensusKey,
+    /// A parameter's new value; repeatable
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        value_parser = param_change,
+        required_unless_present_any = ["upgrade", "cancel"],
+        conflicts_with_all = ["upgrade", "cancel"]
+    )]
+    set: Vec<ParamChange>,
+    /// A version of the rules, and the first block under it
+    #[arg(long, value_name = "VERSION@HEIGHT", value_parser = upgrade, conflicts_with = "cancel")]
+    upgrade: Option<(u64, Height)>,
+    /// A proposal that is to come to nothing
+    #[arg(long, value_name = "N")]
+    cancel: Option<ProposalId>,
+}
+
+fn param_change(text: &str) -> Result<ParamChange, String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let parameter: Parameter = name.parse().map_err(|_| {
+        let names: Vec<&str> = Parameter::ALL.iter().map(|parameter| parameter.name()).collect();
+        format!("no vote changes `{name}`; expected one of {}", names.join(", "))
+    })?;
+    let value = value
+        .parse()
+        .map_err(|error| format!("value of {name}: {error}"))?;
+    Ok(ParamChange { parameter, value })
+}
+
+fn upgrade(text: &str) -> Result<(u64, Height), String> {
+    let bad = || "expected VERSION@HEIGHT, such as 2@100000".to_owned();
+    let (version, height) = text.split_once('@').ok_or_else(bad)?;
+    Ok((
+        version.parse().map_err(|_| bad())?,
+        height.parse().map_err(|_| bad())?,
+    ))
+}
+
+impl Proposed {
+    /// The changes in the order that the encoding asks for.
+    fn proposal(&self) -> Result<Proposal, Failure> {
+        if let Some((version, height)) = self.upgrade {
+            return Ok(Proposal::Upgrade { version, height });
+        }
+        if let Some(proposal) = self.cancel {
+            return Ok(Proposal::Cancel(proposal));
+        }
+        let mut changes = self.set.clone();
+        changes.sort_by_key(|change| change.parameter);
+        let twice = changes.windows(2).find_map(|pair| match pair {
+            [a, b] if a.parameter == b.parameter => Some(a.parameter.name()),
+            _ => None,
+        });
+        match twice {
+            None => Ok(Proposal::Parameters(changes)),
+            Some(name) => Err(Failure::usage(
+                "cli.proposal",
+                format!("{name} is set twice"),
+                "give each parameter one value",
+            )),
+        }
+    }
 }
 
 #[derive(ClapArgs)]
@@ -199,6 +282,7 @@ pub(crate) fn run(command: &Tx, screen: &Screen) -> Result<u8, Failure> {
 }
 
 fn draft(draft: &Draft, screen: &Screen) -> Result<u8, Failure> {
+    let message = message(&draft.message)?;
     let (node, domain) = draft.on.domain()?;
     let head = node.status().map_err(client)?.height;
     let transaction = Transaction {
@@ -210,7 +294,7 @@ fn draft(draft: &Draft, screen: &Screen) -> Result<u8, Failure> {
             tip: Amount(draft.tip),
             sponsor: draft.sponsor.unwrap_or_default(),
         },
-        message: message(&draft.message)?,
+        message,
     };
     let typed_data = transaction.typed_data(&domain);
     let bytes = hex0x(&transaction.encode());
@@ -260,6 +344,19 @@ fn message(draftable: &Draftable) -> Result<Message, Failure> {
             amount: Amount(*amount),
         },
         Draftable::Unjail { key } => Message::Unjail { key: *key },
+        Draftable::Propose(proposed) => Message::Propose {
+            key: proposed.key,
+            proposal: proposed.proposal()?,
+        },
+        Draftable::Vote {
+            key,
+            proposal,
+            withdraw,
+        } => Message::Vote {
+            key: *key,
+            proposal: *proposal,
+            approve: !withdraw,
+        },
         Draftable::CloseChannel { channel, consent } => Message::CloseChannel {
             channel: *channel,
             consent: consent

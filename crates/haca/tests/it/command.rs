@@ -197,6 +197,35 @@ fn errors_have_code_hint_and_exit_code() {
 }
 
 /// What the search prints is sorted by its objective, and the first of it is what the model is registered with.
+/// What no vote can do is refused before a node is asked.
+#[test]
+fn a_proposal_names_parameters_that_a_vote_changes() {
+    let key = format!("0x{}", "22".repeat(32));
+    let account = format!("0x{}", "33".repeat(20));
+    let drafted = |what: &[&str]| {
+        haca()
+            .args(["tx", "draft", "--from", &account, "propose", "--key", &key])
+            .args(what)
+            .output()
+            .unwrap()
+    };
+    for (what, expected) in [
+        (&["--set", "tx_lifetime=1"][..], "no vote changes `tx_lifetime`"),
+        (&["--set", "tx_gas"], "expected NAME=VALUE"),
+        (&["--set", "tx_gas=-1"], "value of tx_gas"),
+        (&["--upgrade", "2"], "expected VERSION@HEIGHT"),
+        (&["--upgrade", "2@9", "--cancel", "1"], "cannot be used with"),
+        (&["--set", "tx_gas=9", "--cancel", "1"], "cannot be used with"),
+        (&["--set", "tx_gas=9", "--set", "tx_gas=8"], "tx_gas is set twice"),
+        (&[], "required"),
+    ] {
+        let output = drafted(what);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{what:?}: {told}");
+        assert!(told.contains(expected), "{what:?}: {told}");
+    }
+}
+
 #[test]
 fn search_prints_what_it_looks_at() {
     let model = digits("digits.haca");
