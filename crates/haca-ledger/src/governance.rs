@@ -2,12 +2,13 @@
 //! (`spec/ledger.md`, G4 and G5).
 
 use haca_wire::state::{GovernanceRecord, Params, ProposalRecord, Supply, ValidatorSetRecord, key};
-use haca_wire::{AssetId, Height, ParamChange, Proposal, ProposalId, Tick};
+use haca_wire::{AssetId, ConsensusAddress, Height, ParamChange, Proposal, ProposalId, Tick};
 
 use crate::error::LedgerError;
 use crate::outcome::{Effect, Lapse};
 use crate::overlay::Overlay;
-use crate::params::changed;
+use crate::params::{ParamFault, changed};
+use crate::validators::has_candidate;
 
 /// The newest version of the rules that this software executes.
 pub const LATEST_VERSION: u64 = 1;
@@ -55,7 +56,16 @@ pub(crate) fn conclude(
         params: *params,
         effects: Vec::new(),
         record: state.need(key::GOVERNANCE)?,
+        deciding: Vec::new(),
     };
+    if !end.record.open.is_empty() {
+        let set: ValidatorSetRecord = state.need(key::VALIDATORS)?;
+        end.deciding = set
+            .active
+            .iter()
+            .map(|validator| validator.key.address())
+            .collect();
+    }
     for id in end.record.open.clone() {
         let place = key::proposal(id);
         let proposal: ProposalRecord = state.need(&place)?;
@@ -79,6 +89,8 @@ struct End {
     params: Params,
     effects: Vec<Effect>,
     record: GovernanceRecord,
+    /// Who has power; empty where nothing is open.
+    deciding: Vec<ConsensusAddress>,
 }
 
 impl End {
@@ -92,11 +104,16 @@ impl End {
         tick: Tick,
     ) -> Result<bool, LedgerError> {
         let Some(due) = record.due else {
-            let over = height >= record.closes;
-            if over {
-                self.lapse(id, Lapse::TooFewApprovals);
-            }
-            return Ok(over);
+            // Whoever has left takes no place: else a few keys that come and go could fill them all.
+            let reason = if height >= record.closes {
+                Lapse::TooFewApprovals
+            } else if !self.deciding.contains(&record.proposer) {
+                Lapse::ProposerLeft
+            } else {
+                return Ok(false);
+            };
+            self.lapse(id, reason);
+            return Ok(true);
         };
         match &record.proposal {
             Proposal::Parameters(changes) if tick >= due => {
@@ -121,6 +138,18 @@ impl End {
     ) -> Result<(), LedgerError> {
         let supply: Supply = state.need(&key::supply(AssetId::OPG))?;
         match changed(&self.params, changes, supply.issued) {
+            // The set would stay as it is, and nobody in it would have to keep its stake.
+            Ok(params)
+                if params.validators.min_stake > self.params.validators.min_stake
+                    && !has_candidate(state, &params.validators)? =>
+            {
+                let fault = ParamFault {
+                    name: "validators.min_stake",
+                    found: params.validators.min_stake.0,
+                    expected: "at most what some free validator stakes",
+                };
+                self.lapse(id, Lapse::Parameter(fault));
+            }
             Ok(params) => {
                 self.params = params;
                 self.effects.push(Effect::ParametersChanged { proposal: id });

@@ -269,6 +269,8 @@ pub enum Effect {
 pub enum Lapse {
     /// Its voting time ended.
     TooFewApprovals,
+    /// Its proposer decides no blocks any more.
+    ProposerLeft,
     /// Its height came before its timelock had ended.
     Timelock,
     /// Its version is not newer than the one in force.

@@ -4,7 +4,7 @@ use haca_wire::state::{GovernanceParams, Params, ValidatorParams};
 use haca_wire::{Amount, Gas, ParamChange, Parameter, limit};
 use thiserror::Error;
 
-use crate::fee::{usable_bytes, usable_gas};
+use crate::fee::{RESPOND_SHARE, usable_bytes, usable_gas};
 use crate::validators::power_unit;
 
 /// The longest window, in ticks or blocks.
@@ -147,12 +147,13 @@ fn check_governance(params: &Params) -> Result<(), ParamFault> {
         return refuse("governance.voting_blocks", voting_blocks, "1 to 100000000");
     }
     // Whoever dislikes what has passed can be out, with everything settled, claimed and paid, before it takes effect.
-    let least = params.unbonding.max(params.demand_window);
+    let closing = params.settle_horizon.saturating_add(params.demand_window);
+    let least = params.unbonding.max(closing);
     if timelock < least || timelock > MAX_WINDOW.saturating_mul(4) {
         return refuse(
             "governance.timelock",
             timelock,
-            "at least unbonding and demand_window, at most 400000000",
+            "at least unbonding and settle_horizon + demand_window, at most 400000000",
         );
     }
     Ok(())
@@ -166,6 +167,7 @@ pub(crate) fn changed(old: &Params, changes: &[ParamChange], issued: Amount) -> 
     }
     check_params(&new, issued)?;
     check_room(old, &new)?;
+    check_reserve(old, &new)?;
     Ok(new)
 }
 
@@ -193,6 +195,17 @@ fn set(params: &mut Params, change: &ParamChange) -> Result<(), ParamFault> {
         Parameter::MaxMissed => validators.max_missed = number?,
         Parameter::JailBlocks => validators.jail_blocks = number?,
         Parameter::SlashDivisor => validators.slash_divisor = number?,
+    }
+    Ok(())
+}
+
+/// What is kept for answers goes on holding the largest one, and a block with little in it is not exhausted: with `tx_gas`
+/// near all that is usable, one transaction a block would stop the clock, and with it every timelock.
+fn check_reserve(old: &Params, new: &Params) -> Result<(), ParamFault> {
+    let worse = new.tx_gas > old.tx_gas || new.block_gas < old.block_gas;
+    let reserved = new.block_gas.0.checked_div(RESPOND_SHARE).unwrap_or_default();
+    if worse && new.tx_gas.0 > reserved {
+        return refuse("tx_gas", new.tx_gas.0, "at most a fifth of block_gas");
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use haca_wire::state::{
 use haca_wire::{Address, Amount, AssetId, ConsensusAddress, ConsensusKey, Height};
 
 use crate::bank::Purse;
-use crate::block::{BlockContext, Misbehaviour, MisbehaviourKind};
+use crate::block::{BlockContext, MisbehaviourKind};
 use crate::error::LedgerError;
 use crate::message::Stop;
 use crate::outcome::Effect;
@@ -73,7 +73,8 @@ pub(crate) fn is_candidate(params: &ValidatorParams, record: &ValidatorRecord) -
     record.jail == Jail::Free && record.stake >= params.min_stake && record.stake.0 > 0
 }
 
-/// Slashes and jails for ever whom evidence convicts (`spec/ledger.md`, V5).
+/// Slashes and jails for ever whom evidence convicts (`spec/ledger.md`, V5). Its age is for consensus to judge, which takes
+/// none that is older than withdrawn stake is held.
 pub(crate) fn punish(
     state: &mut Overlay<'_>,
     params: &Params,
@@ -81,24 +82,24 @@ pub(crate) fn punish(
 ) -> Result<Vec<Effect>, Stop> {
     let mut effects = Vec::new();
     for found in &context.misbehaviour {
-        if is_too_old(&params.validators, context, found) {
-            continue;
-        }
         let place = key::validator(ConsensusAddress(found.validator));
         let Some(mut record) = state.get::<ValidatorRecord>(&place)? else {
             continue;
         };
-        // Convicted once and for ever: nothing is punished twice.
-        if record.jail == Jail::Forever {
-            continue;
-        }
-        record.jail = Jail::Forever;
+        let convicted = record.jail == Jail::Forever;
         let divisor = match found.kind {
+            // Convicted once and for ever: no vote is punished twice.
+            MisbehaviourKind::DuplicateVote if convicted => continue,
             MisbehaviourKind::DuplicateVote => u128::from(params.validators.slash_divisor).max(1),
-            // No accident makes a second chain.
+            // No accident makes a second chain. It costs what an earlier conviction left, too: else whoever plans it
+            // would have itself convicted of two votes first.
             MisbehaviourKind::LightClientAttack => 1,
         };
+        record.jail = Jail::Forever;
         let burned = slash(state, &mut record, divisor)?;
+        if convicted && burned.0 == 0 {
+            continue;
+        }
         if record.stake.0 == 0 {
             leave(state, record.key.address())?;
         }
@@ -109,13 +110,6 @@ pub(crate) fn punish(
         });
     }
     Ok(effects)
-}
-
-/// As in CometBFT: too old by height and by time.
-fn is_too_old(params: &ValidatorParams, context: &BlockContext, found: &Misbehaviour) -> bool {
-    let blocks = context.height.0.saturating_sub(found.height.0);
-    let seconds = context.time_unix_s.saturating_sub(found.time_unix_s);
-    blocks > params.evidence_blocks && seconds > params.evidence_s
 }
 
 /// Burns one part in `divisor`, rounded up, of what the validator has staked and of what is on its way out.
@@ -152,11 +146,9 @@ pub(crate) fn count_missed(
     context: &BlockContext,
 ) -> Result<Vec<Effect>, Stop> {
     let params = &params.validators;
-    let window = context
-        .height
-        .0
-        .checked_div(params.signed_window)
-        .unwrap_or_default();
+    let passed = context.height.0.checked_rem(params.signed_window);
+    // By its first height, which stays what it is when a vote changes how long windows are.
+    let window = context.height.0.saturating_sub(passed.unwrap_or_default());
     let mut effects = Vec::new();
     for vote in context.votes.iter().filter(|vote| !vote.signed) {
         let place = key::validator(ConsensusAddress(vote.validator));
@@ -240,6 +232,17 @@ pub(crate) fn pay_unstaked(
         state.put(key::UNSTAKING_QUEUE.to_vec(), &queue);
     }
     Ok(effects)
+}
+
+/// Whether anybody could be elected under these parameters.
+pub(crate) fn has_candidate(state: &Overlay<'_>, params: &ValidatorParams) -> Result<bool, LedgerError> {
+    let set: ValidatorSetRecord = state.need(key::VALIDATORS)?;
+    for member in set.members {
+        if is_candidate(params, &state.need(&key::validator(member))?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The account that a proposer is paid to: nobody is paid who is convicted.

@@ -1,6 +1,8 @@
 //! Propose, Vote (`spec/ledger.md`, G2 and G3).
 
-use haca_wire::state::{GovernanceRecord, ProposalRecord, Supply, ValidatorRecord, ValidatorSetRecord, key};
+use haca_wire::state::{
+    GovernanceRecord, Jail, ProposalRecord, Supply, ValidatorRecord, ValidatorSetRecord, key,
+};
 use haca_wire::{AssetId, ConsensusKey, Height, Proposal, ProposalId, limit};
 
 use super::{Execution, Stop, later};
@@ -12,7 +14,7 @@ use crate::refusal::Refusal;
 impl Execution<'_, '_> {
     /// Opens a proposal with the proposer's approval.
     pub(super) fn propose(&mut self, consensus: ConsensusKey, proposal: &Proposal) -> Result<(), Stop> {
-        let proposer = self.need_validator(consensus)?;
+        let proposer = self.need_unconvicted(consensus)?;
         let set: ValidatorSetRecord = self.state.need(key::VALIDATORS)?;
         if set.power(consensus) == 0 {
             return Err(Refusal::NotDeciding { key: consensus }.into());
@@ -44,7 +46,7 @@ impl Execution<'_, '_> {
         proposal: ProposalId,
         approve: bool,
     ) -> Result<(), Stop> {
-        let voter = self.need_validator(consensus)?;
+        let voter = self.need_unconvicted(consensus)?;
         let record: Option<ProposalRecord> = self.state.get(&key::proposal(proposal))?;
         let mut record = record.ok_or(Refusal::UnknownProposal { proposal })?;
         if let Some(due) = record.due {
@@ -100,6 +102,15 @@ impl Execution<'_, '_> {
         self.state.delete(key::proposal(proposal));
         self.effects.push(Effect::ProposalCancelled { proposal });
         Ok(())
+    }
+
+    /// The sender's validator, unless it is convicted: where nobody else is there, such a one goes on deciding blocks.
+    fn need_unconvicted(&self, consensus: ConsensusKey) -> Result<ValidatorRecord, Stop> {
+        let record = self.need_validator(consensus)?;
+        if record.jail == Jail::Forever {
+            return Err(Refusal::ValidatorConvicted { key: consensus }.into());
+        }
+        Ok(record)
     }
 
     /// One open proposal per validator, and a place for it.

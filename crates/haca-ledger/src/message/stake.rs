@@ -43,6 +43,9 @@ impl Execution<'_, '_> {
         if record.jail == Jail::Forever {
             return Err(Refusal::ValidatorConvicted { key: consensus }.into());
         }
+        // Before any sum: whoever has the amount stakes less than was issued.
+        self.state
+            .shift(AssetId::OPG, Purse::Balance(self.sender), Purse::Stakes, amount)?;
         let before = record.stake;
         record.stake = before.checked_add(amount).ok_or(OUT_OF_RANGE)?;
         let least = self.params().min_stake;
@@ -61,8 +64,6 @@ impl Execution<'_, '_> {
             }
             self.join(address, record.stake)?;
         }
-        self.state
-            .shift(AssetId::OPG, Purse::Balance(self.sender), Purse::Stakes, amount)?;
         self.state.put(place, &record);
         self.effects.push(Effect::Staked {
             key: consensus,

@@ -107,7 +107,7 @@ fn three_of_four_change_a_parameter_after_the_timelock() {
 fn every_parameter_reaches_its_place() {
     // A value that each may have, far from the one it has.
     let wanted: Vec<(Parameter, u128)> = vec![
-        (Parameter::BlockGas, 3_000_000),
+        (Parameter::BlockGas, 5_000_000),
         (Parameter::TxGas, 900_000),
         (Parameter::GasFlat, 11),
         (Parameter::GasByte, 0),
@@ -137,7 +137,7 @@ fn every_parameter_reaches_its_place() {
     conclusion(&mut world);
     let old = test_params();
     let mut expected = Params {
-        block_gas: Gas(3_000_000),
+        block_gas: Gas(5_000_000),
         tx_gas: Gas(900_000),
         gas_flat: Gas(11),
         gas_byte: Gas(0),

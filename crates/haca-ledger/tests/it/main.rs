@@ -4,6 +4,7 @@
 
 mod accounts;
 mod admission;
+mod attacks_validators;
 mod audit;
 mod budget;
 mod censors;

@@ -12,9 +12,10 @@ pub struct ValidatorParams {
     pub min_stake: Amount,
     /// The most validators that consensus has at a time.
     pub max_validators: u64,
-    /// Evidence older than this many blocks and than `evidence_s` punishes nobody; withdrawn stake is held longer.
+    /// Blocks that withdrawn stake is held at least, besides `evidence_s`; consensus takes no evidence that is older than
+    /// both.
     pub evidence_blocks: u64,
-    /// Evidence older than this many seconds and than `evidence_blocks` punishes nobody.
+    /// Seconds that withdrawn stake is held at least, besides `evidence_blocks`.
     pub evidence_s: u64,
     /// Blocks in which missed votes are counted together.
     pub signed_window: u64,
@@ -86,7 +87,7 @@ pub struct ValidatorRecord {
     pub stake: Amount,
     /// Whether it may take part.
     pub jail: Jail,
-    /// The window that `missed` belongs to: a height divided by `signed_window`.
+    /// The first height of the window that `missed` belongs to.
     pub window: u64,
     /// Votes missed in that window.
     pub missed: u64,
@@ -149,7 +150,7 @@ pub struct ValidatorSetRecord {
     pub members: Vec<ConsensusAddress>,
     /// What consensus was last told, by ascending key; never empty.
     pub active: Vec<ActiveValidator>,
-    /// The window that `jailed_power` belongs to.
+    /// The first height of the window that `jailed_power` belongs to.
     pub window: u64,
     /// Power of those who were jailed for missed votes in that window.
     pub jailed_power: u64,
