@@ -376,6 +376,13 @@ impl NodeClient {
         self.http.get_optional(&format!("/v1/tx/{tx}/bytes"))
     }
 
+    /// The counters of the node, in Prometheus' text format.
+    pub fn metrics(&self) -> Result<String, ClientError> {
+        self.http
+            .get("/metrics")
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The whole state as JSON text.
     pub fn export(&self) -> Result<Vec<u8>, ClientError> {
         self.http.get("/v1/export")

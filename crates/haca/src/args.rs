@@ -403,6 +403,96 @@ pub(crate) enum Bench {
     Ledger(BenchLedger),
     /// Verify a state file or a bundle again and again, and print the median
     Light(BenchLight),
+    /// Send transactions through CometBFT with one validator, and print what it carries
+    ///
+    /// Transfers, receipts as pairs of order and receipt, receipts under covering vouchers, receipts under one proof for
+    /// 32, and for comparison the transactions of CometBFT's own key-value store (`abci-cli kvstore`) over the same kind
+    /// of socket with the same settings. Everything is signed and proven beforehand. Rates are those of the blocks:
+    /// transactions between the times of the first and the last header.
+    Chain(BenchChain),
+}
+
+/// What `haca bench chain` sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Load {
+    /// CometBFT's own key-value store, 250 bytes each
+    Kvstore,
+    /// Plain transfers among 256 accounts
+    Transfers,
+    /// 64 pairs of order and receipt in each transaction
+    Pairs,
+    /// 16 vouchers over 64 receipts each in each transaction
+    Vouchers,
+    /// 32 inferences of one model under one proof in each transaction
+    Zk,
+}
+
+impl Load {
+    /// All of them, in the order of the table.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Kvstore,
+        Self::Transfers,
+        Self::Pairs,
+        Self::Vouchers,
+        Self::Zk,
+    ];
+
+    /// The name in results.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Kvstore => "kvstore",
+            Self::Transfers => "transfers",
+            Self::Pairs => "pairs",
+            Self::Vouchers => "vouchers",
+            Self::Zk => "zk",
+        }
+    }
+
+    /// What is counted.
+    pub(crate) const fn unit(self) -> &'static str {
+        match self {
+            Self::Kvstore | Self::Transfers => "transactions",
+            Self::Pairs | Self::Vouchers | Self::Zk => "receipts",
+        }
+    }
+
+    /// Transactions to make for each second: more than two cores carry.
+    pub(crate) const fn expected_per_second(self) -> usize {
+        match self {
+            Self::Kvstore | Self::Transfers => 18_000,
+            Self::Pairs => 200,
+            Self::Vouchers => 400,
+            Self::Zk => 150,
+        }
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct BenchChain {
+    /// What to send; everything when absent
+    #[arg(long, value_enum)]
+    pub(crate) load: Vec<Load>,
+    /// How long to send
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: usize,
+    /// Transactions to make for each second, in place of the load's own number
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<usize>,
+    /// Time between a block and the next height
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) commit_ms: u64,
+    /// CometBFT binary, in place of the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cometbft: Option<PathBuf>,
+    /// The model that is proven, as `haca model import` writes it, in place of the digits model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Another build of this program to run the full node, to compare the two
+    #[arg(long, value_name = "FILE")]
+    pub(crate) build: Option<PathBuf>,
+    /// Leave the directories of the networks, with their logs
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 #[derive(ClapArgs)]

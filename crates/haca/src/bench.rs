@@ -1,5 +1,6 @@
 //! `haca bench`. `zk`: one model through quantisation, registration, inference, proof and verification, in medians.
 
+mod chain;
 mod inference;
 mod ledger;
 mod light;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
         Bench::Zk(bench) => zk(bench, screen),
         Bench::Ledger(bench) => ledger::run(bench, screen),
         Bench::Light(bench) => light::run(bench, screen),
+        Bench::Chain(bench) => chain::run(bench, screen),
     }
 }
 

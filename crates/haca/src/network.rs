@@ -225,6 +225,18 @@ impl Process {
         arguments: &[&str],
         with_parent: bool,
     ) -> Result<Self, Failure> {
+        Self::start_build(name, log, None, paths, arguments, with_parent)
+    }
+
+    /// Starts another build of this program, or this very one.
+    pub(crate) fn start_build(
+        name: &'static str,
+        log: &Path,
+        build: Option<&Path>,
+        paths: &[&std::ffi::OsStr],
+        arguments: &[&str],
+        with_parent: bool,
+    ) -> Result<Self, Failure> {
         if let Some(folder) = log.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, "create", &error))?;
         }
@@ -242,7 +254,10 @@ impl Process {
             )
         };
         let errors = file.try_clone().map_err(failed)?;
-        let program = std::env::current_exe().map_err(failed)?;
+        let program = match build {
+            Some(path) => path.to_owned(),
+            None => std::env::current_exe().map_err(failed)?,
+        };
         let mut command = Command::new(program);
         command.args(paths).args(arguments).stdout(file).stderr(errors);
         // The allocator keeps what a proof has used for the next one.
@@ -304,7 +319,8 @@ impl Process {
         self.wait_ready(|| client.is_ready())
     }
 
-    fn wait_ready(&mut self, ready: impl Fn() -> bool) -> Result<(), Failure> {
+    /// Waits until it is ready, or tells why it is not.
+    pub(crate) fn wait_ready(&mut self, ready: impl Fn() -> bool) -> Result<(), Failure> {
         let start = Instant::now();
         while !ready() {
             if self.ended().is_some() {

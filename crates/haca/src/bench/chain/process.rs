@@ -1,0 +1,80 @@
+//! Processes of a benchmark: what they use, and their end.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::failed;
+use crate::failure::Failure;
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    /// Seconds of processor time.
+    pub(super) cpu_s: f64,
+    /// The most memory it ever held.
+    pub(super) peak_rss_bytes: u64,
+}
+
+impl Usage {
+    /// Reads `/proc`; zeroes where the process is gone.
+    pub(super) fn of(process: u32) -> Self {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // Fields 14 and 15, counted from behind the name in parentheses, which may hold spaces.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks = |index: usize| {
+            fields
+                .get(index)
+                .and_then(|field| field.parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        Self {
+            // 100 ticks a second on every Linux that is in use.
+            cpu_s: (ticks(11) + ticks(12)) / 100.0,
+            peak_rss_bytes: peak.unwrap_or(0) * 1024,
+        }
+    }
+}
+
+/// Processes whose parent this is.
+pub(super) fn children(parent: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|process: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let rest = stat.rsplit(") ").next().unwrap_or_default();
+            rest.split(' ').nth(1) == Some(&parent.to_string())
+        })
+        .collect()
+}
+
+/// A process that is killed with this value.
+pub(super) struct Guarded(Child);
+
+impl Guarded {
+    pub(super) fn start(command: &mut Command, log: &Path) -> Result<Self, Failure> {
+        let file = std::fs::File::create(log).map_err(|error| Failure::file(log, "create", &error))?;
+        let errors = file.try_clone().map_err(failed)?;
+        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
+        child.map(Self).map_err(failed)
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
