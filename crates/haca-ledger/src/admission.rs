@@ -7,6 +7,7 @@ use haca_wire::{
     TypedData, limit,
 };
 
+use crate::check::{CheckProof, check_signer};
 use crate::error::LedgerError;
 use crate::fee::{evidence_gas, least_gas};
 use crate::message::{Rules, Stop, Trust, held_key, open_demand, signer_found};
@@ -17,6 +18,8 @@ use crate::state_reader::StateReader;
 /// The committed state's terms for the block after it.
 pub(crate) struct Gate<'a> {
     pub(crate) state: &'a dyn StateReader,
+    /// Recovers signers.
+    pub(crate) checker: &'a dyn CheckProof,
     pub(crate) params: Params,
     pub(crate) domain: Domain,
     /// The next block.
@@ -74,11 +77,12 @@ impl Priced {
 
 impl<'a> Gate<'a> {
     /// Reads the terms of the block after the committed state.
-    pub(crate) fn open(state: &'a dyn StateReader) -> Result<Self, LedgerError> {
+    pub(crate) fn open(state: &'a dyn StateReader, checker: &'a dyn CheckProof) -> Result<Self, LedgerError> {
         let clock: Clock = need(state, key::CLOCK)?;
         let chain: ChainRecord = need(state, key::CHAIN)?;
         Ok(Self {
             state,
+            checker,
             params: need(state, key::PARAMS)?,
             domain: chain.domain(),
             height: Height(clock.height.0.saturating_add(1)),
@@ -201,21 +205,21 @@ impl<'a> Gate<'a> {
     pub(crate) fn check_signatures(&self, tx: &SignedTransaction) -> Result<(), Refusal> {
         let digest = tx.transaction.digest(&self.domain);
         let meta = &tx.transaction.meta;
-        tx.signature
-            .check(&digest, meta.sender)
-            .map_err(|error| Refusal::SenderSignature {
+        check_signer(self.checker, &tx.signature, &digest, meta.sender).map_err(|error| {
+            Refusal::SenderSignature {
                 found: signer_found(error),
                 expected: meta.sender,
-            })?;
+            }
+        })?;
         let Some(sponsor) = &tx.sponsor_signature else {
             return Ok(());
         };
-        sponsor
-            .check(&digest, meta.sponsor)
-            .map_err(|error| Refusal::SponsorSignature {
+        check_signer(self.checker, sponsor, &digest, meta.sponsor).map_err(|error| {
+            Refusal::SponsorSignature {
                 found: signer_found(error),
                 expected: meta.sponsor,
-            })
+            }
+        })
     }
 }
 

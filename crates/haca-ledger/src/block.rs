@@ -86,7 +86,7 @@ pub fn execute_block(
     txs: &[Vec<u8>],
     checker: &dyn CheckProof,
 ) -> Result<BlockOutcome, LedgerError> {
-    let gate = Gate::open(state)?;
+    let gate = Gate::open(state, checker)?;
     if context.height != gate.height {
         return Err(LedgerError::WrongHeight {
             found: context.height,
@@ -104,7 +104,7 @@ pub fn execute_block(
     }
     let mut outcomes = Vec::new();
     for (outcome, priced) in charged {
-        outcomes.push(block.execute(outcome, priced, checker)?);
+        outcomes.push(block.execute(outcome, priced)?);
     }
     block.finish(swept, reward, outcomes)
 }
@@ -183,16 +183,13 @@ impl<'a> Block<'a> {
     }
 
     /// Runs the message of a charged transaction: all of it, or nothing.
-    fn execute(
-        &mut self,
-        mut outcome: TxOutcome,
-        priced: Option<Priced>,
-        checker: &dyn CheckProof,
-    ) -> Result<TxOutcome, LedgerError> {
+    fn execute(&mut self, mut outcome: TxOutcome, priced: Option<Priced>) -> Result<TxOutcome, LedgerError> {
         let Some(priced) = priced else {
             return Ok(outcome);
         };
-        let rules = self.gate.rules(Trust::Checked(checker), self.context.time_unix_s);
+        let rules = self
+            .gate
+            .rules(Trust::Checked(self.gate.checker), self.context.time_unix_s);
         let mut execution = Execution {
             rules: &rules,
             state: &mut self.state,

@@ -1,10 +1,10 @@
-//! Where evidence is verified: behind a trait, so that the ledger holds no proof system and the node may
-//! remember what it has verified.
+//! Where evidence is verified and signers are recovered: behind a trait, so that the ledger holds no proof system and
+//! the node may remember what it has verified.
 
 use haca_wire::state::{ChainRecord, ModelRecord, Params, key};
 use haca_wire::{
-    Answer, Evidence, Gas, Group, Inference, Message, ModelId, ReceiptHash, SignedTransaction, TensorSpec,
-    proof_context,
+    Address, Answer, Evidence, Gas, Group, Inference, Message, ModelId, ReceiptHash, Signature,
+    SignatureError, Signed, SignedTransaction, TensorSpec, TypedData, proof_context,
 };
 
 use crate::error::LedgerError;
@@ -44,6 +44,52 @@ pub trait CheckProof: Sync {
         inferences: &[Inference],
         proof: &[u8],
     ) -> Result<(), &'static str>;
+    /// The account whose key signed `digest`. A full node meets a signature in its mempool, in proposals and in a block,
+    /// and recovering takes longer than everything else about most transactions.
+    fn signer(&self, signature: &Signature, digest: &[u8; 32]) -> Result<Address, SignatureError> {
+        signature.recover(digest)
+    }
+}
+
+/// Succeeds when `expected` signed `digest`.
+pub(crate) fn check_signer(
+    checker: &dyn CheckProof,
+    signature: &Signature,
+    digest: &[u8; 32],
+    expected: Address,
+) -> Result<(), SignatureError> {
+    let found = checker.signer(signature, digest)?;
+    if found == expected {
+        Ok(())
+    } else {
+        Err(SignatureError::WrongSigner { found, expected })
+    }
+}
+
+/// The signatures that executing `tx` looks at, each with what it signs, except those of claims and of the terms of a
+/// channel, of which a transaction has few. A node recovers them in parallel to fill the memory of its [`CheckProof`];
+/// executing the block gives the same result without.
+pub fn signatures(tx: &SignedTransaction) -> Box<dyn Iterator<Item = (&dyn TypedData, &Signature)> + '_> {
+    fn of<T: TypedData>(signed: &Signed<T>) -> (&dyn TypedData, &Signature) {
+        (&signed.value, &signed.signature)
+    }
+    let transaction: &dyn TypedData = &tx.transaction;
+    let outer = core::iter::once(&tx.signature)
+        .chain(&tx.sponsor_signature)
+        .map(move |signature| (transaction, signature));
+    match &tx.transaction.message {
+        Message::SettleBatch { groups } => {
+            let items = groups.iter().flat_map(|group| &group.items);
+            Box::new(outer.chain(items.flat_map(|item| [of(&item.order), of(&item.receipt)])))
+        }
+        Message::SettleVouchers { coverages } => {
+            let inner = coverages
+                .iter()
+                .flat_map(|each| [of(&each.voucher), of(&each.root)]);
+            Box::new(outer.chain(inner))
+        }
+        _ => Box::new(outer),
+    }
 }
 
 /// One proof of a transaction: what a node can verify ahead of, and in parallel to, execution.

@@ -55,7 +55,7 @@ mod validators;
 
 pub use audit::{Audit, AuditError, audit};
 pub use block::{BlockContext, CommitVote, Misbehaviour, MisbehaviourKind, execute_block};
-pub use check::{CheckProof, EvidenceJob, ModelFacts, evidence_job, evidence_places};
+pub use check::{CheckProof, EvidenceJob, ModelFacts, evidence_job, evidence_places, signatures};
 pub use error::{GenesisError, LedgerError};
 pub use export::{ExportText, export, record_json};
 pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, demand_deposit, next_base_fee, tip_density, usable_gas};

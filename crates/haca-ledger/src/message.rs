@@ -23,7 +23,7 @@ use haca_wire::{
     Address, Amount, AssetId, Domain, Height, Message, SignatureError, Signed, Tick, TxHash, TypedData,
 };
 
-use crate::check::CheckProof;
+use crate::check::{CheckProof, check_signer};
 use crate::error::LedgerError;
 use crate::outcome::Effect;
 use crate::overlay::Overlay;
@@ -91,7 +91,10 @@ impl Rules<'_> {
         signer: Address,
     ) -> Result<(), SignatureError> {
         match self.trust {
-            Trust::Checked(_) => signed.check(&self.domain, signer),
+            Trust::Checked(checker) => {
+                let digest = signed.value.digest(&self.domain);
+                check_signer(checker, &signed.signature, &digest, signer)
+            }
             Trust::Assumed => Ok(()),
         }
     }

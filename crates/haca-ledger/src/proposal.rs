@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::admission::{Gate, Offered, Price, Priced};
 use crate::bank::Purse;
+use crate::check::CheckProof;
 use crate::error::LedgerError;
 use crate::fee::{Share, Usage, tip_density};
 use crate::message::{Execution, Stop, Trust};
@@ -102,8 +103,9 @@ pub fn check_tx(
     bytes: &[u8],
     mode: CheckMode,
     reserved: &dyn Fn(Address) -> Amount,
+    checker: &dyn CheckProof,
 ) -> Result<Result<Admission, Refusal>, LedgerError> {
-    match try_check_tx(state, bytes, mode, reserved) {
+    match try_check_tx(state, bytes, mode, reserved, checker) {
         Ok(admission) => Ok(Ok(admission)),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
         Err(Stop::Failed(error)) => Err(error),
@@ -115,8 +117,9 @@ fn try_check_tx(
     bytes: &[u8],
     mode: CheckMode,
     reserved: &dyn Fn(Address) -> Amount,
+    checker: &dyn CheckProof,
 ) -> Result<Admission, Stop> {
-    let gate = Gate::open(state)?;
+    let gate = Gate::open(state, checker)?;
     let offered = gate.offered(bytes)?;
     let gas_payer = offered.payer();
     let mut overlay = Overlay::new(state);
@@ -167,8 +170,9 @@ fn dry_run(gate: &Gate<'_>, overlay: &mut Overlay<'_>, priced: &Priced, hash: Tx
 pub fn check_proposal(
     state: &dyn StateReader,
     txs: &[Vec<u8>],
+    checker: &dyn CheckProof,
 ) -> Result<Result<(), ProposalRefusal>, LedgerError> {
-    let gate = Gate::open(state)?;
+    let gate = Gate::open(state, checker)?;
     let mut draft = Draft::default();
     for (index, bytes) in txs.iter().enumerate() {
         match draft.add_bytes(&gate, bytes) {
@@ -189,8 +193,9 @@ pub fn select_proposal(
     state: &dyn StateReader,
     candidates: &[Vec<u8>],
     max_bytes: u64,
+    checker: &dyn CheckProof,
 ) -> Result<Vec<usize>, LedgerError> {
-    let gate = Gate::open(state)?;
+    let gate = Gate::open(state, checker)?;
     let mut priced = Vec::new();
     for (index, bytes) in candidates.iter().enumerate() {
         match price_candidate(&gate, bytes) {

@@ -1,6 +1,7 @@
-//! Verifies the evidence of transactions before their block is executed, in the background and in parallel.
+//! Verifies the evidence of transactions, and recovers who signed what stands in them, before their block is executed, in
+//! the background and in parallel.
 //!
-//! The mempool only queues: its answer never waits for a proof and never depends on one. What is found out goes to the
+//! The mempool only queues: its answer never waits for a proof or for a signature inside a message, and never depends on one. What is found out goes to the
 //! [`EvidenceMemory`], where execution finds it; whatever is left then is verified by execution itself.
 
 use std::{
@@ -12,25 +13,63 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use haca_ledger::{evidence_job, evidence_places};
+use haca_ledger::{CheckProof as _, evidence_job, evidence_places, query, signatures};
 use haca_wire::SignedTransaction;
 
 use crate::{evidence_memory::EvidenceMemory, ledger_app::Committed, store::StateView};
 
-/// One place for a proof in a transaction, to be verified against the models of a state.
+/// Signatures that a thread takes at once: a millisecond or two.
+const SIGNATURES_PER_TASK: usize = 32;
+
+/// A part of the work on a transaction.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The proof at a place, to be verified against the models of the state.
+    Proof(usize),
+    /// The signatures from this one on.
+    Signatures(usize),
+}
+
+/// A part of the work on a transaction over a state.
 struct Task {
     view: Arc<StateView>,
     tx: Arc<SignedTransaction>,
-    place: usize,
+    part: Part,
 }
 
 impl Task {
     /// Verifies what stands there; the answer stays with `evidence`. A damaged store is execution's to report.
     fn run(&self, evidence: &EvidenceMemory) {
-        if let Ok(Some(job)) = evidence_job(&Committed(&self.view), &self.tx, self.place) {
-            let _ = job.run(evidence);
+        let state = Committed(&self.view);
+        match self.part {
+            Part::Proof(place) => {
+                if let Ok(Some(job)) = evidence_job(&state, &self.tx, place) {
+                    let _ = job.run(evidence);
+                }
+            }
+            Part::Signatures(first) => {
+                let Ok(domain) = query::chain(&state).map(|chain| chain.domain()) else {
+                    return;
+                };
+                for (value, signature) in signatures(&self.tx).skip(first).take(SIGNATURES_PER_TASK) {
+                    let _ = evidence.signer(signature, &value.digest(&domain));
+                }
+            }
         }
     }
+}
+
+/// The work on a transaction: of its own signatures, those of sender and sponsor, `from` on.
+fn tasks(view: &Arc<StateView>, tx: SignedTransaction, from: usize) -> impl Iterator<Item = Task> + use<> {
+    let (view, tx) = (Arc::clone(view), Arc::new(tx));
+    let count = signatures(&tx).count();
+    let proofs = (0..evidence_places(&tx)).map(Part::Proof);
+    let signatures = (from..count).step_by(SIGNATURES_PER_TASK).map(Part::Signatures);
+    signatures.chain(proofs).map(move |part| Task {
+        view: Arc::clone(&view),
+        tx: Arc::clone(&tx),
+        part,
+    })
 }
 
 #[derive(Default)]
@@ -95,16 +134,22 @@ impl EvidenceAhead {
         Self { shared, threads }
     }
 
-    /// Queues the evidence of a transaction.
+    /// Queues what a message holds: its proofs and the signatures in it. Those of sender and sponsor are the mempool's and
+    /// the proposal's own business.
     pub fn push(&self, view: &Arc<StateView>, tx: SignedTransaction) {
-        let tx = Arc::new(tx);
-        let tasks = (0..evidence_places(&tx)).map(|place| Task {
-            view: Arc::clone(view),
-            tx: Arc::clone(&tx),
-            place,
-        });
+        if !Self::has_work(&tx) {
+            return;
+        }
+        let outer = 1 + usize::from(tx.sponsor_signature.is_some());
+        let tasks = tasks(view, tx, outer);
         self.shared.lock().tasks.extend(tasks);
         self.shared.wake.notify_all();
+    }
+
+    /// Whether [`Self::push`] finds anything in `tx`.
+    pub fn has_work(tx: &SignedTransaction) -> bool {
+        let outer = 1 + usize::from(tx.sponsor_signature.is_some());
+        evidence_places(tx) > 0 || signatures(tx).nth(outer).is_some()
     }
 
     /// Forgets what has not begun.
@@ -112,19 +157,9 @@ impl EvidenceAhead {
         self.shared.lock().tasks.clear();
     }
 
-    /// Verifies the evidence of a whole block on all threads, and returns when all is done.
+    /// Verifies the evidence of a whole block and recovers all its signers on all threads, and returns when all is done.
     pub fn run_all(&self, view: &Arc<StateView>, txs: Vec<SignedTransaction>) {
-        let tasks: Vec<Task> = txs
-            .into_iter()
-            .flat_map(|tx| {
-                let tx = Arc::new(tx);
-                (0..evidence_places(&tx)).map(move |place| Task {
-                    view: Arc::clone(view),
-                    tx: Arc::clone(&tx),
-                    place,
-                })
-            })
-            .collect();
+        let tasks: Vec<Task> = txs.into_iter().flat_map(|tx| tasks(view, tx, 0)).collect();
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {

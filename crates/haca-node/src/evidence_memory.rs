@@ -1,5 +1,5 @@
-//! Remembers which evidence was verified, so that a proof seen in the mempool is not verified again in a block, nor by
-//! two threads at once.
+//! Remembers which evidence was verified and who signed what, so that a proof or a signature seen in the mempool is not
+//! verified again in a block, nor a proof by two threads at once.
 //!
 //! What is remembered is the answer of a pure function under a hash of all its arguments; forgetting changes
 //! nothing but time.
@@ -12,16 +12,19 @@ use std::{
 };
 
 use haca_ledger::{CheckProof, ModelFacts};
-use haca_wire::{Encode as _, Gas, Inference};
+use haca_wire::{Address, Encode as _, Gas, Inference, Signature, SignatureError};
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, signer_memory::SignerMemory};
 
 /// What remembering and verifying evidence may take. None of it changes an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvidenceLimits {
-    /// Answers kept; the oldest goes first.
+    /// Answers kept about proofs; the oldest goes first.
     pub answers: usize,
-    /// Threads that verify evidence ahead of execution.
+    /// Answers kept about signatures, in each of two generations. A block that is full of signatures has some 5,000, a
+    /// full mempool as many.
+    pub signers: usize,
+    /// Threads that verify evidence and recover signers ahead of execution.
     pub threads: usize,
 }
 
@@ -29,6 +32,7 @@ impl Default for EvidenceLimits {
     fn default() -> Self {
         Self {
             answers: 8_192,
+            signers: 32_768,
             threads: thread::available_parallelism().map_or(1, NonZero::get),
         }
     }
@@ -65,6 +69,7 @@ pub struct EvidenceMemory {
     limits: EvidenceLimits,
     answers: Mutex<Answers>,
     found: Condvar,
+    signers: SignerMemory,
 }
 
 /// Lets others in when a verification ends, however it ends.
@@ -89,6 +94,7 @@ impl EvidenceMemory {
             limits,
             answers: Mutex::default(),
             found: Condvar::new(),
+            signers: SignerMemory::new(limits.signers),
         }
     }
 
@@ -163,5 +169,10 @@ impl CheckProof for EvidenceMemory {
         self.remembered(key, || {
             self.checker.settlement(verifying_key, context, inferences, proof)
         })
+    }
+
+    fn signer(&self, signature: &Signature, digest: &[u8; 32]) -> Result<Address, SignatureError> {
+        self.signers
+            .get(signature, digest, || self.checker.signer(signature, digest))
     }
 }

@@ -8,8 +8,8 @@ use std::{
 
 use haca_ledger::{
     Admission, BlockContext, BlockOutcome, CheckMode, CheckProof, GenesisOutcome, LATEST_VERSION,
-    LedgerError, ReadError, Refusal, StateReader, TxOutcome, check_proposal, check_tx, evidence_places,
-    execute_block, init_genesis, query, select_proposal, usable_gas,
+    LedgerError, ReadError, Refusal, StateReader, TxOutcome, check_proposal, check_tx, execute_block,
+    init_genesis, query, select_proposal, usable_gas,
 };
 use haca_wire::{
     Address, Amount, Decode as _, Encode as _, GenesisHash, Height, Nonce, SignedTransaction, TxHash,
@@ -338,7 +338,7 @@ impl LedgerApp {
         let Ok(tx) = SignedTransaction::decode_all(bytes) else {
             return Ok(());
         };
-        if evidence_places(&tx) == 0 {
+        if !EvidenceAhead::has_work(&tx) {
             return Ok(());
         }
         let params = query::params(&Committed(view))?;
@@ -460,7 +460,7 @@ impl Application for LedgerApp {
                 .copied()
                 .unwrap_or_default()
         };
-        let admission = match check_tx(&Committed(&view), tx, mode, &reserved)? {
+        let admission = match check_tx(&Committed(&view), tx, mode, &reserved, self.evidence.as_ref())? {
             Ok(admission) => admission,
             Err(refusal) => return Ok(refused(&refusal)),
         };
@@ -485,7 +485,7 @@ impl Application for LedgerApp {
     ) -> Result<Vec<Vec<u8>>, NodeError> {
         let view = self.view()?;
         self.check_version_of(&view)?;
-        let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64)?;
+        let chosen = select_proposal(&Committed(&view), &txs, max_bytes as u64, self.evidence.as_ref())?;
         let mut room = max_bytes;
         let mut block = Vec::with_capacity(chosen.len());
         for tx in chosen.into_iter().filter_map(|position| txs.get(position)) {
@@ -502,7 +502,7 @@ impl Application for LedgerApp {
     fn process_proposal(&self, _: BlockPosition, txs: &[Vec<u8>]) -> Result<bool, NodeError> {
         let view = self.view()?;
         self.check_version_of(&view)?;
-        let accepted = check_proposal(&Committed(&view), txs)?.is_ok();
+        let accepted = check_proposal(&Committed(&view), txs, self.evidence.as_ref())?.is_ok();
         if accepted {
             // All of it is paid for if the block is decided, and votes take a while.
             for tx in decoded(txs) {

@@ -43,6 +43,7 @@ pub mod possession;
 pub mod price_floor;
 pub mod rest;
 pub mod shadow;
+pub mod signer_memory;
 pub mod snapshot;
 pub mod store;
 

@@ -7,6 +7,7 @@ pub mod database;
 mod record;
 mod restore;
 mod tree;
+mod update;
 mod view;
 
 use std::{

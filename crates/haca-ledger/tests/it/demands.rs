@@ -343,10 +343,10 @@ fn a_copy_of_an_answer_from_the_mempool_does_nothing_for_the_thief() {
     let message = answer_to(&world, &[&item]);
     for thief in [bob(), alice(), other_node()] {
         let tx = world.tx(&thief, message.clone());
-        let found = check_tx(&world.state, &tx, CheckMode::New, &|_| Amount(0)).unwrap();
+        let found = check_tx(&world.state, &tx, CheckMode::New, &|_| Amount(0), &world.script).unwrap();
         assert!(matches!(found, Err(Refusal::NotTheNode { .. })));
         assert!(
-            check_proposal(&world.state, core::slice::from_ref(&tx))
+            check_proposal(&world.state, core::slice::from_ref(&tx), &world.script)
                 .unwrap()
                 .is_err()
         );

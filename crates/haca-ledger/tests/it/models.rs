@@ -76,11 +76,14 @@ fn a_key_that_is_refused_has_paid_for_being_looked_at() {
         let tx = world.tx(&bob(), message);
         let before = world.script.decoded();
         let nobody_waits = |_| Amount(0);
-        let admission = check_tx(&world.state, &tx, CheckMode::New, &nobody_waits).unwrap();
+        let admission = check_tx(&world.state, &tx, CheckMode::New, &nobody_waits, &world.script).unwrap();
         assert!(admission.is_ok(), "else it could be asked for without end");
         let txs = [tx];
-        assert_eq!(select_proposal(&world.state, &txs, u64::MAX).unwrap(), [0]);
-        assert_eq!(check_proposal(&world.state, &txs).unwrap(), Ok(()));
+        assert_eq!(
+            select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap(),
+            [0]
+        );
+        assert_eq!(check_proposal(&world.state, &txs, &world.script).unwrap(), Ok(()));
         assert_eq!(world.script.decoded(), before, "looked at only in a block");
         let outcome = world.block(&txs).txs.remove(0);
         assert_eq!(outcome.refusal, Some(Refusal::VerifyingKey { reason }));

@@ -25,11 +25,18 @@ fn nothing(_: Address) -> Amount {
 }
 
 fn check(world: &World, tx: &SignedTransaction) -> Result<haca_ledger::Admission, Refusal> {
-    check_tx(&world.state, &tx.encode(), CheckMode::New, &nothing).unwrap()
+    check_tx(
+        &world.state,
+        &tx.encode(),
+        CheckMode::New,
+        &nothing,
+        &world.script,
+    )
+    .unwrap()
 }
 
 fn propose(world: &World, txs: &[Vec<u8>]) -> Result<(), ProposalRefusal> {
-    check_proposal(&world.state, txs).unwrap()
+    check_proposal(&world.state, txs, &world.script).unwrap()
 }
 
 fn tipped(world: &mut World, tip: u128) -> Vec<u8> {
@@ -71,7 +78,14 @@ fn what_waits_already_is_reserved() {
     let admission = check(&world, &rich).unwrap();
     let with = |reserved: u128| {
         let reserved = |account: Address| Amount(if account == node().address() { reserved } else { 0 });
-        check_tx(&world.state, &rich.encode(), CheckMode::New, &reserved).unwrap()
+        check_tx(
+            &world.state,
+            &rich.encode(),
+            CheckMode::New,
+            &reserved,
+            &world.script,
+        )
+        .unwrap()
     };
     let most = admission.funds.0 - admission.reserve.0;
     assert_eq!(with(most), Ok(admission));
@@ -133,7 +147,7 @@ fn no_key_is_decoded_before_it_is_paid_for() {
         for mode in [CheckMode::New, CheckMode::Again] {
             // A transaction is checked again only after its signatures were.
             if mode == CheckMode::New || !code.ends_with("signature") {
-                let found = check_tx(&world.state, &tx, mode, &nothing).unwrap();
+                let found = check_tx(&world.state, &tx, mode, &nothing, &world.script).unwrap();
                 assert_eq!(found.unwrap_err().code(), code);
             }
         }
@@ -142,7 +156,7 @@ fn no_key_is_decoded_before_it_is_paid_for() {
             panic!("{code}: the proposal stands");
         };
         assert_eq!(refusal.code(), code);
-        let chosen = select_proposal(&world.state, &txs, u64::MAX).unwrap();
+        let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
         assert_eq!(chosen, Vec::<usize>::new(), "{code}");
         let before = world.script.decoded();
         let state = world.state.clone();
@@ -196,7 +210,16 @@ fn a_recheck_sees_the_new_state() {
         groups: vec![world.zk_group(vec![item])],
     };
     let tx = world.signed(&node(), message.clone());
-    let recheck = |world: &World| check_tx(&world.state, &tx.encode(), CheckMode::Again, &nothing).unwrap();
+    let recheck = |world: &World| {
+        check_tx(
+            &world.state,
+            &tx.encode(),
+            CheckMode::Again,
+            &nothing,
+            &world.script,
+        )
+        .unwrap()
+    };
     recheck(&world).unwrap();
     world.ok(&node(), message);
     assert!(matches!(recheck(&world), Err(Refusal::SequenceUsed { .. })));
@@ -262,7 +285,7 @@ fn bad_evidence_enters_the_mempool_so_that_it_pays_for_its_verification() {
 fn proposals_are_ordered_by_tip_and_accepted_by_the_same_rule() {
     let mut world = World::new();
     let txs: Vec<_> = [5, 900, 40].map(|tip| tipped(&mut world, tip)).into();
-    let chosen = select_proposal(&world.state, &txs, u64::MAX).unwrap();
+    let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
     assert_eq!(chosen, [1, 2, 0]);
     let block: Vec<_> = chosen.iter().map(|index| txs[*index].clone()).collect();
     assert_eq!(propose(&world, &block), Ok(()));
@@ -279,7 +302,7 @@ fn selection_leaves_out_what_cannot_be_admitted() {
     let mut forged = world.signed(&alice(), pay_bob());
     forged.transaction.meta.tip = Amount(1_000_000);
     let candidates = [vec![1, 2, 3], poor, forged.encode(), good.clone(), good];
-    let chosen = select_proposal(&world.state, &candidates, u64::MAX).unwrap();
+    let chosen = select_proposal(&world.state, &candidates, u64::MAX, &world.script).unwrap();
     assert_eq!(
         chosen,
         [3],
@@ -294,7 +317,7 @@ fn selection_keeps_within_bytes_and_gas() {
     params.tx_gas = Gas(2_000);
     let mut world = World::with_params(params);
     let txs: Vec<_> = (0..40).map(|_| tipped(&mut world, 0)).collect();
-    let chosen = select_proposal(&world.state, &txs, u64::MAX).unwrap();
+    let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
     assert!(!chosen.is_empty() && chosen.len() < 40);
     let block: Vec<_> = chosen.iter().map(|index| txs[*index].clone()).collect();
     assert_eq!(propose(&world, &block), Ok(()));
@@ -304,7 +327,7 @@ fn selection_keeps_within_bytes_and_gas() {
         propose(&world, &fuller),
         Err(ProposalRefusal::Gas { .. })
     ));
-    let small = select_proposal(&world.state, &txs, txs[0].len() as u64 * 2).unwrap();
+    let small = select_proposal(&world.state, &txs, txs[0].len() as u64 * 2, &world.script).unwrap();
     assert_eq!(small.len(), 2);
 }
 
@@ -372,7 +395,7 @@ fn rejects_a_proposal_that_spends_one_gas_budget_twice() {
             refusal: Refusal::CannotPayGas { .. }
         })
     ));
-    let chosen = select_proposal(&world.state, &txs, u64::MAX).unwrap();
+    let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
     assert_eq!(chosen, [0]);
 }
 

@@ -312,9 +312,9 @@ impl History {
     pub(crate) fn seal(&mut self, blocks: u8) {
         let txs = std::mem::take(&mut self.pending);
         let state = &self.world.state;
-        let chosen = select_proposal(state, &txs, u64::MAX).unwrap();
+        let chosen = select_proposal(state, &txs, u64::MAX, &self.world.script).unwrap();
         let proposal: Vec<_> = chosen.iter().map(|index| txs[*index].clone()).collect();
-        let verdict = check_proposal(state, &proposal).unwrap();
+        let verdict = check_proposal(state, &proposal, &self.world.script).unwrap();
         assert_eq!(verdict, Ok(()), "an honest proposal is accepted");
         let context = BlockContext {
             height: Height(self.world.height().0 + 1),

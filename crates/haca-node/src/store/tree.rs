@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use jmt::{
-    JellyfishMerkleTree, KeyHash, OwnedValue, RootHash, Version,
+    KeyHash, OwnedValue, RootHash, Version,
     storage::{HasPreimage, LeafNode, Node, NodeKey, TreeReader, TreeUpdateBatch},
 };
 use redb::{
@@ -10,7 +10,7 @@ use redb::{
 };
 use sha2::Sha256;
 
-use super::Write;
+use super::{Write, update::update};
 use crate::error::NodeError;
 
 type Bytes = &'static [u8];
@@ -153,9 +153,7 @@ pub(super) trait Put: TreeReader + Sized {
         values: impl Iterator<Item = (KeyHash, Option<OwnedValue>)>,
         version: Version,
     ) -> Result<(RootHash, TreeUpdateBatch), NodeError> {
-        JellyfishMerkleTree::<_, Sha256>::new(self)
-            .put_value_set(values, version)
-            .map_err(damaged)
+        update(self, values, version).map_err(damaged)
     }
 }
 impl Put for EmptyTree {}
@@ -225,27 +223,35 @@ pub(super) fn insert(
         Ok(())
     };
     for (key, value) in writes {
+        let was_there = match value {
+            Some(value) => state.insert(key.as_slice(), value.as_slice())?.is_some(),
+            None => state.remove(key.as_slice())?.is_some(),
+        };
         let hash = KeyHash::with::<Sha256>(key);
         let (first, row) = (value_key(&hash, 0), value_key(&hash, version));
-        let previous = values
-            .range::<&[u8]>(first.as_slice()..row.as_slice())?
-            .next_back()
-            .transpose()?
-            .map(|(key, _)| key.value().to_vec());
-        if let Some(previous) = previous {
-            stale(&previous)?;
+        // The row of a removal is stale from its own version on: only a value is replaced.
+        if was_there {
+            let previous = values
+                .range::<&[u8]>(first.as_slice()..row.as_slice())?
+                .next_back()
+                .transpose()?
+                .map(|(key, _)| key.value().to_vec());
+            if let Some(previous) = previous {
+                stale(&previous)?;
+            }
         }
         match value {
             Some(value) => {
                 values.insert(row.as_slice(), flagged(value).as_slice())?;
-                preimages.insert(hash.0.as_slice(), key.as_slice())?;
-                state.insert(key.as_slice(), value.as_slice())?;
+                if !was_there {
+                    preimages.insert(hash.0.as_slice(), key.as_slice())?;
+                }
             }
-            None => {
+            None if was_there => {
                 values.insert(row.as_slice(), [0].as_slice())?;
                 stale(&row)?;
-                state.remove(key.as_slice())?;
             }
+            None => {}
         }
     }
     Ok(())

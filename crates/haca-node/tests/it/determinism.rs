@@ -76,7 +76,16 @@ fn variants() -> impl Iterator<Item = (EvidenceLimits, Seen)> {
             (1, Seen::Everything),
             (2, Seen::Others),
         ]
-        .map(|(answers, seen)| (EvidenceLimits { answers, threads }, seen))
+        .map(|(answers, seen)| {
+            (
+                EvidenceLimits {
+                    answers,
+                    signers: answers,
+                    threads,
+                },
+                seen,
+            )
+        })
     })
 }
 
@@ -85,6 +94,7 @@ fn assert_one_outcome(log: &ChainLog) {
         log,
         EvidenceLimits {
             answers: 0,
+            signers: 0,
             threads: 1,
         },
         Seen::Nothing,
@@ -116,6 +126,7 @@ fn what_is_asked_meanwhile_changes_nothing() {
     let log = every_kind(genesis, PROPOSER);
     let limits = EvidenceLimits {
         answers: 2,
+        signers: 2,
         threads: 2,
     };
     let app = open(&log, Disk::default().open(), limits).unwrap();

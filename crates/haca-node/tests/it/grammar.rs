@@ -17,6 +17,7 @@ use crate::{
     disk::{Disk, Survival},
     every_kind::every_kind,
     replica::{KEEP, compare, finalize, handshake, init_request, open},
+    script::Script,
     socket::Socket,
     world::PROPOSER,
 };
@@ -221,7 +222,7 @@ impl<'a> Consensus<'a> {
             tx[at] ^= 1;
         }
         let state = self.log.state(self.committed);
-        let expected = check_proposal(state, &txs).unwrap().is_ok();
+        let expected = check_proposal(state, &txs, &Script::default()).unwrap().is_ok();
         let found = self.calls.process_proposal(self.next_position(), &txs).unwrap();
         assert_eq!(found, expected);
     }
@@ -335,8 +336,11 @@ fn follow(log: &ChainLog, limits: EvidenceLimits, link: Link, rounds: &[Round]) 
 }
 
 fn limits() -> impl Strategy<Value = EvidenceLimits> {
-    (prop_oneof![Just(0), Just(1), Just(8_192)], 1..4_usize)
-        .prop_map(|(answers, threads)| EvidenceLimits { answers, threads })
+    (prop_oneof![Just(0), Just(1), Just(8_192)], 1..4_usize).prop_map(|(answers, threads)| EvidenceLimits {
+        answers,
+        signers: answers,
+        threads,
+    })
 }
 
 proptest! {

@@ -266,7 +266,8 @@ impl Chain {
     /// Puts the next block together from the candidates, best tips first, executes and commits it, and checks the
     /// supply of every asset.
     pub(super) fn block(&mut self, candidates: &[Vec<u8>]) -> Result<Block, Failure> {
-        let chosen = select_proposal(&self.state, candidates, self.params.block_bytes).map_err(broken)?;
+        let chosen =
+            select_proposal(&self.state, candidates, self.params.block_bytes, &Truth).map_err(broken)?;
         let txs: Vec<Vec<u8>> = chosen
             .iter()
             .filter_map(|index| candidates.get(*index).cloned())
