@@ -2,6 +2,7 @@
 
 import textwrap
 
+import chain_page
 import published
 
 BEGIN = "<!-- figures -->"
@@ -291,7 +292,7 @@ def page(raw):
     return PAGE.format(
         measured=measured(results), haca=haca_table(results), security=security_table(results),
         agreement=agreement(results), inference=inference, ezkl=ezkl, most=results.most,
-        published=published_table(), needs=needs_table(results), keys=keys_table(results),
+        chain=chain_page.section(raw), published=published_table(), needs=needs_table(results), keys=keys_table(results),
         machine=machine_table(results),
     )
 
@@ -321,7 +322,7 @@ PAGE = """\
 {agreement}
 * The row of several inferences is one proof of all of them, with one opening of the weights. *Infer* is the time for
   all of them, *multiply-accumulates* are those of one.
-{inference}{ezkl}
+{inference}{ezkl}{chain}
 ## What others publish
 
 Nothing in this table was measured here. Models, inputs, precision, hardware and levels of security differ from line to
