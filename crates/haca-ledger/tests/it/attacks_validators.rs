@@ -110,7 +110,7 @@ fn a_stake_beyond_all_numbers_fails_no_block() {
     stake(&mut world, &alice(), 20, 3_000);
     let message = world.stake_message(&alice(), 20, u128::MAX);
     let tx = world.tx(&alice(), message.clone());
-    let waiting = check_tx(&world.state, &tx, CheckMode::New, &|_| Amount(0)).unwrap();
+    let waiting = check_tx(&world.state, &tx, CheckMode::New, &|_| Amount(0), &world.script).unwrap();
     assert!(matches!(
         waiting.unwrap_err(),
         Refusal::InsufficientBalance { .. }
