@@ -220,9 +220,17 @@ SETTLEMENT = [
     ("channel", -32), ("sequence", 8), ("order", -32), ("receipt", -32), ("model", -32), ("evidence", 1),
     ("payer", -20), ("node", -20), ("payout", -20), ("asset", 4), ("fee", 16), ("tx", -32),
 ]  # fmt: skip
+VOUCHER = [
+    ("channel", -32), ("first", 8), ("count", 4), ("root", -32), ("model", -32), ("evidence", 1), ("total", 16),
+    ("warranty", 16), ("settleBy", 8),
+]  # fmt: skip
+ROOT = [
+    ("channel", -32), ("first", 8), ("count", 4), ("root", -32), ("blockHeight", 8), ("blockHash", -32), ("signer", -20),
+]  # fmt: skip
 # EIP-712 names an address by its own type, and a number by its width in bits.
 TYPE = lambda size: {-20: "address", -32: "bytes32"}.get(size) or f"uint{8 * size}"
 SETTLE_BATCH = 9
+SETTLE_VOUCHERS = 19
 
 
 def tensor(reader):
@@ -260,17 +268,26 @@ def item(reader):
     return order, order_signature, reader.fields(*RECEIPT), reader.take(65)
 
 
-def settle_batch(tx):
-    """Meta, encoded groups, the groups' items, and the sender's signature; None for other messages."""
+def coverage(reader):
+    voucher, voucher_signature = reader.fields(*VOUCHER), reader.take(65)
+    return voucher, voucher_signature, reader.fields(*ROOT), reader.take(65)
+
+
+def settlement(tx):
+    """Meta, encoded content, the groups' items, the vouchers, and the sender's signature; None for other messages."""
     reader = Reader(tx)
     known_version(reader, "transaction")
     meta = reader.fields(*META)
-    if reader.number(1) != SETTLE_BATCH:
+    tag = reader.number(1)
+    start, groups, coverages = reader.at, [], []
+    if tag == SETTLE_BATCH:
+        groups = reader.list(lambda: (reader.list(lambda: item(reader)), evidence(reader)))
+    elif tag == SETTLE_VOUCHERS:
+        coverages = reader.list(lambda: coverage(reader))
+    else:
         return None
-    start = reader.at
-    groups = reader.list(lambda: (reader.list(lambda: item(reader)), evidence(reader)))
     encoded = tx[start : reader.at]
-    return meta, encoded, groups, reader.take(65)
+    return meta, encoded, groups, coverages, reader.take(65)
 
 
 # --- EIP-712
@@ -307,13 +324,13 @@ class Domain:
         signer = Account.recover_message(signable, signature=signature)
         return keccak(b"\x19" + signable.version + signable.header + signable.body), unhex(signer)
 
-    def recover_batch(self, meta, encoded, signature):
+    def recover_settlement(self, name, content, meta, encoded, signature):
         types = {
-            "SettleBatch": [{"name": "groups", "type": "bytes32"}],
-            "Transaction": [{"name": "meta", "type": "TxMeta"}, {"name": "message", "type": "SettleBatch"}],
+            name: [{"name": content, "type": "bytes32"}],
+            "Transaction": [{"name": "meta", "type": "TxMeta"}, {"name": "message", "type": name}],
             "TxMeta": [{"name": field, "type": TYPE(size)} for field, size in META],
         }
-        message = {"meta": meta, "message": {"groups": blake3(encoded).digest()}}
+        message = {"meta": meta, "message": {content: blake3(encoded).digest()}}
         return self.recover_types(types, "Transaction", message, signature)[1]
 
 
@@ -410,6 +427,35 @@ def audit_votes(block, chain_id, tally):
     tally.check("two thirds of the power", 3 * power > 2 * total, True, where)
 
 
+def audit_voucher(signed, settled, channels, nodes, tx, domain, tally, seen, where):
+    """Payer and node signed the same range, and the record is about it. Returns how many records that explains."""
+    voucher, voucher_signature, root, root_signature = signed
+    digest, payer = domain.recover("Voucher", VOUCHER, voucher, voucher_signature)
+    _, signer = domain.recover("ReceiptRoot", ROOT, root, root_signature)
+    record = settled.get(voucher["root"])
+    if not tally.check("settlement of a voucher", record is not None, True, where):
+        return 0
+    channel, node = channels[voucher["channel"]], nodes[record["node"]]
+    keys = [unhex(term["signer"]) for term in node["signers"]]
+    tally.check("signer of the voucher", payer, unhex(channel["payer"]), where)
+    tally.check("payer of the settlement", record["payer"], payer, where)
+    tally.check("signer of the root", (signer, signer in keys), (root["signer"], True), where)
+    same = ("channel", "first", "count", "root")
+    tally.check("root of the voucher", [root[name] for name in same], [voucher[name] for name in same], where)
+    tally.check("node of the channel", record["node"], unhex(channel["node"]), where)
+    tally.check("voucher of the settlement", record["order"], digest, where)
+    place = (record["channel"], record["sequence"])
+    tally.check("range of the settlement", place, (voucher["channel"], voucher["first"]), where)
+    tally.check("model", record["model"], voucher["model"], where)
+    tally.check("evidence", record["evidence"], voucher["evidence"], where)
+    tally.check("total of the voucher", record["fee"], voucher["total"], where)
+    tally.check("transaction of the settlement", record["tx"], unhex(tx["hash"]), where)
+    for sequence in range(voucher["first"], voucher["first"] + voucher["count"]):
+        tally.check("sequence used once", (voucher["channel"], sequence) in seen, False, where)
+        seen[voucher["channel"], sequence] = voucher["total"] if sequence == voucher["first"] else 0
+    return 1
+
+
 def audit_settlements(block, state, raw, domain, tally, seen):
     """Orders, receipts and records of one block belong together, and each was signed by whom the state names."""
     where = f"at height {block['height']}"
@@ -425,11 +471,15 @@ def audit_settlements(block, state, raw, domain, tally, seen):
     nodes = {unhex(node["node"]): node for node in state["nodes"]}
     matched = 0
     for tx in block["txs"]:
-        batch = settle_batch(unhex(tx["bytes"]))
-        if batch is None or tx["code"] != 0:
+        found = settlement(unhex(tx["bytes"]))
+        if found is None or tx["code"] != 0:
             continue
-        meta, encoded, groups, signature = batch
-        tally.check("sender of the batch", domain.recover_batch(meta, encoded, signature), meta["sender"], where)
+        meta, encoded, groups, coverages, signature = found
+        kind_of_message = ("SettleVouchers", "coverages") if coverages else ("SettleBatch", "groups")
+        sender = domain.recover_settlement(*kind_of_message, meta, encoded, signature)
+        tally.check("sender of the batch", sender, meta["sender"], where)
+        for signed in coverages:
+            matched += audit_voucher(signed, settled, channels, nodes, tx, domain, tally, seen, where)
         for items, kind in groups:
             for order, order_signature, receipt, receipt_signature in items:
                 order_digest, payer = domain.recover("Order", ORDER, order, order_signature)

@@ -2,7 +2,7 @@
 """Runs audit.py on a recorded network, as it was and after each of many alterations.
 
 The recording, `vectors/audit/run.json.gz`, is what `audit.py --save` read from a real node: state, blocks and genesis
-document, with one inference settled with a proof and one with signatures. The audit must find nothing in it, and must
+document, with inferences settled with a proof, with signatures, as optimistic and proven on demand, and a voucher. The audit must find nothing in it, and must
 find each alteration by the check that it aims at.
 """
 
@@ -208,6 +208,36 @@ def another_receipt_key(run):
 def another_payment(run):
     for channel in run["export"]["state"]["channels"]:
         channel["paid"] = str(int(channel["paid"]) + 1)
+
+
+def voucher_at(run):
+    """The transaction that settled a voucher, and where its range begins in it."""
+    for block in run["blocks"]:
+        for tx in block["txs"]:
+            found = audit.settlement(bytes.fromhex(tx["bytes"].removeprefix("0x")))
+            if found and found[3]:
+                root = found[3][0][0]["root"].hex()
+                return tx, tx["bytes"].index(root)
+    raise KeyError("no voucher")
+
+
+@alteration("settlement of a voucher", "root of the voucher")
+def another_root_of_a_voucher(run):
+    tx, at = voucher_at(run)
+    tx["bytes"] = flip(tx["bytes"], at + 3)
+
+
+@alteration("signer of the voucher")
+def another_total_of_a_voucher(run):
+    # The root is followed by the model's id and the kind of evidence; then comes the total.
+    tx, at = voucher_at(run)
+    tx["bytes"] = flip(tx["bytes"], at + 2 * (32 + 32 + 1) + 1)
+
+
+@alteration("sequence used once")
+def a_voucher_that_settled_twice(run):
+    block = next(block for block in run["blocks"] if any(voucher_at(run)[0] is tx for tx in block["txs"]))
+    block["txs"].append(copy.deepcopy(voucher_at(run)[0]))
 
 
 @alteration("sender of the batch", "settlement of a receipt")

@@ -93,6 +93,20 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
+    /// Receipts that no voucher may cover, or a node's answer to one that is not its root.
+    #[error("no voucher: {reason}")]
+    Voucher {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A voucher on disk that can't be read or written.
+    #[error("voucher {path}: {reason}")]
+    VoucherStore {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// A key file that can't be read, written or used.
     #[error("key file {path}: {reason}")]
     KeyFile {
@@ -123,6 +137,8 @@ impl ClientError {
             Self::Request(error) => error.code(),
             Self::Stale { .. } => "client.stale",
             Self::TrustStore { .. } => "client.trust_store",
+            Self::Voucher { .. } => "client.voucher",
+            Self::VoucherStore { .. } => "client.voucher_store",
             Self::KeyFile { .. } => "client.key_file",
             Self::Crypto { .. } => "client.crypto",
         }
@@ -146,6 +162,8 @@ impl ClientError {
             Self::TrustStore { .. } => {
                 "name another file with --store; without it, trust starts anew at a checkpoint or the first block".into()
             }
+            Self::Voucher { .. } => "the node settles these receipts one by one; nothing is lost".into(),
+            Self::VoucherStore { .. } => "check the directory's permissions; a voucher that is not on disk is not sent".into(),
             Self::KeyFile { .. } => {
                 "a key file holds 64 hexadecimal digits and is readable by its owner only".into()
             }

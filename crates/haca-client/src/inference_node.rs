@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, Decode, Domain, Encode, Order, OrderHash, Quote, Receipt, Signed,
+    Address, Amount, AssetId, ChannelId, Coverage, Decode, Domain, Encode, Order, OrderHash, Quote, Receipt,
+    Signed, Voucher,
 };
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::ClientError;
+use crate::check_coverage;
 use crate::http::Http;
 
 /// The request header that carries the order: lower-case hexadecimal of the encoded `Signed<Order>`.
@@ -165,6 +167,35 @@ impl InferenceClient {
             receipt,
             latency_ms,
         })
+    }
+
+    /// Has the node sign the root of a voucher over receipts that it has not settled yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Refused`] when it settles them already; [`ClientError::Voucher`] when what it signed is another root,
+    /// or its key is not `signer`.
+    pub fn cover(
+        &self,
+        voucher: &Signed<Voucher>,
+        signer: Address,
+        domain: &Domain,
+    ) -> Result<Coverage, ClientError> {
+        #[derive(Deserialize)]
+        struct Covered {
+            root: String,
+        }
+        let path = "/v1/vouchers";
+        let answer = self
+            .http
+            .post(path, "application/octet-stream", &[], &voucher.encode())?;
+        let covered: Covered = self.http.parse(path, &answer.body, "a signed root")?;
+        let coverage = Coverage {
+            voucher: voucher.clone(),
+            root: self.decode(path, &covered.root, "a signed root")?,
+        };
+        check_coverage(&coverage, signer, domain)?;
+        Ok(coverage)
     }
 
     /// Bytes that only the node's operator is given, for the token in its home.

@@ -30,6 +30,7 @@ mod inference_node;
 mod light_client;
 mod sponsor;
 mod trust_store;
+mod voucher;
 mod wallet;
 
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
@@ -43,4 +44,5 @@ pub use inference_node::{
 pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
 pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;
+pub use voucher::{VoucherStore, check_coverage, is_covered, path_under, voucher};
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

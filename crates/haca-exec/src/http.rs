@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use haca_client::{ORDER_HEADER, RECEIPT_HEADER};
-use haca_wire::{Address, Amount, AssetId, Encode as _, TensorSpec, limit};
+use haca_wire::{Address, Amount, AssetId, Decode as _, Encode as _, Signed, TensorSpec, Voucher, limit};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -40,6 +40,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/models", get(models))
         .route("/v1/quotes", post(quote))
         .route("/v1/infer", post(infer))
+        .route("/v1/vouchers", post(cover))
         .route("/v1/receipts/{id}", get(receipt))
         .route("/v1/snapshot", get(snapshot))
         .fallback(no_such_path)
@@ -295,6 +296,16 @@ async fn quote(State(shared): State<Shared>, request: Request) -> Result<Json<Va
         "channel": quote.value.channel(&domain).to_string(),
         "expires": quote.value.expires.0,
     })))
+}
+
+/// Takes an encoded `Signed<Voucher>`, gives the encoded `Signed<ReceiptRoot>` in hexadecimal.
+async fn cover(State(shared): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
+    let body = whole_body(&shared, request).await?;
+    let voucher: Signed<Voucher> = Signed::decode_all(&body).map_err(|_| Refusal::Voucher {
+        reason: "the body is no signed voucher",
+    })?;
+    let root = admitted(&shared, move |service| service.cover(voucher)).await?;
+    Ok(Json(json!({ "root": hex::encode(root.encode()) })))
 }
 
 async fn infer(State(shared): State<Shared>, request: Request) -> Result<Response, Problem> {

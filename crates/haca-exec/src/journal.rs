@@ -5,6 +5,7 @@
 //! sent, so that a restart sends the same one again instead of a second one. Receipts that are final leave it
 //! ([`Journal::seal_settled`]); sums of what they earned and cost stay, and count each of them once.
 
+mod cover;
 mod file;
 mod seal;
 mod table;
@@ -23,7 +24,7 @@ use crate::ExecError;
 use crate::entry::{Entry, EntryState, HeldFee, Missed, Pending, Place};
 use crate::snapshot::{MissedReceipt, ModelFacts, Snapshot, Terms, TotalsRow};
 use crate::totals::{Totals, TotalsKey};
-use table::{BATCHES, ENTRIES, FACTS, FINAL, HASHES, HELD, META, MISSED, OPEN, SEALED, TOTALS};
+use table::{BATCHES, COVERED, ENTRIES, FACTS, FINAL, HASHES, HELD, META, MISSED, OPEN, SEALED, TOTALS};
 
 /// Version of the tables and their encodings.
 const FORMAT: u32 = 3;
@@ -147,6 +148,7 @@ impl Journal {
             }
         }
         journal.missed()?;
+        journal.coverages()?;
         Ok(journal)
     }
 
@@ -166,6 +168,7 @@ impl Journal {
         write.open_table(OPEN)?;
         write.open_table(MISSED)?;
         write.open_table(HELD)?;
+        write.open_table(COVERED)?;
         write.open_table(BATCHES)?;
         write.open_table(FINAL)?;
         write.open_table(SEALED)?;

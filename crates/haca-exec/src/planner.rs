@@ -27,7 +27,7 @@ use crate::entry::Place;
 
 pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
 pub use cost::{GasPrices, Rates, item_bytes, item_signatures};
-pub use market::{Decimal, Market, Policy, Price, Reprice, reprice};
+pub use market::{Decimal, Market, Policy, Price, Reprice, bid_for, reprice};
 pub use prove_time::ProveTimes;
 use schedule::{Family, Schedule};
 

@@ -128,6 +128,12 @@ pub enum Refusal {
         /// Why.
         reason: &'static str,
     },
+    /// A voucher whose root is not signed.
+    #[error("no root for this voucher: {reason}")]
+    Voucher {
+        /// Why.
+        reason: &'static str,
+    },
     /// There is no such receipt here.
     #[error("there is no such receipt")]
     UnknownReceipt,
@@ -168,6 +174,7 @@ impl Refusal {
             Self::Deposit { .. } => "exec.deposit",
             Self::StaleHead { .. } => "exec.stale_head",
             Self::Quote { .. } => "exec.quote",
+            Self::Voucher { .. } => "exec.voucher",
             Self::UnknownReceipt => "exec.unknown_receipt",
             Self::Internal { .. } => "exec.internal",
         }
@@ -193,9 +200,9 @@ impl Refusal {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NoSuchPath => {
-                "the paths are /v1/models, /v1/node, /v1/quotes, /v1/infer, /v1/receipts/{hash}, /health, /metrics"
+                "the paths are /v1/models, /v1/node, /v1/quotes, /v1/infer, /v1/vouchers, /v1/receipts/{hash}, /health, /metrics"
             }
-            Self::Method => "POST to /v1/infer and /v1/quotes, GET the others",
+            Self::Method => "POST to /v1/infer, /v1/quotes and /v1/vouchers, GET the others",
             Self::BodyTooLarge { .. } => "send a smaller input or fewer digits",
             Self::BodyCut => "send the body as long as its headers say",
             Self::BodyTimeout { .. } => "send the body at once",
@@ -223,6 +230,7 @@ impl Refusal {
             Self::StaleHead { .. } => {
                 "try again later, or another node; its operator checks full node and clock"
             }
+            Self::Voucher { .. } => "the receipts settle one by one; cover those that come after them",
             Self::Quote { .. } => "ask for less, or for an asset that the node is bonded in",
             Self::UnknownReceipt => "check the order or receipt hash",
             Self::Internal { .. } => "try again; the same order gives the same answer or none",

@@ -1,6 +1,7 @@
 //! What handlers and the settler share: keys, models, journal, book, and the view of the chain.
 
 mod answer;
+mod cover;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,6 +8,7 @@
 
 mod account;
 mod course;
+mod cover;
 mod demand;
 mod fate;
 mod payer;
@@ -166,7 +167,7 @@ impl Settler<'_> {
         }
         let clock = self.service.chain.client.clock()?;
         self.course.observe(&clock);
-        if self.raise_held(&clock, &pending)? {
+        if self.raise_held(&clock, &pending)? || self.settle_covered(&clock, &pending)? {
             return Ok(true);
         }
         self.act(

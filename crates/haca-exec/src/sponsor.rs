@@ -176,13 +176,20 @@ impl Desk {
     fn gas(&self, tx: &SignedTransaction) -> Result<u64, ClientError> {
         let groups = match &tx.transaction.message {
             Message::SettleBatch { groups } => groups.as_slice(),
-            Message::Respond { .. } => &[],
+            Message::Respond { .. } | Message::SettleVouchers { .. } => &[],
             _ => return Ok(0),
         };
         let bytes = tx.encode().len() as u64;
         let signatures = groups.iter().fold(2u64, |sum, group| {
             let each = item_signatures(group.evidence.kind());
             sum.saturating_add(each.saturating_mul(group.items.len() as u64))
+        });
+        let ranges = match &tx.transaction.message {
+            Message::SettleVouchers { coverages } => coverages.as_slice(),
+            _ => &[],
+        };
+        let signatures = ranges.iter().fold(signatures, |sum, coverage| {
+            sum.saturating_add(item_signatures(coverage.voucher.value.evidence))
         });
         let mut gas = self
             .params

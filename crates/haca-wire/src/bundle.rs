@@ -165,7 +165,7 @@ impl Decode for Bundle {
             response: reader.bytes("response", limit::BODY_BYTES)?,
         };
         // No step reads a proof of the model beside signatures, so its bytes could be anything.
-        if bundle.model_proof.is_some() && matches!(bundle.evidence, Evidence::Signed) {
+        if bundle.model_proof.is_some() && !matches!(bundle.evidence, Evidence::Zk { .. }) {
             return Err(DecodeError::Invalid {
                 what: "model proof without a proof of inference",
             });

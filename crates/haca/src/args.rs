@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Claim(Claim),
     /// Demand the proof of a receipt that was settled as optimistic, and wait for it
     Demand(Demand),
+    /// Sign vouchers over receipts that wait, so that the node settles them at once
+    Cover(Cover),
     /// Import, inspect and score models
     #[command(subcommand)]
     Model(Model),
@@ -198,6 +200,16 @@ pub(crate) struct Demand {
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) max_deposit: Option<u128>,
     /// How long to wait for the node's answer
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    pub(crate) wait_s: u64,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Cover {
+    /// The data directory of `haca up`
+    #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
+    pub(crate) data: PathBuf,
+    /// How long to wait for the settlement of each voucher
     #[arg(long, value_name = "S", default_value_t = 60)]
     pub(crate) wait_s: u64,
 }

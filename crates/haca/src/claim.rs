@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use haca_client::{NodeClient, Standing, equivocation, missed};
+use haca_client::{NodeClient, Standing, VoucherStore, equivocation, is_covered, missed, path_under};
 use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
-use haca_wire::{Amount, AssetId, Decode, Message, Order, Receipt, Signed};
+use haca_wire::{Amount, AssetId, Decode, Item, Message, Order, Receipt, ReceiptHash, Signed};
 use serde_json::{Value, json};
 
 use crate::args::Claim;
@@ -44,11 +44,18 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
         .iter()
         .map(|path| read(path))
         .collect::<Result<Vec<_>, _>>()?;
+    let vouchers = VoucherStore::new(&network.user().join("vouchers"));
     let step = screen.step("claims");
     let mut lines = Vec::new();
     for one in &held {
         let second = second_receipt(&session, one, &held, &others);
-        lines.push(look(&session, one, second, claim.dry_run)?);
+        let mut line = look(&session, one, second, claim.dry_run)?;
+        if line.state == Standing::Used.name()
+            && let Some(covered) = covered(&session, one, &held, &vouchers)?
+        {
+            (line.state, line.detail) = ("settled".to_owned(), covered);
+        }
+        lines.push(line);
     }
     let claimed = lines.iter().filter(|line| line.claimed_now).count();
     step.done(&format!("{} receipts, {claimed} claimed now", lines.len()));
@@ -101,6 +108,47 @@ fn second_receipt(
     let mut reports =
         known.filter_map(|second| equivocation(&one.order, &one.receipt, second, &session.domain));
     reports.next()
+}
+
+/// Where a receipt was settled under a voucher of the user's that covers exactly it.
+fn covered(
+    session: &Session,
+    one: &Kept,
+    held: &[Kept],
+    vouchers: &VoucherStore,
+) -> Result<Option<String>, Failure> {
+    let (channel, sequence) = (one.order.value.channel, one.order.value.sequence);
+    for signed in vouchers.covering(channel, sequence).map_err(client)? {
+        let voucher = &signed.value;
+        let mut items: Vec<Item> = held
+            .iter()
+            .filter(|kept| kept.order.value.channel == channel)
+            .filter(|kept| {
+                let above = kept.order.value.sequence.0.checked_sub(voucher.first.0);
+                above.is_some_and(|above| above < u64::from(voucher.count))
+            })
+            .map(|kept| Item {
+                order: kept.order.clone(),
+                receipt: kept.receipt.clone(),
+            })
+            .collect();
+        items.sort_by_key(|item| item.order.value.sequence);
+        let index = items
+            .iter()
+            .position(|item| item.order.value.sequence == sequence);
+        let path = index.and_then(|index| path_under(&items, index, &session.domain));
+        let receipt = one.receipt.value.hash(&session.domain);
+        let is_under = path.is_some_and(|path| is_covered(voucher, sequence, &receipt, &path));
+        let settled = session.node.settled(ReceiptHash(voucher.root)).map_err(client)?;
+        if let Some(settled) = settled.filter(|_| is_under) {
+            let height = settled.height;
+            return Ok(Some(format!(
+                "at height {height} under a voucher for {} receipts",
+                voucher.count
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Looks where one receipt stands, and claims what can be claimed.

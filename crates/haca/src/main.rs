@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod claim;
+mod cover;
 mod demand;
 mod demo;
 mod doctor;
@@ -75,6 +76,7 @@ fn run(args: &Args, screen: &Screen) -> Result<u8, Failure> {
         Command::Testnet(testnet) => testnet::run(testnet, screen),
         Command::Infer(infer) => infer::run(infer, screen),
         Command::Claim(claim) => claim::run(claim, screen),
+        Command::Cover(cover) => cover::run(cover, screen),
         Command::Demand(demand) => demand::run(demand, screen),
         Command::Verify(verify) => verify::run(verify, screen),
         Command::Model(model) => model::run(model, screen),

@@ -15,6 +15,8 @@ pub(super) const HASHES: Table = TableDefinition::new("hashes");
 pub(super) const OPEN: Table = TableDefinition::new("open");
 /// Place to [`HeldFee`](crate::entry::HeldFee).
 pub(super) const HELD: Table = TableDefinition::new("held");
+/// Place of a voucher's first sequence to its [`Coverage`](haca_wire::Coverage), while it waits.
+pub(super) const COVERED: Table = TableDefinition::new("covered");
 /// Place to [`Missed`](crate::entry::Missed).
 pub(super) const MISSED: Table = TableDefinition::new("missed");
 /// Settled height and place to nothing, of entries that are settled.

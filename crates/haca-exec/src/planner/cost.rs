@@ -39,15 +39,25 @@ impl GasPrices {
         }
     }
 
+    /// The most gas of a transaction that settles so many ranges, whose vouchers and roots have so many bytes.
+    pub fn vouchers(&self, ranges: usize, bytes: usize) -> u64 {
+        let signatures = self.signature.saturating_mul(2).saturating_mul(ranges as u64);
+        let bytes = self.byte.saturating_mul(bytes as u64);
+        self.frame().saturating_add(signatures).saturating_add(bytes)
+    }
+
     /// The gas of a settlement of so many bytes: 0 for any other message.
     pub fn settlement(&self, message: &Message, bytes: usize, rates: &BTreeMap<Kind, Rates>) -> u64 {
-        let Message::SettleBatch { groups } = message else {
-            return 0;
+        let (groups, ranges) = match message {
+            Message::SettleBatch { groups } => (groups.as_slice(), 0),
+            Message::SettleVouchers { coverages } => (&[][..], coverages.len() as u64),
+            _ => return 0,
         };
         let fixed = self
             .flat
             .saturating_add(self.byte.saturating_mul(bytes as u64))
-            .saturating_add(self.signature.saturating_mul(self.own_signatures));
+            .saturating_add(self.signature.saturating_mul(self.own_signatures))
+            .saturating_add(self.signature.saturating_mul(2).saturating_mul(ranges));
         groups.iter().fold(fixed, |sum, group| {
             let kind = group.items.first().map(|item| Kind {
                 model: item.order.value.model,

@@ -197,6 +197,21 @@ pub(super) fn bid(situation: &Situation<'_>, receipts: &[&Waiting], gas: u64, ca
     Amount(break_even.min(most))
 }
 
+/// The base fee to sign a transaction over all of `situation.queue` for that takes `gas`; `None` when that is below the
+/// present one.
+pub fn bid_for(situation: &Situation<'_>, gas: u64) -> Option<Amount> {
+    let receipts: Vec<&Waiting> = situation.queue.iter().collect();
+    let due = receipts.iter().map(|receipt| due_ms(situation, receipt)).min();
+    let latest = due?.saturating_sub_unsigned(situation.inclusion_ms);
+    let cause = if latest < i64::try_from(situation.tick_ms).unwrap_or(i64::MAX) {
+        Cause::Urgent
+    } else {
+        Cause::Profitable
+    };
+    let most = bid(situation, &receipts, gas, cause);
+    (most >= situation.market.base_fee).then_some(most)
+}
+
 /// What to do with a transaction that waits since the base fee is above what it was signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reprice {

@@ -44,6 +44,10 @@ impl Expense {
 fn item_count(tx: &SignedTransaction) -> u64 {
     match &tx.transaction.message {
         Message::SettleBatch { groups } => groups.iter().map(|group| group.items.len() as u64).sum(),
+        Message::SettleVouchers { coverages } => {
+            let counts = coverages.iter().map(|one| u64::from(one.voucher.value.count));
+            counts.sum()
+        }
         _ => 0,
     }
 }

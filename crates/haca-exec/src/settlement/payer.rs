@@ -107,16 +107,18 @@ impl Settler<'_> {
     /// What a transaction burns in the next block, and its tip.
     fn cost(&self, tx: &SignedTransaction, clock: &Clock) -> u128 {
         let message = &tx.transaction.message;
-        let kinds = match message {
-            Message::SettleBatch { groups } => groups.iter().filter_map(|group| {
-                let order = &group.items.first()?.order.value;
-                Some(Kind {
-                    model: order.model,
-                    evidence: order.evidence,
-                })
-            }),
+        let groups = match message {
+            Message::SettleBatch { groups } => groups.as_slice(),
+            Message::SettleVouchers { .. } => &[],
             _ => return 0,
         };
+        let kinds = groups.iter().filter_map(|group| {
+            let order = &group.items.first()?.order.value;
+            Some(Kind {
+                model: order.model,
+                evidence: order.evidence,
+            })
+        });
         let rates = self.service.rates(kinds);
         let gas = self
             .service

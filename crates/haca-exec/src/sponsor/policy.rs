@@ -46,7 +46,7 @@ pub enum SponsorRefusal {
         expected: Address,
     },
     /// The message is neither a settlement nor an answer to a demand.
-    #[error("{found} is not sponsored, only SettleBatch and Respond are")]
+    #[error("{found} is not sponsored, only SettleBatch, SettleVouchers and Respond are")]
     Message {
         /// The message.
         found: &'static str,
@@ -150,7 +150,11 @@ impl SponsorPolicy {
         if !self.nodes.contains(&meta.sender) {
             return Err(SponsorRefusal::Node { found: meta.sender });
         }
-        if !matches!(tx.message, Message::SettleBatch { .. } | Message::Respond { .. }) {
+        let is_paid_for = matches!(
+            tx.message,
+            Message::SettleBatch { .. } | Message::SettleVouchers { .. } | Message::Respond { .. }
+        );
+        if !is_paid_for {
             let found = tx.message.name();
             return Err(SponsorRefusal::Message { found });
         }

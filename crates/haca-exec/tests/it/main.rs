@@ -3,6 +3,7 @@
 
 mod body;
 mod compaction;
+mod cover;
 mod crash;
 mod demand;
 mod gate;

@@ -2,7 +2,7 @@
 
 use haca_verify::{check_id, verify_bundle};
 use haca_wire::state::key;
-use haca_wire::{Amount, Encode as _, EvidenceKind, Height, ModelId, ReceiptHash, Sequence};
+use haca_wire::{Amount, Encode as _, Evidence, EvidenceKind, Height, ModelId, ReceiptHash, Sequence};
 
 use crate::network::{NOW_S, Network, SETTLED, assert_rejected, secret, signed};
 
@@ -190,10 +190,13 @@ fn rejects_other_receipts_beside_signatures() {
 #[test]
 fn rejects_a_model_proof_beside_signatures() {
     let network = Network::new();
-    for garbage in [Vec::new(), b"anything".to_vec()] {
-        let mut bundle = network.bundle();
-        bundle.model_proof = Some(garbage);
-        assert_rejected(&network.verify(&bundle), check_id::BUNDLE_ENCODING);
+    for evidence in [Evidence::Signed, Evidence::Optimistic] {
+        for garbage in [Vec::new(), b"anything".to_vec()] {
+            let mut bundle = network.bundle();
+            bundle.evidence = evidence.clone();
+            bundle.model_proof = Some(garbage);
+            assert_rejected(&network.verify(&bundle), check_id::BUNDLE_ENCODING);
+        }
     }
 }
 

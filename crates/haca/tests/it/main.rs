@@ -4,6 +4,7 @@
 
 mod claim;
 mod command;
+mod cover;
 mod crash;
 mod demand;
 mod demo;

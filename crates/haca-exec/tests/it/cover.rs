@@ -1,0 +1,245 @@
+//! Covering vouchers: what waits is settled by two signatures, and whatever is wrong with a voucher, no receipt is lost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use haca_client::{ClientError, check_coverage, voucher};
+use haca_wire::{
+    Amount, ChannelId, Decode as _, EvidenceKind, Item, Message, OrderHash, Sequence, Signed,
+    SignedTransaction, Tick, Voucher,
+};
+
+use crate::crash::crash;
+use crate::gate::{Action, Gate};
+use crate::world::{FEE, Serving, World, code};
+
+/// A frozen node with so many answered receipts, in the order of their sequences.
+fn waiting<'a>(world: &'a World, gate: &Gate, count: u64) -> (Serving<'a>, ChannelId, Vec<Item>) {
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(u128::from(count) * FEE, 1_000);
+    gate.freeze();
+    let items = (0..count)
+        .map(|sequence| item(&serving, channel, sequence))
+        .collect();
+    (serving, channel, items)
+}
+
+fn item(serving: &Serving<'_>, channel: ChannelId, sequence: u64) -> Item {
+    let order = serving.sign(&serving.order(channel, sequence, &serving.body()));
+    let answered = serving.client.infer(&serving.body(), &order).unwrap();
+    Item {
+        order,
+        receipt: answered.receipt,
+    }
+}
+
+impl Serving<'_> {
+    fn voucher(&self, items: &[Item]) -> Voucher {
+        let settle_by = Tick(self.world.tick() + 500);
+        voucher(items, &self.world.domain, settle_by).unwrap()
+    }
+
+    fn sign_voucher(&self, voucher: &Voucher) -> Signed<Voucher> {
+        self.world.user.sign(voucher.clone(), &self.world.domain).unwrap()
+    }
+
+    fn cover(&self, voucher: &Voucher) -> Result<haca_wire::Coverage, ClientError> {
+        let signer = haca_client::Wallet::load(&self.config.home.join("receipt.key")).unwrap();
+        let signed = self.sign_voucher(voucher);
+        self.client.cover(&signed, signer.address(), &self.world.domain)
+    }
+
+    fn orders(&self, items: &[Item]) -> Vec<OrderHash> {
+        let hash = |item: &Item| item.order.value.hash(&self.world.domain);
+        items.iter().map(hash).collect()
+    }
+
+    /// The message of the transaction that settled an order.
+    fn settled_by(&self, order: OrderHash) -> Message {
+        let tx = self.wait_for(order, "settled").tx.unwrap();
+        let bytes = self.world.client().transaction_bytes(tx.parse().unwrap());
+        let bytes = bytes.unwrap().unwrap();
+        SignedTransaction::decode_all(&bytes).unwrap().transaction.message
+    }
+}
+
+#[test]
+fn a_voucher_settles_all_its_receipts_with_two_signatures() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, channel, items) = waiting(&world, &gate, 6);
+    let voucher = serving.voucher(&items);
+    assert_eq!((voucher.count, voucher.total), (6, Amount(6 * FEE)));
+    let coverage = serving.cover(&voucher).unwrap();
+    assert_eq!(
+        serving.cover(&voucher).unwrap(),
+        coverage,
+        "asked again, the same"
+    );
+    let before = world.operator_opg();
+    gate.open();
+    for order in serving.orders(&items) {
+        let Message::SettleVouchers { coverages } = serving.settled_by(order) else {
+            panic!("settled one by one")
+        };
+        assert_eq!(coverages, std::slice::from_ref(&coverage));
+    }
+    assert_eq!(world.record(channel).paid, Amount(6 * FEE));
+    assert_eq!(world.record(channel).deposit, Amount(0));
+    // A base fee of 1: three signatures, against two for each receipt.
+    assert!(before - world.operator_opg() < 4 * 300_000);
+    let root = haca_wire::ReceiptHash(voucher.root);
+    assert!(world.client().settled(root).unwrap().is_some());
+}
+
+#[test]
+fn a_longer_voucher_replaces_the_one_before_it_and_no_other_overlaps() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, _, items) = waiting(&world, &gate, 6);
+    serving.cover(&serving.voucher(&items[..2])).unwrap();
+    let longer = serving.voucher(&items[..4]);
+    serving.cover(&longer).unwrap();
+    for other in [&items[..3], &items[1..5], &items[3..6], &items[1..3]] {
+        assert_eq!(code(serving.cover(&serving.voucher(other))), "exec.voucher");
+    }
+    serving.cover(&serving.voucher(&items[4..])).unwrap();
+    gate.open();
+    let orders = serving.orders(&items);
+    let Message::SettleVouchers { coverages } = serving.settled_by(orders[0]) else {
+        panic!("settled one by one")
+    };
+    let counts: Vec<u32> = coverages.iter().map(|one| one.voucher.value.count).collect();
+    assert_eq!(counts, [4, 2], "both in one transaction");
+    for order in orders {
+        serving.wait_for(order, "settled");
+    }
+}
+
+#[test]
+fn a_voucher_that_is_wrong_in_one_field_gets_no_root() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, _, items) = waiting(&world, &gate, 3);
+    let good = serving.voucher(&items);
+    let altered = |alter: fn(&mut Voucher)| {
+        let mut voucher = good.clone();
+        alter(&mut voucher);
+        code(serving.cover(&voucher))
+    };
+    assert_eq!(
+        altered(|voucher| voucher.channel.0[0] ^= 1),
+        "exec.unknown_channel"
+    );
+    assert_eq!(altered(|voucher| voucher.first = Sequence(1)), "exec.voucher");
+    assert_eq!(altered(|voucher| voucher.count = 2), "exec.voucher");
+    assert_eq!(
+        altered(|voucher| voucher.count = 4),
+        "exec.voucher",
+        "one was not answered"
+    );
+    assert_eq!(altered(|voucher| voucher.count = u32::MAX), "exec.voucher");
+    assert_eq!(altered(|voucher| voucher.root[0] ^= 1), "exec.voucher");
+    assert_eq!(altered(|voucher| voucher.model.0[0] ^= 1), "exec.voucher");
+    assert_eq!(
+        altered(|voucher| voucher.evidence = EvidenceKind::Optimistic),
+        "exec.voucher"
+    );
+    assert_eq!(altered(|voucher| voucher.total.0 -= 1), "exec.voucher");
+    assert_eq!(altered(|voucher| voucher.total.0 += 1), "exec.voucher");
+    assert_eq!(altered(|voucher| voucher.settle_by = Tick(0)), "exec.settle_by");
+    assert_eq!(
+        altered(|voucher| voucher.settle_by.0 += 100_000),
+        "exec.settle_by"
+    );
+    let stranger = haca_client::Wallet::generate().unwrap();
+    let signed = stranger.sign(good.clone(), &world.domain).unwrap();
+    let refused = serving.client.cover(&signed, stranger.address(), &world.domain);
+    assert_eq!(code(refused), "exec.voucher");
+    // A root of another key than the node's is no root.
+    let signed = serving.sign_voucher(&good);
+    let refused = serving.client.cover(&signed, stranger.address(), &world.domain);
+    assert!(matches!(refused, Err(ClientError::Voucher { .. })));
+    gate.open();
+    for order in serving.orders(&items) {
+        serving.wait_for(order, "settled");
+    }
+}
+
+#[test]
+fn killed_after_it_signed_the_root_it_settles_by_the_voucher() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, _, items) = waiting(&world, &gate, 3);
+    serving.cover(&serving.voucher(&items)).unwrap();
+    let serving = crash(serving, &gate, |_| {});
+    for order in serving.orders(&items) {
+        let message = serving.settled_by(order);
+        assert!(matches!(message, Message::SettleVouchers { .. }));
+    }
+}
+
+#[test]
+fn receipts_of_a_voucher_that_the_chain_refuses_settle_one_by_one() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, channel, items) = waiting(&world, &gate, 3);
+    serving.cover(&serving.voucher(&items)).unwrap();
+    let first = AtomicBool::new(true);
+    gate.set(move |method, _| {
+        if method == "POST" && first.swap(false, Ordering::SeqCst) {
+            Action::Answer(422, "ledger.voucher_signature")
+        } else {
+            Action::Pass
+        }
+    });
+    for order in serving.orders(&items) {
+        let message = serving.settled_by(order);
+        assert!(matches!(message, Message::SettleBatch { .. }));
+    }
+    assert_eq!(world.record(channel).paid, Amount(3 * FEE));
+}
+
+#[test]
+fn what_is_settled_is_covered_no_more() {
+    let world = World::start();
+    let serving = world.serve();
+    let channel = serving.channel(2 * FEE, 1_000);
+    let items = [0, 1].map(|sequence| item(&serving, channel, sequence));
+    for order in serving.orders(&items) {
+        serving.wait_for(order, "settled");
+    }
+    assert_eq!(code(serving.cover(&serving.voucher(&items))), "exec.voucher");
+}
+
+/// The payer's side signs nothing that it has not got.
+#[test]
+fn a_payer_makes_no_voucher_over_receipts_that_do_not_fit() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, _, items) = waiting(&world, &gate, 3);
+    let refused = |items: &[Item]| {
+        let made = voucher(items, &world.domain, Tick(500));
+        assert!(matches!(made, Err(ClientError::Voucher { .. })), "{made:?}");
+    };
+    refused(&[]);
+    refused(&items[..1]);
+    refused(&[items[0].clone(), items[2].clone()]);
+    refused(&[items[1].clone(), items[0].clone()]);
+    let with = |alter: fn(&mut Item)| {
+        let mut altered = items.clone();
+        alter(&mut altered[1]);
+        altered
+    };
+    refused(&with(|item| item.receipt.value.fee.0 += 1));
+    refused(&with(|item| item.receipt.value.fee.0 -= 1));
+    refused(&with(|item| item.receipt.value.seed += 1));
+    refused(&with(|item| item.receipt.value.order.0[0] ^= 1));
+    refused(&with(|item| item.order.value.max_fee.0 -= 1));
+    refused(&with(|item| item.order.value.evidence = EvidenceKind::Zk));
+    refused(&with(|item| item.order.value.model.0[0] ^= 1));
+    let mut coverage = serving.cover(&serving.voucher(&items)).unwrap();
+    let signer = coverage.root.value.signer;
+    check_coverage(&coverage, signer, &world.domain).unwrap();
+    coverage.root.value.root[0] ^= 1;
+    assert!(check_coverage(&coverage, signer, &world.domain).is_err());
+}

@@ -1,0 +1,45 @@
+//! `haca cover`: receipts that wait are settled at once, by one voucher.
+
+use crate::local::{Local, haca, json};
+
+#[test]
+fn receipts_that_wait_are_settled_by_one_voucher_and_known_to_be() {
+    let local = Local::start();
+    // Time enough for a voucher: the node waits for others to share its gas with.
+    let _serving = local.serve_with(&["--batch-wait-s", "3600"]);
+    let command = |name: &str, more: &[&str]| {
+        let (code, told) = json(haca().arg(name).args(["--data"]).arg(local.path()).args(more));
+        assert_eq!(code, 0, "{told}");
+        told
+    };
+    let none = command("cover", &[]);
+    assert_eq!(none["vouchers"].as_array().unwrap().len(), 0);
+    let receipts: Vec<String> = ["1", "2", "3"]
+        .iter()
+        .map(|row| {
+            let told = command("infer", &["--evidence", "signed", "--no-wait", "--row", row]);
+            told["receipt"]["hash"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let covered = command("cover", &[]);
+    let vouchers = covered["vouchers"].as_array().unwrap();
+    assert_eq!(vouchers.len(), 1, "{covered}");
+    assert_eq!(
+        (&vouchers[0]["count"], &vouchers[0]["state"]),
+        (&3.into(), &"settled".into()),
+        "{covered}"
+    );
+    assert_eq!(vouchers[0]["total"], "1500");
+    let claims = command("claim", &[]);
+    for line in claims["receipts"].as_array().unwrap() {
+        assert!(receipts.iter().any(|receipt| line["receipt"] == receipt.as_str()));
+        assert_eq!(line["state"], "settled", "{line}");
+        assert!(
+            line["detail"].as_str().unwrap().contains("under a voucher"),
+            "{line}"
+        );
+    }
+    assert_eq!(claims["receipts"].as_array().unwrap().len(), 3);
+    let again = command("cover", &[]);
+    assert_eq!(again["vouchers"].as_array().unwrap().len(), 0, "{again}");
+}
