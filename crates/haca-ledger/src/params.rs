@@ -129,8 +129,14 @@ fn check_validators(params: &ValidatorParams, issued: Amount) -> Result<(), Para
             return refuse(name, found, "1 to 100000000");
         }
     }
-    if params.max_missed >= params.signed_window {
-        return refuse("validators.max_missed", params.max_missed, "below signed_window");
+    // A proposer can leave a third of the votes out of a commit: one missed vote, or a few, must jail nobody.
+    let quarter = params.signed_window.div_ceil(4);
+    if params.max_missed >= params.signed_window || params.max_missed < quarter {
+        return refuse(
+            "validators.max_missed",
+            params.max_missed,
+            "a quarter of signed_window, rounded up, and below it",
+        );
     }
     if params.slash_divisor == 0 {
         return refuse("validators.slash_divisor", 0u64, "at least 1");

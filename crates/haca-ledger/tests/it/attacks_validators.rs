@@ -373,7 +373,9 @@ fn a_new_window_begins_without_old_misses() {
         world.votes = vec![absent(20)];
         world.block(&[]);
     }
-    pass(&mut world, 1, change(Parameter::SignedWindow, 20));
+    let wanted = [(Parameter::SignedWindow, 20), (Parameter::MaxMissed, 5)];
+    let changes = wanted.map(|(parameter, value)| ParamChange { parameter, value });
+    pass(&mut world, 1, Proposal::Parameters(changes.to_vec()));
     conclusion(&mut world);
     while world.height().0 + 1 < 100 {
         world.block(&[]);

@@ -208,6 +208,8 @@ fn rejects_parameters_under_which_a_rule_of_money_breaks() {
         (Parameter::MaxValidators, 129, "validators.max_validators"),
         (Parameter::SignedWindow, 3, "validators.max_missed"),
         (Parameter::MaxMissed, 10, "validators.max_missed"),
+        (Parameter::MaxMissed, 2, "validators.max_missed"),
+        (Parameter::SignedWindow, 13, "validators.max_missed"),
         (Parameter::JailBlocks, 0, "validators.jail_blocks"),
         (Parameter::SlashDivisor, 0, "validators.slash_divisor"),
     ] {
