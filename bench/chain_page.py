@@ -13,14 +13,14 @@ LOADS = {
 SECTION = """
 ## The chain
 
-Measured on {date} on {cpu}, commit {commit}; {load}.
+{measured}
 
 {rates}
 
 * One validator under CometBFT v0.39.4 over its unix socket, no wait between blocks, blocks of at most 4 MiB. Sender,
-  consensus and application share the two cores. Everything is signed and proven before the first transaction is sent.
+  consensus and application share the cores. Everything is signed and proven before the first transaction is sent.
 * *Per second* is by the times of the headers. CometBFT's own key-value store (`abci-cli kvstore`) runs behind the same
-  CometBFT with the same settings, in turn with the others; it checks nothing and writes nothing to disk.
+  CometBFT with the same settings, in turn with the others; it checks no signature and keeps no tree.
 * *Processor* is the time that application and CometBFT use for one transaction. *Node* is the most memory that the
   application's process held.
 {reached}
@@ -28,9 +28,7 @@ Measured on {date} on {cpu}, commit {commit}; {load}.
 Blocks executed in memory by one thread, without store and consensus (`haca bench ledger`, CNN on 8x8):
 
 {ledger}
-
 {light}
-
 ```console
 {commands}
 ```
@@ -90,12 +88,11 @@ def section(raw):
     if chain is None:
         return ""
     light = chain.get("light")
-    light_text = "" if light is None else wrapped(
+    light_text = "" if light is None else "\n" + wrapped(
         f"A light client verifies the bundle of one settled receipt, {light['bytes'] / 1e3:.1f} KB, in "
-        f"{light['verify_ms']:.2f} ms (`haca bench light`, {light['runs']} runs, median).")
-    text = SECTION.format(
-        date=chain["date"], cpu=chain["cpu"], commit=chain["commit"], load=chain["note"],
+        f"{light['verify_ms']:.2f} ms (`haca bench light`, {light['runs']} runs, median).") + "\n"
+    measured = wrapped(f"Measured on {chain['date']} on {chain['cpu']}, commit {chain['commit']}; {chain['note']}.")
+    return SECTION.format(
+        measured=measured,
         rates=rates_table(chain["rows"]), reached=reached(chain["rows"]), ledger=ledger_table(chain["ledger"]["rows"]),
         light=light_text, commands="\n".join(f"$ {command}" for command in chain["commands"]))
-    # The opening paragraph has lines of its own length.
-    return text

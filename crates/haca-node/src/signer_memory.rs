@@ -71,6 +71,7 @@ impl SignerMemory {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::cell::Cell;
 

@@ -103,6 +103,7 @@ fn merge(first: TreeUpdateBatch, second: TreeUpdateBatch, version: Version) -> T
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
