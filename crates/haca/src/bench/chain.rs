@@ -29,6 +29,8 @@ use site::Site;
 const SENDERS: usize = 4;
 /// Calls in one request of CometBFT's RPC, at most as many as it takes (`max_request_batch_size`).
 const CALLS: usize = 10;
+/// Bytes of the transactions of one request: in base64 they fit into what the RPC takes as a body.
+const REQUEST_BYTES: usize = 1 << 20;
 /// How long a full mempool is left alone.
 const BACK_OFF: Duration = Duration::from_millis(2);
 /// Transactions and bytes that are on their way to a block at most: fewer than the mempool takes from those who pay
@@ -217,10 +219,12 @@ impl Flow {
     /// Sends what comes next over a connection of its own, until the time is up.
     fn send(&self, cargo: &Cargo, rpc: &Rpc, deadline: Instant) -> Result<(), Failure> {
         let mut connection = rpc.connect()?;
+        let largest = cargo.txs.iter().map(Vec::len).max().unwrap_or_default();
+        let calls = (REQUEST_BYTES / largest.max(1)).clamp(1, CALLS);
         loop {
-            let from = self.next.fetch_add(CALLS, Ordering::Relaxed);
+            let from = self.next.fetch_add(calls, Ordering::Relaxed);
             let rest = cargo.txs.get(from..).unwrap_or_default();
-            let batch = rest.get(..CALLS).unwrap_or(rest);
+            let batch = rest.get(..calls).unwrap_or(rest);
             if batch.is_empty() || Instant::now() > deadline {
                 return Ok(());
             }
