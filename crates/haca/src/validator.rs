@@ -8,8 +8,9 @@ use clap::{Args as ClapArgs, Subcommand};
 use haca_client::{NodeClient, Wallet};
 use haca_node::home::Home;
 use haca_node::possession::possession;
+use haca_wire::governance::{ParamChange, Parameter, Proposal};
 use haca_wire::state::{Jail, UnstakingRecord, ValidatorRecord, ValidatorSetRecord, key};
-use haca_wire::{Amount, ConsensusKey, Message};
+use haca_wire::{Amount, ConsensusKey, Height, Message, ProposalId};
 use serde_json::json;
 
 use crate::args::At;
@@ -30,6 +31,10 @@ pub(crate) enum Validator {
     Unstake(Unstake),
     /// Free a validator that missed too many votes, once its time is over
     Unjail(Unjail),
+    /// Propose new parameters, an upgrade, or that another proposal comes to nothing; the validator approves with it
+    Propose(Propose),
+    /// Approve of a proposal, or take the approval back
+    Vote(Vote),
 }
 
 /// Which validator.
@@ -115,6 +120,78 @@ pub(crate) struct Unjail {
     actor: Actor,
 }
 
+#[derive(ClapArgs)]
+pub(crate) struct Propose {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    subject: Subject,
+    #[command(flatten)]
+    actor: Actor,
+}
+
+/// What a proposal is for.
+#[derive(ClapArgs)]
+#[group(required = true, multiple = false)]
+struct Subject {
+    /// A parameter's new value, such as validators.max_validators=150; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = change)]
+    parameter: Vec<ParamChange>,
+    /// Another version of the rules from a height on
+    #[arg(long, value_name = "VERSION@HEIGHT", value_parser = upgrade)]
+    upgrade: Option<(u64, u64)>,
+    /// The proposal that is to come to nothing
+    #[arg(long, value_name = "ID")]
+    cancel: Option<u64>,
+}
+
+impl Subject {
+    fn proposal(&self) -> Proposal {
+        match (self.upgrade, self.cancel) {
+            (Some((version, height)), _) => Proposal::Upgrade {
+                version,
+                height: Height(height),
+            },
+            (None, Some(id)) => Proposal::Cancel(ProposalId(id)),
+            (None, None) => {
+                let mut changes = self.parameter.clone();
+                changes.sort_by_key(|change| change.parameter);
+                Proposal::Parameters(changes)
+            }
+        }
+    }
+}
+
+fn change(text: &str) -> Result<ParamChange, String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let parameter: Parameter = name.parse().map_err(|error| {
+        let known: Vec<_> = Parameter::ALL.iter().map(|parameter| parameter.name()).collect();
+        format!("{error}; there are {}", known.join(", "))
+    })?;
+    let value = value.parse().map_err(|error| format!("{value}: {error}"))?;
+    Ok(ParamChange { parameter, value })
+}
+
+fn upgrade(text: &str) -> Result<(u64, u64), String> {
+    let parts = text.split_once('@').ok_or("expected VERSION@HEIGHT")?;
+    let number = |text: &str| text.parse().map_err(|error| format!("{text}: {error}"));
+    Ok((number(parts.0)?, number(parts.1)?))
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Vote {
+    #[command(flatten)]
+    which: Which,
+    /// The proposal's number; `GET /v1/governance` lists those that are open
+    #[arg(long, value_name = "ID")]
+    proposal: u64,
+    /// Take the approval back
+    #[arg(long)]
+    withdraw: bool,
+    #[command(flatten)]
+    actor: Actor,
+}
+
 /// Dispatches `haca validator`.
 pub(crate) fn run(command: &Validator, screen: &Screen) -> Result<u8, Failure> {
     match command {
@@ -128,6 +205,20 @@ pub(crate) fn run(command: &Validator, screen: &Screen) -> Result<u8, Failure> {
         Validator::Unjail(unjail) => {
             let key = unjail.which.key()?;
             send(&unjail.actor, Message::Unjail { key }, key, screen)
+        }
+        Validator::Propose(propose) => {
+            let key = propose.which.key()?;
+            let proposal = propose.subject.proposal();
+            send(&propose.actor, Message::Propose { key, proposal }, key, screen)
+        }
+        Validator::Vote(vote) => {
+            let key = vote.which.key()?;
+            let message = Message::Vote {
+                key,
+                proposal: ProposalId(vote.proposal),
+                approve: !vote.withdraw,
+            };
+            send(&vote.actor, message, key, screen)
         }
     }
 }

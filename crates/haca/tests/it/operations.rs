@@ -145,6 +145,59 @@ fn units_and_image_start_what_there_is() {
 }
 
 #[test]
+fn validators_propose_and_vote_from_the_command_line() {
+    let local = Local::start();
+    let account = local.key("treasury.key");
+    let on = ["--node", &local.node_url, "--account", account.to_str().unwrap()];
+    let home = local.path().join("node");
+    let propose = ["validator", "propose", "--home", home.to_str().unwrap()];
+    let refused = haca()
+        .args(propose)
+        .args(["--parameter", "settle_horizon=1"])
+        .args(on)
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2), "windows are not voted on");
+
+    let change = ["--parameter", "validators.jail_blocks=77"];
+    let (code, told) = json(haca().args(propose).args(change).args(on));
+    assert_eq!(code, 0, "{told}");
+    let open = |local: &Local| crate::perturb::body(&local.node_url, "/v1/governance").unwrap();
+    assert!(
+        open(&local).contains("validators.jail_blocks"),
+        "{}",
+        open(&local)
+    );
+    // The network's second validator, whose stake is the same account's.
+    let file = std::fs::read_to_string(home.join("validators/1.json")).unwrap();
+    let other = local.path().join("other");
+    std::fs::create_dir_all(other.join("validators")).unwrap();
+    std::fs::write(other.join("validators/0.json"), file).unwrap();
+    let vote = [
+        "validator",
+        "vote",
+        "--home",
+        other.to_str().unwrap(),
+        "--proposal",
+        "1",
+    ];
+    let before = open(&local);
+    let (code, told) = json(haca().args(vote).args(on));
+    assert_eq!(code, 0, "{told}");
+    assert_ne!(open(&local), before, "the approval counts");
+    let (code, told) = json(haca().args(vote).arg("--withdraw").args(on));
+    assert_eq!(code, 0, "{told}");
+    let (code, told) = json(
+        haca()
+            .args(["validator", "vote"])
+            .args(&vote[2..5])
+            .arg("9")
+            .args(on),
+    );
+    assert_eq!(code, 1, "there is no ninth proposal: {told}");
+}
+
+#[test]
 fn an_account_stakes_for_a_key_that_lies_elsewhere() {
     let local = Local::start();
     let account = local.key("treasury.key");
