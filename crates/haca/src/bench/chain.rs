@@ -252,7 +252,9 @@ fn send(cargo: &Cargo, rpc: &Rpc, time: Duration) -> Result<usize, Failure> {
     let deadline = Instant::now() + time;
     std::thread::scope(|scope| {
         let counter = scope.spawn(|| flow.count(rpc, first));
-        let senders: Vec<_> = (0..SENDERS)
+        // One connection keeps the order, and the sequences of a channel may not change places by more than its window.
+        let senders = if cargo.units_per_tx > 1 { 1 } else { SENDERS };
+        let senders: Vec<_> = (0..senders)
             .map(|_| scope.spawn(|| flow.send(cargo, rpc, deadline)))
             .collect();
         let ended: Vec<_> = senders.into_iter().map(|sender| sender.join()).collect();
