@@ -16,7 +16,8 @@ use crate::ClientError;
 const FILE_BYTES: u64 = 4096;
 
 /// The voucher over receipts of one channel without a gap, in the order of their sequences: the total is the sum of their
-/// fees, the root is theirs.
+/// fees, the root is theirs. It settles up to `settle_by`, and no later than the first of the receipts: after that the
+/// payer may claim a warranty, and would sign it away.
 ///
 /// # Errors
 ///
@@ -31,7 +32,7 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
     if !(2..=limit::RANGE).contains(&count) {
         return wrong("a voucher covers 2 to 1,024 receipts");
     }
-    let mut total = 0u128;
+    let (mut total, mut settle_by) = (0u128, settle_by);
     let mut expected = first.sequence;
     for item in items {
         let (order, receipt) = (&item.order.value, &item.receipt.value);
@@ -41,8 +42,20 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
         if (order.model, order.evidence) != (first.model, EvidenceKind::Signed) {
             return wrong("the receipts are of several models, or of other evidence than signatures");
         }
-        let answers = (receipt.channel, receipt.sequence, receipt.order);
-        if answers != (order.channel, order.sequence, order.hash(domain)) {
+        let answers = (
+            receipt.channel,
+            receipt.sequence,
+            receipt.order,
+            receipt.input_root,
+        );
+        if answers
+            != (
+                order.channel,
+                order.sequence,
+                order.hash(domain),
+                order.input_root,
+            )
+        {
             return wrong("a receipt answers another order");
         }
         if receipt.fee > order.max_fee {
@@ -51,6 +64,7 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
         if item.receipt.check(domain, receipt.signer).is_err() {
             return wrong("the signature of a receipt is wrong");
         }
+        settle_by = settle_by.min(order.settle_by);
         total = total.saturating_add(receipt.fee.0);
         expected = Sequence(expected.0.saturating_add(1));
     }

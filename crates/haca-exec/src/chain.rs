@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use haca_client::{ClientError, NodeClient, Status};
-use haca_wire::state::{ChannelRecord, Clock, NodeRecord, Params, key};
+use haca_wire::state::{ChannelRecord, Clock, DocketRecord, NodeRecord, Params, key};
 use haca_wire::{Address, BlockHash, ChannelId, Decode as _, Domain, Height};
 
 use crate::refusal::Refusal;
@@ -133,6 +133,21 @@ impl Chain {
             expected: "a channel record",
         })?;
         Ok(Some((record, entry.height)))
+    }
+
+    /// The open demands on this node, and the height of the state they were read from.
+    pub(crate) fn docket(&self) -> Result<(DocketRecord, Height), ClientError> {
+        let entry = self.client.entry(&key::docket(self.account), None)?;
+        let docket = entry
+            .value
+            .map(|value| DocketRecord::decode_all(&value))
+            .transpose();
+        let docket = docket.map_err(|error| ClientError::Malformed {
+            url: self.client.url().to_owned(),
+            found: error.to_string(),
+            expected: "a docket",
+        })?;
+        Ok((docket.unwrap_or_default(), entry.height))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use haca_wire::state::{ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
 use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, SignedTransaction, Tick, TxHash};
 
-use super::payer::{sign, sign_again};
+use super::payer::{own_instead, sign, sign_again};
 use super::proof::{Proven, prove};
 use super::transaction::{RESEND, Word};
 use super::{Action, AnswerPlan, Cause, Retry, Settler};
@@ -41,6 +41,8 @@ pub(super) struct Watch {
     looked: Option<Instant>,
     /// The docket at which all fees were last looked at.
     docket: DocketRecord,
+    /// The height of the last answer. An older docket may equal a later one with another demand.
+    answered: Height,
     /// When each answer was last sent.
     sent: BTreeMap<TxHash, Instant>,
 }
@@ -84,6 +86,8 @@ impl Settler<'_> {
             };
             self.watch.fees.insert(fee.place, watched);
         }
+        // A settlement may be noticed long after its block: the docket that is known may tell of a demand on it.
+        self.watch.docket = DocketRecord::default();
     }
 
     /// Learns which demands are open, and which fees were paid or lost.
@@ -100,11 +104,15 @@ impl Settler<'_> {
             self.watch.is_loaded = true;
         }
         let is_early = self.watch.looked.is_some_and(|looked| looked.elapsed() < LOOK);
-        if self.watch.fees.is_empty() || is_early {
+        if self.watch.fees.is_empty() {
+            self.service.set_open_demands(0);
+            return Ok(());
+        }
+        if is_early {
             return Ok(());
         }
         self.watch.looked = Some(Instant::now());
-        let docket = self.docket()?;
+        let (docket, height) = self.docket()?;
         let clock = self.service.chain.client.clock()?;
         self.course.observe(&clock);
         let is_new = docket != self.watch.docket;
@@ -113,10 +121,12 @@ impl Settler<'_> {
             .filter(|(_, watched)| is_new || clock.tick >= watched.look_at)
             .map(|(place, _)| *place)
             .collect();
+        let mut is_whole = height >= self.watch.answered;
         for place in due {
-            self.look_at(place)?;
+            is_whole &= self.look_at(place)? >= height;
         }
-        self.watch.docket = docket;
+        // What was read of a state before this docket's says nothing of its demands.
+        self.watch.docket = if is_whole { docket } else { DocketRecord::default() };
         let open = self
             .watch
             .fees
@@ -126,10 +136,9 @@ impl Settler<'_> {
         Ok(())
     }
 
-    fn docket(&self) -> Result<DocketRecord, ExecError> {
-        let account = self.service.account.address();
-        let docket = self.service.chain.client.record(&key::docket(account))?;
-        Ok(docket.unwrap_or_default())
+    /// The node's docket, and the height whose state says so.
+    fn docket(&self) -> Result<(DocketRecord, Height), ExecError> {
+        Ok(self.service.chain.docket()?)
     }
 
     /// Whether a demand waits for something that the settler could do.
@@ -138,18 +147,18 @@ impl Settler<'_> {
             return Ok(false);
         }
         let is_open = self.watch.fees.values().any(|watched| watched.demand.is_some());
-        Ok(is_open || self.docket()? != self.watch.docket)
+        Ok(is_open || self.docket()?.0 != self.watch.docket)
     }
 
-    /// Reads what the chain says of one fee.
-    fn look_at(&mut self, place: Place) -> Result<(), ExecError> {
+    /// Reads what the chain says of one fee. Returns the height whose state says so.
+    fn look_at(&mut self, place: Place) -> Result<Height, ExecError> {
         let (record, height) = self.service.chain.client.held(held_key(place))?;
         let Some(watched) = self.watch.fees.get_mut(&place) else {
-            return Ok(());
+            return Ok(height);
         };
         // A state from before the settlement shows nothing of it.
         if height < watched.fee.height {
-            return Ok(());
+            return Ok(height);
         }
         match record {
             Some(record) => {
@@ -165,12 +174,12 @@ impl Settler<'_> {
                 }
                 watched.demand = found;
                 watched.look_at = Tick(record.due().0.saturating_add(1));
-                Ok(())
             }
             // The fate of an answer tells more than the record that it ended.
-            None if watched.fee.answer.is_some() => Ok(()),
-            None => self.end(place),
+            None if watched.fee.answer.is_some() => {}
+            None => self.end(place)?,
         }
+        Ok(height)
     }
 
     /// A fee that waits no more, and no answer of this journal was on its way: paid after the window, or lost.
@@ -243,7 +252,10 @@ impl Settler<'_> {
             Word::Taken => Ok(false),
             Word::Later(reason) => {
                 log::event("held", format_args!("tx={hash} reason={reason}"));
-                Ok(false)
+                match own_instead(self.service, &tx, &reason)? {
+                    Some(again) => self.replace(&again, hash, "other_payer"),
+                    None => Ok(false),
+                }
             }
             Word::Refused(reason) => self.withdraw(hash, &reason, false),
         }
@@ -454,6 +466,7 @@ impl Settler<'_> {
         self.watch.sent.remove(&hash);
         // Another demand may have come meanwhile and left the docket as it was.
         self.watch.docket = DocketRecord::default();
+        self.watch.answered = self.watch.answered.max(height);
         log::event(
             "answered",
             format_args!("tx={hash} height={height} receipts={}", fees.len()),
@@ -487,6 +500,7 @@ impl Settler<'_> {
         for entry in &entries {
             self.look_at(entry.place())?;
         }
+        self.watch.docket = DocketRecord::default();
         Ok(true)
     }
 }

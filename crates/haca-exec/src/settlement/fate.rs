@@ -4,6 +4,7 @@ use haca_wire::state::{ChannelState, SequenceState};
 use haca_wire::{Height, Tick, TxHash};
 
 use super::Settler;
+use super::cover::vouchers;
 use crate::ExecError;
 use crate::entry::{Entry, EntryState, Missed};
 use crate::log;
@@ -41,6 +42,16 @@ impl Settler<'_> {
         reason: &str,
         burned: bool,
     ) -> Result<(), ExecError> {
+        let sent = self.service.journal.batch(tx)?;
+        let coverages = sent.as_ref().map_or(&[][..], vouchers);
+        if let Some(sent) = sent.as_ref().filter(|_| !coverages.is_empty())
+            && let Some((other, height)) = self.settled_by_another(sent, &entries)?
+        {
+            log::event("replaced", format_args!("tx={tx} settled_by={other}"));
+            self.settled(other, height, entries)?;
+            return self.service.journal.resolve(&[], tx, &[]);
+        }
+        self.forget_vouchers(coverages)?;
         let alone = entries.len() == 1;
         for entry in &mut entries {
             entry.state = EntryState::Answered;
@@ -52,7 +63,15 @@ impl Settler<'_> {
             Vec::new()
         };
         self.service.journal.resolve(&entries, tx, &totals)?;
-        self.suspect(&entries, reason);
+        if coverages.is_empty() {
+            self.suspect(&entries, reason);
+        } else {
+            // The voucher failed, not its receipts: they need not settle each by itself.
+            log::event(
+                "not_settled",
+                format_args!("vouchers={} reason={reason}", coverages.len()),
+            );
+        }
         for entry in entries {
             if entry.failures >= MAX_FAILURES {
                 self.give_up(entry, reason)?;

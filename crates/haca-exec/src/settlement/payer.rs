@@ -53,6 +53,20 @@ fn own(service: &Service, transaction: Transaction) -> Result<SignedTransaction,
     Ok(signed.ok_or(ClientError::Crypto { what: "sign" })?)
 }
 
+/// An answer that its sponsor can't pay, paid by the node's account; `None` when there is no sponsor or it was refused for
+/// another reason. An answer does not wait for somebody else's money.
+pub(super) fn own_instead(
+    service: &Service,
+    tx: &SignedTransaction,
+    reason: &str,
+) -> Result<Option<SignedTransaction>, ExecError> {
+    let meta = &tx.transaction.meta;
+    if meta.sponsor.is_zero() || !reason.starts_with("ledger.cannot_pay_gas") {
+        return Ok(None);
+    }
+    own(service, renewed(service, tx, meta.max_base_fee)?).map(Some)
+}
+
 /// The transaction with the sponsor's signature; `None` when there is no sponsor, or it does not sign.
 fn cosigned(service: &Service, transaction: &Transaction) -> Option<SignedTransaction> {
     let sponsor = SponsorClient::new(service.config.sponsor.as_deref()?);

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use haca_client::ClientError;
 use haca_wire::state::Clock;
-use haca_wire::{Height, SignedTransaction, TxHash};
+use haca_wire::{Height, ReceiptHash, SignedTransaction, TxHash};
 
+use super::cover::{is_late, vouchers};
 use super::payer::{sign, sign_again};
 use super::{Retry, Settler};
 use crate::ExecError;
@@ -94,11 +95,15 @@ impl Settler<'_> {
         while !self.is_stopped() {
             // Height first: a transaction that is in no block afterwards was in none up to that height.
             let height = client.status()?.height;
+            let is_late = !vouchers(tx).is_empty() && is_late(tx, client.clock()?.tick);
             if let Some(included) = client.transaction(hash)? {
                 if included.code == 0 {
                     return self.settled(hash, Height(included.height), entries);
                 }
                 return self.failed(hash, entries, &included.log, included.gas_used > 0);
+            }
+            if is_late {
+                return self.failed(hash, entries, "a voucher's settle-by tick has passed", false);
             }
             if height > tx.transaction.meta.expiry {
                 let tick = client.clock()?.tick;
@@ -130,7 +135,7 @@ impl Settler<'_> {
                         sent = Some(Instant::now());
                     }
                     Word::Later(reason) => {
-                        if let Some((other, height)) = self.settled_by_another(hash, &entries)? {
+                        if let Some((other, height)) = self.settled_by_another(tx, &entries)? {
                             log::event("replaced", format_args!("tx={hash} settled_by={other}"));
                             self.settled(other, height, entries)?;
                             return self.service.journal.resolve(&[], hash, &[]);
@@ -148,18 +153,20 @@ impl Settler<'_> {
 
     /// The transaction that settled all these receipts, unless it is this one: one that was replaced by this one may
     /// have been included after all.
-    fn settled_by_another(
+    pub(super) fn settled_by_another(
         &self,
-        tx: TxHash,
+        sent: &SignedTransaction,
         entries: &[Entry],
     ) -> Result<Option<(TxHash, Height)>, ExecError> {
-        let mut other = None;
-        for entry in entries {
-            let settled = self
-                .service
-                .chain
-                .client
-                .settled(self.service.receipt_of(entry))?;
+        let (tx, mut other) = (sent.hash(), None);
+        // What a voucher covers is settled under its root.
+        let roots = vouchers(sent).iter();
+        let mut receipts: Vec<ReceiptHash> = roots.map(|one| ReceiptHash(one.voucher.value.root)).collect();
+        if receipts.is_empty() {
+            receipts.extend(entries.iter().map(|entry| self.service.receipt_of(entry)));
+        }
+        for receipt in receipts {
+            let settled = self.service.chain.client.settled(receipt)?;
             let found = settled.map(|settled| (settled.settlement.tx, settled.height));
             if found.is_none_or(|(found, _)| found == tx) {
                 return Ok(None);

@@ -10,7 +10,7 @@ use haca_wire::{
 
 use crate::crash::crash;
 use crate::gate::{Action, Gate};
-use crate::world::{FEE, Serving, World, code};
+use crate::world::{FEE, Serving, World, code, wait};
 
 /// A frozen node with so many answered receipts, in the order of their sequences.
 fn waiting<'a>(world: &'a World, gate: &Gate, count: u64) -> (Serving<'a>, ChannelId, Vec<Item>) {
@@ -51,6 +51,16 @@ impl Serving<'_> {
     fn orders(&self, items: &[Item]) -> Vec<OrderHash> {
         let hash = |item: &Item| item.order.value.hash(&self.world.domain);
         items.iter().map(hash).collect()
+    }
+
+    /// Waits until one transaction has settled exactly these receipts, as pairs of one group.
+    fn settled_in_one_batch(&self, items: &[Item]) {
+        for order in self.orders(items) {
+            let Message::SettleBatch { groups } = self.settled_by(order) else {
+                panic!("settled under a voucher")
+            };
+            assert_eq!(groups[0].items, items);
+        }
     }
 
     /// The message of the transaction that settled an order.
@@ -179,7 +189,7 @@ fn killed_after_it_signed_the_root_it_settles_by_the_voucher() {
 }
 
 #[test]
-fn receipts_of_a_voucher_that_the_chain_refuses_settle_one_by_one() {
+fn receipts_of_a_voucher_that_the_chain_refuses_settle_as_others_do() {
     let world = World::start();
     let gate = Gate::before(world.url());
     let (serving, channel, items) = waiting(&world, &gate, 3);
@@ -192,11 +202,64 @@ fn receipts_of_a_voucher_that_the_chain_refuses_settle_one_by_one() {
             Action::Pass
         }
     });
-    for order in serving.orders(&items) {
-        let message = serving.settled_by(order);
-        assert!(matches!(message, Message::SettleBatch { .. }));
-    }
+    serving.settled_in_one_batch(&items);
     assert_eq!(world.record(channel).paid, Amount(3 * FEE));
+}
+
+/// The prover was busy, or the base fee too high, until the voucher's own tick had passed.
+#[test]
+fn receipts_of_a_voucher_whose_time_has_passed_settle_as_others_do_and_burn_nothing_in_vain() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, channel, items) = waiting(&world, &gate, 3);
+    let short = Voucher {
+        settle_by: Tick(world.tick() + 10),
+        ..serving.voucher(&items)
+    };
+    serving.cover(&short).unwrap();
+    world.pass_tick(short.settle_by.0 + 1);
+    let sent = gate.submitted();
+    gate.open();
+    serving.settled_in_one_batch(&items);
+    assert_eq!(gate.submitted(), sent + 1);
+    assert_eq!(world.record(channel).paid, Amount(3 * FEE));
+}
+
+/// The full node forgot for a while that a voucher's transaction is in a block, and the node made another one.
+#[test]
+fn a_voucher_that_an_earlier_transaction_settled_counts_as_settled() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, _, items) = waiting(&world, &gate, 2);
+    let voucher = serving.voucher(&items);
+    serving.cover(&voucher).unwrap();
+    let hide = |prefix: String| {
+        gate.set(move |method, path| {
+            if method == "GET" && path.starts_with(&prefix) {
+                Action::Answer(404, "node.unknown_tx")
+            } else {
+                Action::Pass
+            }
+        });
+    };
+    hide("/v1/tx/".to_owned());
+    let root = haca_wire::ReceiptHash(voucher.root);
+    let first = wait("the settlement", || world.client().settled(root).unwrap())
+        .settlement
+        .tx;
+    hide(format!("/v1/tx/{first}"));
+    let bytes = world.client().transaction_bytes(first).unwrap().unwrap();
+    let expiry = SignedTransaction::decode_all(&bytes)
+        .unwrap()
+        .transaction
+        .meta
+        .expiry;
+    while world.client().status().unwrap().height <= expiry {
+        world.pass_a_block();
+    }
+    for order in serving.orders(&items) {
+        assert_eq!(serving.wait_for(order, "settled").tx, Some(first.to_string()));
+    }
 }
 
 #[test]
@@ -237,6 +300,11 @@ fn a_payer_makes_no_voucher_over_receipts_that_do_not_fit() {
     refused(&with(|item| item.order.value.max_fee.0 -= 1));
     refused(&with(|item| item.order.value.evidence = EvidenceKind::Zk));
     refused(&with(|item| item.order.value.model.0[0] ^= 1));
+    refused(&with(|item| item.order.value.input_root.0[0] ^= 1));
+    // Nobody has longer for a voucher than for the first of its receipts.
+    let first = items.iter().map(|item| item.order.value.settle_by).min();
+    let late = voucher(&items, &world.domain, Tick(100_000)).unwrap();
+    assert_eq!(Some(late.settle_by), first);
     let mut coverage = serving.cover(&serving.voucher(&items)).unwrap();
     let signer = coverage.root.value.signer;
     check_coverage(&coverage, signer, &world.domain).unwrap();

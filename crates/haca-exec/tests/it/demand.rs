@@ -2,7 +2,8 @@
 //! it meanwhile.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use haca_exec::{ExecConfig, InferenceNode};
 use haca_wire::state::{HeldKey, HeldRecord};
@@ -227,6 +228,42 @@ fn a_demand_that_came_while_the_node_was_away_is_answered_after_the_start() {
     world.send(&world.user, demand);
     let serving = serve(&world, &gate);
     serving.wait_for(order, "settled");
+    assert!(world.stake().0 > 0);
+}
+
+/// The payer knew of the settlement before the node did: the docket that the node had seen by then tells of the demand.
+#[test]
+fn a_demand_that_came_before_the_settlement_was_noticed_is_answered() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(2 * PRICE, 1_000);
+    serving.doubted(channel, 0);
+    let operator = haca_client::Wallet::load(&world.home().join("account.key")).unwrap();
+    let docket = hex::encode(haca_wire::state::key::docket(operator.address()));
+    let looks = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&looks);
+    gate.set(move |method, path| {
+        if path.contains(&docket) {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+        if method == "GET" && path.starts_with("/v1/tx/") {
+            Action::Answer(404, "node.unknown_tx")
+        } else {
+            Action::Pass
+        }
+    });
+    let order = serving.optimistic(channel, 1);
+    let answered = serving.infer(&serving.body(), &order).unwrap();
+    held_fee(&world, channel, 1);
+    world.send(&world.user, haca_client::demand(&answered.receipt, &world.domain));
+    world.pass_a_block();
+    let before = looks.load(Ordering::SeqCst);
+    wait("looks at the docket", || {
+        (looks.load(Ordering::SeqCst) > before + 3).then_some(())
+    });
+    gate.open();
+    serving.wait_for(order.hash(&world.domain), "settled");
     assert!(world.stake().0 > 0);
 }
 

@@ -176,6 +176,33 @@ fn a_sponsor_without_opg_leaves_the_gas_to_the_node() {
     assert!(world.operator_opg() < before);
 }
 
+/// An answer that waits for a sponsor without OPG would cost the stake.
+#[test]
+fn a_sponsor_without_opg_leaves_the_gas_of_an_answer_to_the_node() {
+    let world = World::start();
+    let sponsor = sponsor(&world, "127.0.0.1:0", policy(&[operator(&world).address()]));
+    let mut config = world.config(world.url());
+    config.sponsor = Some(sponsor.url().to_owned());
+    config.optimistic_price = Some(Amount(ZK_FEE));
+    let serving = world.serve_with(config);
+    let channel = serving.channel(ZK_FEE, 100);
+    let order = Order {
+        evidence: haca_wire::EvidenceKind::Optimistic,
+        ..serving.zk(channel, 0, &serving.body())
+    };
+    let answered = serving.infer(&serving.body(), &order).unwrap();
+    let hash = order.hash(&world.domain);
+    serving.wait_for(hash, "held");
+    let key = Wallet::load(&world.path().join("sponsor/sponsor.key")).unwrap();
+    let (to, asset) = (Address([9; 20]), AssetId::OPG);
+    world.pass_a_block();
+    let amount = Amount(balance(&world, sponsor.account()) - 400_000);
+    world.send(&key, Message::Transfer { to, asset, amount });
+    world.send(&world.user, haca_client::demand(&answered.receipt, &world.domain));
+    world.pass_a_block();
+    serving.wait_for(hash, "settled");
+}
+
 /// A sponsor that signs what it was not asked to.
 fn impostor(domain: Domain) -> (String, Address) {
     let wallet = Wallet::generate().unwrap();
