@@ -18,6 +18,8 @@ use crate::state::decimal;
 pub(crate) struct Kept {
     pub(crate) order: Signed<Order>,
     pub(crate) receipt: Signed<Receipt>,
+    /// Where they are, with request and response.
+    pub(crate) dir: PathBuf,
 }
 
 /// One line of the result.
@@ -76,6 +78,7 @@ pub(crate) fn read_all(dir: &Path) -> Result<Vec<Kept>, Failure> {
         Ok(Kept {
             order: read(&path.join("order.bin"))?,
             receipt: read(&path.join("receipt.bin"))?,
+            dir: path.clone(),
         })
     });
     held.collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use haca_client::{ClientError, Standing, VoucherStore, voucher};
+use haca_client::{Answered, ClientError, Standing, VoucherStore, voucher};
 use haca_wire::{ChannelId, EvidenceKind, Item, ModelId, ReceiptHash, Tick, Voucher, limit};
 use serde_json::{Value, json};
 
@@ -12,7 +12,8 @@ use crate::claim::{Kept, read_all};
 use crate::failure::{Exit, Failure};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
-use crate::session::{Session, client};
+use crate::session::{Exchange, Session, client};
+use crate::verify;
 
 /// Ticks that the node has to settle a voucher. Its receipts keep their own deadlines.
 const SETTLE_TICKS: u64 = 200;
@@ -61,7 +62,8 @@ fn ranges(session: &Session, kept: Vec<Kept>) -> Result<Vec<Vec<Item>>, Failure>
             .standing(&kept.order, &kept.receipt)
             .map_err(client)?;
         // Of a receipt without a warranty nothing can be claimed, but it may still settle.
-        if matches!(standing, Standing::Waiting { .. } | Standing::NothingAtStake) {
+        let waits = matches!(standing, Standing::Waiting { .. } | Standing::NothingAtStake);
+        if waits && is_checked(session, &kept)? {
             let place = (order.channel, order.sequence.0);
             let (order, receipt) = (kept.order, kept.receipt);
             waiting.insert(place, Item { order, receipt });
@@ -82,6 +84,29 @@ fn ranges(session: &Session, kept: Vec<Kept>) -> Result<Vec<Vec<Item>>, Failure>
     }
     ranges.retain(|range| range.len() > 1);
     Ok(ranges)
+}
+
+/// Whether the answer passes the checks that `haca infer` made: what it refused lies on disk, too, and is not paid for here.
+fn is_checked(session: &Session, kept: &Kept) -> Result<bool, Failure> {
+    let file = |name: &str| {
+        let path = kept.dir.join(name);
+        std::fs::read(&path).map_err(|error| Failure::file(&path, "read", &error))
+    };
+    let exchange = Exchange {
+        request: file("request.json")?,
+        order: kept.order.clone(),
+        answered: Answered {
+            response: file("response.json")?,
+            receipt: kept.receipt.clone(),
+            latency_ms: 0.0,
+        },
+        dir: kept.dir.clone(),
+    };
+    match verify::answer(session, &exchange) {
+        Ok(()) => Ok(true),
+        Err(failure) if failure.exit == Exit::Rejected => Ok(false),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Signs a voucher, has the node sign its root, and waits for the settlement.

@@ -43,3 +43,32 @@ fn receipts_that_wait_are_settled_by_one_voucher_and_known_to_be() {
     let again = command("cover", &[]);
     assert_eq!(again["vouchers"].as_array().unwrap().len(), 0, "{again}");
 }
+
+/// An answer that failed its checks stays on disk as evidence. It is not paid for.
+#[test]
+fn what_was_refused_is_not_covered() {
+    let local = Local::start();
+    let _serving = local.serve_with(&["--batch-wait-s", "3600"]);
+    let command = |name: &str, more: &[&str]| {
+        let (code, told) = json(haca().arg(name).args(["--data"]).arg(local.path()).args(more));
+        assert_eq!(code, 0, "{told}");
+        told
+    };
+    for row in ["1", "2", "3"] {
+        let told = command("infer", &["--evidence", "signed", "--no-wait", "--row", row]);
+        if row == "3" {
+            let dir = told["files"]["dir"].as_str().unwrap();
+            let path = std::path::Path::new(dir).join("response.json");
+            let mut response = std::fs::read(&path).unwrap();
+            response[0] ^= 1;
+            std::fs::write(&path, response).unwrap();
+        }
+    }
+    let covered = command("cover", &[]);
+    let vouchers = covered["vouchers"].as_array().unwrap();
+    assert_eq!(
+        (vouchers.len(), &vouchers[0]["count"]),
+        (1, &2.into()),
+        "{covered}"
+    );
+}
