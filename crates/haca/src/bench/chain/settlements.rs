@@ -52,14 +52,18 @@ pub(super) fn cargo(
     count: usize,
 ) -> Result<Cargo, Failure> {
     let parties = Parties::open(site, running, bench)?;
-    let messages: Result<Vec<Message>, Failure> = (0..count)
-        .into_par_iter()
-        .map(|index| match load {
-            Load::Zk => parties.proven(index),
-            Load::Vouchers => parties.covered(index),
-            _ => parties.signed(index),
-        })
-        .collect();
+    let messages: Result<Vec<Message>, Failure> = match load {
+        // One after another: each proof uses all cores, and proofs begun inside proofs pile up on one stack.
+        Load::Zk => (0..count).map(|index| parties.proven(index)).collect(),
+        Load::Vouchers => (0..count)
+            .into_par_iter()
+            .map(|index| parties.covered(index))
+            .collect(),
+        _ => (0..count)
+            .into_par_iter()
+            .map(|index| parties.signed(index))
+            .collect(),
+    };
     let messages = messages?;
     let proof_bytes = messages.iter().map(proof_bytes).sum();
     // Proving takes blocks: the transactions are signed last.
