@@ -4,54 +4,22 @@
 use std::collections::BTreeMap;
 
 use haca_ledger::{
-    BlockOutcome, CheckMode, CommitVote, Effect, Lapse, Misbehaviour, MisbehaviourKind, Refusal, check_tx,
-    init_genesis, query,
+    BlockOutcome, CheckMode, Effect, Lapse, Misbehaviour, MisbehaviourKind, Refusal, check_tx, init_genesis,
+    query,
 };
 use haca_wire::state::{GovernanceParams, Jail, Params};
 use haca_wire::{
     Amount, AssetId, ConsensusKey, GenesisHash, Height, Message, ParamChange, Parameter, Proposal,
-    ProposalId, SecretKey, Sequence,
+    ProposalId, Sequence,
 };
 
+use crate::governance::{self, change, propose, vote};
+use crate::validators::{absent, stake, unstake};
 use crate::world::{
     OPG, USD, VALIDATOR_STAKE, World, alice, bob, consensus_id, genesis_json, node, sponsor, test_params,
 };
 
 const FIRST: u8 = 8;
-
-fn stake(world: &mut World, sender: &SecretKey, tag: u8, amount: u128) -> BlockOutcome {
-    let message = world.stake_message(sender, tag, amount);
-    let tx = world.tx(sender, message);
-    let outcome = world.block(&[tx]);
-    assert_eq!(outcome.txs[0].refusal, None);
-    outcome
-}
-
-fn unstake(tag: u8, amount: u128) -> Message {
-    Message::Unstake {
-        key: consensus_id(tag),
-        amount: Amount(amount),
-    }
-}
-
-fn propose(tag: u8, proposal: Proposal) -> Message {
-    Message::Propose {
-        key: consensus_id(tag),
-        proposal,
-    }
-}
-
-fn vote(tag: u8, proposal: u64, approve: bool) -> Message {
-    Message::Vote {
-        key: consensus_id(tag),
-        proposal: ProposalId(proposal),
-        approve,
-    }
-}
-
-fn change(parameter: Parameter, value: u128) -> Proposal {
-    Proposal::Parameters(vec![ParamChange { parameter, value }])
-}
 
 /// Validators of equal stake: the one of genesis, and three that can pay for gas.
 fn four_with(params: Params) -> World {
@@ -76,13 +44,7 @@ fn pass(world: &mut World, number: u64, proposal: Proposal) {
 
 /// Empty blocks until one concludes something.
 fn conclusion(world: &mut World) -> Vec<Effect> {
-    for _ in 0..200 {
-        let outcome = world.block(&[]);
-        if !outcome.concluded.is_empty() {
-            return outcome.concluded;
-        }
-    }
-    panic!("nothing is concluded in 200 blocks")
+    governance::conclusion(world).concluded
 }
 
 /// Evidence from an earlier height, in the next block.
@@ -94,13 +56,6 @@ fn convict(world: &mut World, tag: u8, kind: MisbehaviourKind, height: u64) -> B
         time_unix_s: world.time_s(height),
     });
     world.block(&[])
-}
-
-fn absent(tag: u8) -> CommitVote {
-    CommitVote {
-        validator: consensus_id(tag).address().0,
-        signed: false,
-    }
 }
 
 /// A sum that leaves its range is the sender's fault, in the block and in the mempool.

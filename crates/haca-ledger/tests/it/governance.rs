@@ -23,18 +23,18 @@ fn four() -> World {
     world
 }
 
-fn change(parameter: Parameter, value: u128) -> Proposal {
+pub(crate) fn change(parameter: Parameter, value: u128) -> Proposal {
     Proposal::Parameters(vec![ParamChange { parameter, value }])
 }
 
-fn propose(tag: u8, proposal: Proposal) -> Message {
+pub(crate) fn propose(tag: u8, proposal: Proposal) -> Message {
     Message::Propose {
         key: consensus_id(tag),
         proposal,
     }
 }
 
-fn vote(tag: u8, proposal: u64, approve: bool) -> Message {
+pub(crate) fn vote(tag: u8, proposal: u64, approve: bool) -> Message {
     Message::Vote {
         key: consensus_id(tag),
         proposal: ProposalId(proposal),
@@ -59,7 +59,7 @@ fn pass(world: &mut World, number: u64, proposal: Proposal) -> Tick {
 }
 
 /// Empty blocks until one concludes something.
-fn conclusion(world: &mut World) -> BlockOutcome {
+pub(crate) fn conclusion(world: &mut World) -> BlockOutcome {
     for _ in 0..200 {
         let outcome = world.block(&[]);
         if !outcome.concluded.is_empty() {

@@ -33,7 +33,7 @@ fn sorted(mut list: Vec<(u8, u64)>) -> Vec<(haca_wire::ConsensusKey, u64)> {
     list
 }
 
-fn stake(world: &mut World, sender: &SecretKey, tag: u8, amount: u128) -> BlockOutcome {
+pub(crate) fn stake(world: &mut World, sender: &SecretKey, tag: u8, amount: u128) -> BlockOutcome {
     let message = world.stake_message(sender, tag, amount);
     let tx = world.tx(sender, message);
     let outcome = world.block(&[tx]);
@@ -41,7 +41,7 @@ fn stake(world: &mut World, sender: &SecretKey, tag: u8, amount: u128) -> BlockO
     outcome
 }
 
-fn unstake(tag: u8, amount: u128) -> Message {
+pub(crate) fn unstake(tag: u8, amount: u128) -> Message {
     Message::Unstake {
         key: consensus_id(tag),
         amount: Amount(amount),
@@ -61,7 +61,7 @@ fn update(tag: u8, power: u64) -> ValidatorUpdate {
     }
 }
 
-fn absent(tag: u8) -> CommitVote {
+pub(crate) fn absent(tag: u8) -> CommitVote {
     CommitVote {
         validator: consensus_id(tag).address().0,
         signed: false,
