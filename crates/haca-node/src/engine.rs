@@ -9,7 +9,7 @@ mod producer;
 
 pub use block_store::BlockStore;
 pub use chain::Chain;
-pub(crate) use chain::{position, votes};
+pub(crate) use chain::{app_hash_mismatch, position, votes};
 pub(crate) use key::base64_decode;
 pub use key::{ValidatorKey, base64_encode};
 pub use mempool::{Mempool, MempoolLimits};

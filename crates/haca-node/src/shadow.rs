@@ -10,7 +10,7 @@ use crate::{
     application::{Application as _, Decision, InitChain},
     cometbft::Rpc,
     consensus::hash::{data_hash, results_hash},
-    engine::{position, votes},
+    engine::{app_hash_mismatch, position, votes},
     error::NodeError,
     genesis::Genesis,
     home::Home,
@@ -186,11 +186,7 @@ fn compare(height: u64, expected: &[u8], found: &[u8; 32]) -> Result<(), NodeErr
     if expected == found {
         return Ok(());
     }
-    Err(NodeError::AppHash {
-        height,
-        found: hex::encode(found),
-        expected: hex::encode(expected),
-    })
+    Err(app_hash_mismatch(height, found, expected))
 }
 
 /// What CometBFT tells an application of a piece of evidence.

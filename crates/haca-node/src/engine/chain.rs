@@ -392,7 +392,7 @@ pub(crate) fn position(height: u64, time: Time, proposer: &account::Id) -> Block
     }
 }
 
-fn app_hash_mismatch(height: u64, found: &[u8], expected: &[u8]) -> NodeError {
+pub(crate) fn app_hash_mismatch(height: u64, found: &[u8], expected: &[u8]) -> NodeError {
     NodeError::AppHash {
         height,
         found: hex::encode(found),
