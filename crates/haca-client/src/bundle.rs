@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use haca_verify::{Checkpoint, Genesis, Policy, Report, SettledInference, StateProof, VerifyError};
 use haca_wire::bundle::{Bundle, LightBlock};
-use haca_wire::merkle::InclusionPath;
+use haca_wire::merkle::{Branch, InclusionPath};
 use haca_wire::state::key;
 use haca_wire::{
     Decode, Domain, Encode as _, Evidence, GenesisHash, Group, Height, Item, Message, ReceiptHash,
@@ -93,25 +93,12 @@ fn assemble(
     checkpoint: Option<Checkpoint>,
 ) -> Result<Bundle, ClientError> {
     let (group, index) = fetch_group(node, domain, settled, inferred.receipt)?;
-    let proofs = fetch_proofs(node, settled, &group)?;
-    let malformed = |found: String, expected| ClientError::Malformed {
+    let proofs = fetch_proofs(node, settled, &group.evidence)?;
+    let item = group.items.get(index).cloned().ok_or(ClientError::Malformed {
         url: node.url().to_owned(),
-        found,
-        expected,
-    };
-    let path = InclusionPath {
-        index: settled.index,
-        leaves: settled.leaves,
-        siblings: settled.path.clone(),
-    };
-    let branch = path
-        .branch()
-        .map_err(|error| malformed(error.to_string(), "an inclusion path"))?;
-    let item = group
-        .items
-        .get(index)
-        .cloned()
-        .ok_or_else(|| malformed("another group".into(), "the group with the receipt"))?;
+        found: "another group".into(),
+        expected: "the group with the receipt",
+    })?;
     let covered = match group.evidence {
         Evidence::Signed | Evidence::Optimistic => vec![inferred.receipt],
         Evidence::Zk { .. } => digests(&group, domain),
@@ -124,7 +111,8 @@ fn assemble(
         light_blocks: fetch_light_blocks(node, Height(proofs.height.0.saturating_add(1)), checkpoint)?,
         height: settled.height,
         settlement: settled.settlement.clone(),
-        branch,
+        branch: branch(node, settled)?,
+        covering: None,
         receipts_proof: proofs.receipts,
         model_proof: proofs.model,
         item,
@@ -134,6 +122,20 @@ fn assemble(
         request: inferred.request.to_vec(),
         response: inferred.response.to_vec(),
         genesis,
+    })
+}
+
+/// The way from the settlement record to the receipt root of its block.
+pub(crate) fn branch(node: &NodeClient, settled: &SettledReceipt) -> Result<Branch, ClientError> {
+    let path = InclusionPath {
+        index: settled.index,
+        leaves: settled.leaves,
+        siblings: settled.path.clone(),
+    };
+    path.branch().map_err(|error| ClientError::Malformed {
+        url: node.url().to_owned(),
+        found: error.to_string(),
+        expected: "an inclusion path",
     })
 }
 
@@ -198,18 +200,26 @@ fn fetch_group(
         .ok_or_else(|| malformed("a batch without the receipt".into()))
 }
 
-struct Proofs {
-    height: Height,
-    receipts: Vec<u8>,
-    model: Option<Vec<u8>>,
+/// Proofs of one state.
+pub(crate) struct Proofs {
+    /// The state after this block.
+    pub(crate) height: Height,
+    /// Of the receipt root.
+    pub(crate) receipts: Vec<u8>,
+    /// Of the model's record, where a proof of inference rests on it.
+    pub(crate) model: Option<Vec<u8>>,
 }
 
 /// Proofs of the receipt root and of the model's record in one state: the newest that a header commits to.
-fn fetch_proofs(node: &NodeClient, settled: &SettledReceipt, group: &Group) -> Result<Proofs, ClientError> {
+pub(crate) fn fetch_proofs(
+    node: &NodeClient,
+    settled: &SettledReceipt,
+    evidence: &Evidence,
+) -> Result<Proofs, ClientError> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let receipts = node.entry(&key::receipts(settled.height), None)?;
-        let model = match group.evidence {
+        let model = match evidence {
             Evidence::Signed | Evidence::Optimistic => None,
             Evidence::Zk { .. } => {
                 match node.entry(&key::model(settled.settlement.model), Some(receipts.height)) {

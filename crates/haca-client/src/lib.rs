@@ -7,7 +7,7 @@
 //! # Key types
 //!
 //! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`LightClient`], [`TrustStore`], [`verify_online`], [`fetch_bundle`],
-//! [`Standing`], [`ClientError`].
+//! [`CoveredRange`], [`Standing`], [`ClientError`].
 //!
 //! # Invariants
 //!
@@ -22,6 +22,7 @@
 
 mod bundle;
 mod claim;
+mod covering;
 mod demand;
 mod error;
 mod full_node;
@@ -35,6 +36,7 @@ mod wallet;
 
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
 pub use claim::{Standing, equivocation, missed};
+pub use covering::CoveredRange;
 pub use demand::{demand, demand_deposit};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
@@ -44,5 +46,5 @@ pub use inference_node::{
 pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
 pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;
-pub use voucher::{VoucherStore, check_coverage, is_covered, path_under, voucher};
+pub use voucher::{VoucherStore, check_coverage, is_covered, is_in_range, path_under, voucher};
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

@@ -81,7 +81,8 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
     })
 }
 
-fn leaves(items: &[Item], domain: &Domain) -> Vec<Option<ReceiptHash>> {
+/// The leaves of receipts without a gap.
+pub(crate) fn leaves(items: &[Item], domain: &Domain) -> Vec<Option<ReceiptHash>> {
     let hash = |item: &Item| Some(item.receipt.value.hash(domain));
     items.iter().map(hash).collect()
 }
@@ -101,6 +102,12 @@ pub fn is_covered(
 ) -> bool {
     let range = (voucher.first, voucher.count);
     check_leaf(range, &voucher.root, sequence, Some(receipt), path).is_ok()
+}
+
+/// Whether a sequence of a channel is in the range of a voucher.
+pub fn is_in_range(voucher: &Voucher, channel: ChannelId, sequence: Sequence) -> bool {
+    let above = sequence.0.checked_sub(voucher.first.0);
+    voucher.channel == channel && above.is_some_and(|above| above < u64::from(voucher.count))
 }
 
 /// Checks what a node gave for a voucher: its signature over the same range and root.
@@ -157,14 +164,14 @@ impl VoucherStore {
         sequence: Sequence,
     ) -> Result<Vec<Signed<Voucher>>, ClientError> {
         let all = self.all()?;
-        let covers = |voucher: &Voucher| {
-            let above = sequence.0.checked_sub(voucher.first.0);
-            voucher.channel == channel && above.is_some_and(|above| above < u64::from(voucher.count))
-        };
-        Ok(all.into_iter().filter(|signed| covers(&signed.value)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|signed| is_in_range(&signed.value, channel, sequence))
+            .collect())
     }
 
-    fn all(&self) -> Result<Vec<Signed<Voucher>>, ClientError> {
+    /// All vouchers kept here, by name.
+    pub fn all(&self) -> Result<Vec<Signed<Voucher>>, ClientError> {
         let entries = match std::fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

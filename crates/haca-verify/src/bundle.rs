@@ -1,7 +1,9 @@
 //! A settled inference, verified from the genesis hash and one file: `spec/verify.md`, step by step.
 
 use haca_wire::bundle::Bundle;
-use haca_wire::{BlockHash, Decode, Domain, EvidenceKind, GenesisHash, Height, Order, Receipt, Settlement};
+use haca_wire::{
+    BlockHash, Decode, Domain, EvidenceKind, GenesisHash, Height, Order, Receipt, Settlement, Voucher,
+};
 
 use crate::genesis::{Genesis, genesis_hash};
 use crate::policy::Policy;
@@ -17,8 +19,10 @@ pub struct SettledInference {
     pub order: Order,
     /// The receipt.
     pub receipt: Receipt,
-    /// The settlement.
+    /// The settlement: of the receipt, or of the voucher.
     pub settlement: Settlement,
+    /// The voucher that covers the receipt, where it was settled by one.
+    pub voucher: Option<Voucher>,
     /// The block that settled it.
     pub height: Height,
     /// Height of the header that proves it; with its hash a checkpoint for later.
@@ -50,15 +54,19 @@ pub fn verify_bundle(
             checks.fail(
                 check_id::BUNDLE_ENCODING,
                 error,
-                "a bundle of version 1 in canonical form",
+                "a bundle of version 1 or 2 in canonical form",
                 error.code(),
             );
             return checks.finish(check_id::REQUIRED, None);
         }
     };
+    let form = match &bundle.covering {
+        None => "a receipt with its settlement",
+        Some(_) => "a receipt under a settled voucher",
+    };
     checks.pass(
         check_id::BUNDLE_ENCODING,
-        format_args!("{} bytes, version 1", bytes.len()),
+        format_args!("{} bytes, {form}", bytes.len()),
         "",
     );
     let mut required = check_id::REQUIRED.to_vec();
@@ -105,6 +113,7 @@ fn check(
         order: bundle.item.order.value,
         receipt: bundle.item.receipt.value,
         settlement: bundle.settlement,
+        voucher: bundle.covering.map(|covering| covering.voucher),
         height: bundle.height,
         header_height: header.height,
         header_hash: header.hash,

@@ -36,17 +36,17 @@ pub const ATTACK_CONFLICT: &str = "attack.conflict";
 pub const SETTLEMENT_RECEIPT_ROOT: &str = "settlement.receipt_root";
 /// V8: the settlement record is a leaf under that root.
 pub const SETTLEMENT_INCLUSION: &str = "settlement.inclusion";
-/// V9: the record names this order.
+/// V9: the record names this order, or the voucher that covers it.
 pub const SETTLEMENT_ORDER: &str = "settlement.order";
-/// V9: the record names this receipt.
+/// V9: the record names this receipt, or a root that it stands under at its sequence.
 pub const SETTLEMENT_RECEIPT: &str = "settlement.receipt";
-/// V9: channel and sequence of the record are the order's.
+/// V9: channel and sequence of the record are the order's, or those of a range with the order in it.
 pub const SETTLEMENT_SEQUENCE: &str = "settlement.sequence";
 /// V9: the model of the record is the order's.
 pub const SETTLEMENT_MODEL: &str = "settlement.model";
 /// V9: the evidence kind of the record is the order's.
 pub const SETTLEMENT_EVIDENCE: &str = "settlement.evidence";
-/// V9: the fee paid is the receipt's.
+/// V9: the fee paid is the receipt's, or the voucher's total with the receipt's in it.
 pub const SETTLEMENT_FEE: &str = "settlement.fee";
 /// V10: the payer signed the order.
 pub const ORDER_SIGNATURE: &str = "order.signature";

@@ -1,7 +1,8 @@
-//! The settlement record: that the state holds it, and that it is about this order and receipt.
+//! The settlement record: that the state holds it, and that it is about this order and receipt or covers them.
 
-use haca_wire::bundle::Bundle;
+use haca_wire::bundle::{Bundle, Covering};
 use haca_wire::state::key;
+use haca_wire::voucher::check_leaf;
 use haca_wire::{Domain, Encode};
 
 use crate::check_id;
@@ -82,8 +83,29 @@ pub(crate) fn prove(
     value
 }
 
-/// V9: the record is about this order and receipt.
+/// V9: the record is about this order and receipt, or about a voucher that covers them.
 pub(crate) fn check_settlement(bundle: &Bundle, domain: &Domain, checks: &mut Checks) {
+    match &bundle.covering {
+        None => check_pair(bundle, domain, checks),
+        Some(covering) => check_covering(bundle, covering, domain, checks),
+    }
+    let (order, settlement) = (&bundle.item.order.value, &bundle.settlement);
+    checks.equal(
+        check_id::SETTLEMENT_MODEL,
+        settlement.model,
+        order.model,
+        "the settled model",
+    );
+    checks.equal(
+        check_id::SETTLEMENT_EVIDENCE,
+        settlement.evidence.name(),
+        order.evidence.name(),
+        "the evidence that the chain checked, and the one ordered",
+    );
+}
+
+/// V9 of a receipt that has a record of its own.
+fn check_pair(bundle: &Bundle, domain: &Domain, checks: &mut Checks) {
     let (order, receipt) = (&bundle.item.order.value, &bundle.item.receipt.value);
     let settlement = &bundle.settlement;
     checks.equal(
@@ -105,21 +127,56 @@ pub(crate) fn check_settlement(bundle: &Bundle, domain: &Domain, checks: &mut Ch
         "sequence and channel",
     );
     checks.equal(
-        check_id::SETTLEMENT_MODEL,
-        settlement.model,
-        order.model,
-        "the settled model",
-    );
-    checks.equal(
-        check_id::SETTLEMENT_EVIDENCE,
-        settlement.evidence.name(),
-        order.evidence.name(),
-        "the evidence that the chain checked, and the one ordered",
-    );
-    checks.equal(
         check_id::SETTLEMENT_FEE,
         settlement.fee,
         receipt.fee,
         "the fee paid, and the receipt's",
     );
+}
+
+/// V9 of a receipt under a voucher: the record names the voucher and its root, and the receipt stands under the root at
+/// its sequence.
+fn check_covering(bundle: &Bundle, covering: &Covering, domain: &Domain, checks: &mut Checks) {
+    let (order, receipt) = (&bundle.item.order.value, &bundle.item.receipt.value);
+    let (settlement, voucher) = (&bundle.settlement, &covering.voucher);
+    checks.equal(
+        check_id::SETTLEMENT_ORDER,
+        settlement.order,
+        voucher.hash(domain),
+        "the settled voucher, which the payer signed for the orders of its range",
+    );
+    let range = (settlement.sequence, voucher.count);
+    let id = check_id::SETTLEMENT_RECEIPT;
+    match check_leaf(
+        range,
+        &settlement.receipt.0,
+        order.sequence,
+        Some(&receipt.hash(domain)),
+        &covering.path,
+    ) {
+        Ok(()) => checks.pass(
+            id,
+            settlement.receipt,
+            "the settled root, which the receipt leads to from its sequence",
+        ),
+        Err(error) => checks.fail(id, error, settlement.receipt, error.code()),
+    }
+    checks.equal(
+        check_id::SETTLEMENT_SEQUENCE,
+        format!("first {} of {}", settlement.sequence, settlement.channel),
+        format!("first {} of {}", voucher.first, order.channel),
+        "first sequence of the range, and channel",
+    );
+    let id = check_id::SETTLEMENT_FEE;
+    if settlement.fee == voucher.total && receipt.fee <= settlement.fee {
+        let of = format_args!("{} for {} sequences", settlement.fee, voucher.count);
+        checks.pass(id, of, "the sum that the payer signed; no fee is paid by itself");
+    } else {
+        checks.fail(
+            id,
+            format_args!("{}, receipt {}", settlement.fee, receipt.fee),
+            format_args!("{}, of which the receipt's fee is a part", voucher.total),
+            "",
+        );
+    }
 }

@@ -7,12 +7,15 @@
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
 use crate::evidence::{Evidence, Item};
 use crate::id::{Height, ReceiptHash};
-use crate::merkle::Branch;
+use crate::merkle::{Branch, Hash};
 use crate::receipt::Settlement;
+use crate::voucher::Voucher;
 use crate::{codec_struct, limit};
 
-/// The first bytes of every bundle: what it is, and version 1 of the form.
+/// The first bytes of a bundle whose settlement record is about its receipt: what it is, and version 1 of the form.
 pub const MAGIC: [u8; 8] = *b"HACABND1";
+/// The first bytes of a bundle whose settlement record is about a voucher that covers its receipt: version 2 of the form.
+pub const COVERED_MAGIC: [u8; 8] = *b"HACABND2";
 
 /// One member of a validator set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,31 @@ impl LightBlock {
     }
 }
 
+/// How a receipt was settled that has no settlement record of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covering {
+    /// The voucher that the settlement record names.
+    pub voucher: Voucher,
+    /// The way from the receipt's leaf to the voucher's root, the leaf's own sibling first.
+    pub path: Vec<Hash>,
+}
+
+impl Encode for Covering {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        self.voucher.encode_into(out);
+        put_list(out, &self.path);
+    }
+}
+
+impl Decode for Covering {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            voucher: Decode::decode(reader)?,
+            path: reader.list("path under a voucher", limit::MERKLE_PATH)?,
+        })
+    }
+}
+
 /// Everything about one settled inference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
@@ -87,10 +115,12 @@ pub struct Bundle {
     pub light_blocks: Vec<LightBlock>,
     /// The block that settled the receipt.
     pub height: Height,
-    /// The settled receipt's leaf in the receipt tree of its block.
+    /// The leaf in the receipt tree of that block: of the receipt, or of the voucher that covers it.
     pub settlement: Settlement,
     /// The way from that leaf to the root of the receipt tree.
     pub branch: Branch,
+    /// The voucher, where it and not the receipt was settled. Never beside `Zk` evidence.
+    pub covering: Option<Covering>,
     /// ICS-23 `CommitmentProof` in protobuf of the receipt root, against the last light block's application hash.
     pub receipts_proof: Vec<u8>,
     /// ICS-23 `CommitmentProof` of the model's record, against the same hash. Only beside `Zk` evidence.
@@ -111,12 +141,20 @@ pub struct Bundle {
 
 impl Encode for Bundle {
     fn encode_into(&self, out: &mut Vec<u8>) {
-        MAGIC.encode_into(out);
+        let magic = if self.covering.is_some() {
+            COVERED_MAGIC
+        } else {
+            MAGIC
+        };
+        magic.encode_into(out);
         put_bytes(out, &self.genesis);
         put_list(out, &self.light_blocks);
         self.height.encode_into(out);
         self.settlement.encode_into(out);
         self.branch.encode_into(out);
+        if let Some(covering) = &self.covering {
+            covering.encode_into(out);
+        }
         put_bytes(out, &self.receipts_proof);
         self.model_proof.is_some().encode_into(out);
         if let Some(proof) = &self.model_proof {
@@ -140,17 +178,26 @@ impl Decode for Bundle {
                 expected: limit::BUNDLE_BYTES,
             });
         }
-        if <[u8; 8]>::decode(reader)? != MAGIC {
-            return Err(DecodeError::Invalid {
-                what: "magic of a bundle",
-            });
-        }
+        let is_covered = match <[u8; 8]>::decode(reader)? {
+            MAGIC => false,
+            COVERED_MAGIC => true,
+            _ => {
+                return Err(DecodeError::Invalid {
+                    what: "magic of a bundle",
+                });
+            }
+        };
         let bundle = Self {
             genesis: reader.bytes("genesis", limit::GENESIS_BYTES)?,
             light_blocks: reader.list("light blocks", limit::LIGHT_BLOCKS)?,
             height: Decode::decode(reader)?,
             settlement: Decode::decode(reader)?,
             branch: Decode::decode(reader)?,
+            covering: if is_covered {
+                Some(Decode::decode(reader)?)
+            } else {
+                None
+            },
             receipts_proof: reader.bytes("receipts proof", limit::STATE_PROOF_BYTES)?,
             model_proof: if bool::decode(reader)? {
                 Some(reader.bytes("model proof", limit::STATE_PROOF_BYTES)?)
@@ -164,6 +211,11 @@ impl Decode for Bundle {
             request: reader.bytes("request", limit::BODY_BYTES)?,
             response: reader.bytes("response", limit::BODY_BYTES)?,
         };
+        if bundle.covering.is_some() && matches!(bundle.evidence, Evidence::Zk { .. }) {
+            return Err(DecodeError::Invalid {
+                what: "voucher beside a proof of inference",
+            });
+        }
         // No step reads a proof of the model beside signatures, so its bytes could be anything.
         if bundle.model_proof.is_some() && !matches!(bundle.evidence, Evidence::Zk { .. }) {
             return Err(DecodeError::Invalid {

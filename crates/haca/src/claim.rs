@@ -1,26 +1,17 @@
 //! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond.
 
-use std::path::{Path, PathBuf};
-
 use haca_client::{NodeClient, Standing, VoucherStore, equivocation, is_covered, missed, path_under};
 use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
-use haca_wire::{Amount, AssetId, Decode, Item, Message, Order, Receipt, ReceiptHash, Signed};
+use haca_wire::{Amount, AssetId, Decode, Item, Message, Receipt, ReceiptHash, Signed};
 use serde_json::{Value, json};
 
 use crate::args::Claim;
 use crate::failure::Failure;
+use crate::held::{self, Kept};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
 use crate::session::{INCLUSION, Session, client};
 use crate::state::decimal;
-
-/// An order with the receipt that answered it.
-pub(crate) struct Kept {
-    pub(crate) order: Signed<Order>,
-    pub(crate) receipt: Signed<Receipt>,
-    /// Where they are, with request and response.
-    pub(crate) dir: PathBuf,
-}
 
 /// One line of the result.
 struct Line {
@@ -40,11 +31,11 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
         &network.file.node_url,
         &network.file.inference_url,
     )?;
-    let held = read_all(&network.user().join("receipts"))?;
+    let held = held::read_all(&network.user().join("receipts"))?;
     let others = claim
         .receipt
         .iter()
-        .map(|path| read(path))
+        .map(|path| held::read(path))
         .collect::<Result<Vec<_>, _>>()?;
     let vouchers = VoucherStore::new(&network.user().join("vouchers"));
     let step = screen.step("claims");
@@ -63,36 +54,6 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     step.done(&format!("{} receipts, {claimed} claimed now", lines.len()));
     show(screen, &session.node, &lines)?;
     Ok(0)
-}
-
-/// The receipts on disk, by directory name.
-pub(crate) fn read_all(dir: &Path) -> Result<Vec<Kept>, Failure> {
-    let mut paths: Vec<PathBuf> = match std::fs::read_dir(dir) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(Failure::file(dir, "read", &error)),
-    };
-    paths.sort();
-    let is_whole = |path: &PathBuf| path.join("order.bin").exists() && path.join("receipt.bin").exists();
-    let held = paths.iter().filter(|path| is_whole(path)).map(|path| {
-        Ok(Kept {
-            order: read(&path.join("order.bin"))?,
-            receipt: read(&path.join("receipt.bin"))?,
-            dir: path.clone(),
-        })
-    });
-    held.collect()
-}
-
-fn read<T: Decode>(path: &Path) -> Result<T, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, "read", &error))?;
-    T::decode_all(&bytes).map_err(|error| {
-        Failure::usage(
-            "cli.damaged_file",
-            format!("{} is damaged: {error}", path.display()),
-            "remove it, or bring it back from a copy",
-        )
-    })
 }
 
 /// The report of another receipt of the node for the same sequence: among those held, those given, or what the node
@@ -123,22 +84,11 @@ fn covered(
     let (channel, sequence) = (one.order.value.channel, one.order.value.sequence);
     for signed in vouchers.covering(channel, sequence).map_err(client)? {
         let voucher = &signed.value;
-        let mut items: Vec<Item> = held
+        let range = held::under(held, voucher);
+        let index = range
             .iter()
-            .filter(|kept| kept.order.value.channel == channel)
-            .filter(|kept| {
-                let above = kept.order.value.sequence.0.checked_sub(voucher.first.0);
-                above.is_some_and(|above| above < u64::from(voucher.count))
-            })
-            .map(|kept| Item {
-                order: kept.order.clone(),
-                receipt: kept.receipt.clone(),
-            })
-            .collect();
-        items.sort_by_key(|item| item.order.value.sequence);
-        let index = items
-            .iter()
-            .position(|item| item.order.value.sequence == sequence);
+            .position(|kept| kept.order.value.sequence == sequence);
+        let items: Vec<Item> = range.into_iter().map(Kept::item).collect();
         let path = index.and_then(|index| path_under(&items, index, &session.domain));
         let receipt = one.receipt.value.hash(&session.domain);
         let is_under = path.is_some_and(|path| is_covered(voucher, sequence, &receipt, &path));

@@ -1,18 +1,19 @@
 //! `haca cover`: vouchers over the user's receipts that wait for their settlement.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use haca_client::{Answered, ClientError, Standing, VoucherStore, voucher};
-use haca_wire::{ChannelId, EvidenceKind, Item, ModelId, ReceiptHash, Tick, Voucher, limit};
+use haca_client::{Answered, ClientError, CoveredRange, Standing, VoucherStore, voucher};
+use haca_wire::{ChannelId, Encode as _, EvidenceKind, Item, ModelId, ReceiptHash, Tick, Voucher, limit};
 use serde_json::{Value, json};
 
 use crate::args::Cover;
-use crate::claim::{Kept, read_all};
 use crate::failure::{Exit, Failure};
+use crate::held::{self, Kept};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
-use crate::session::{Exchange, Session, client};
+use crate::session::{Exchange, Session, client, replace};
 use crate::verify;
 
 /// Ticks that the node has to settle a voucher. Its receipts keep their own deadlines.
@@ -35,7 +36,8 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
     )?;
     let store = VoucherStore::new(&network.user().join("vouchers"));
     let step = screen.step("receipts that wait");
-    let ranges = ranges(&session, read_all(&network.user().join("receipts"))?)?;
+    let held = held::read_all(&network.user().join("receipts"))?;
+    let ranges = ranges(&session, &held)?;
     step.done(&format!("{} ranges", ranges.len()));
     let mut lines = Vec::new();
     for items in ranges {
@@ -44,15 +46,24 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
         step.done(line.state);
         lines.push(line);
     }
-    show(&lines, screen);
+    let step = screen.step("bundles for offline verification");
+    let bundles = collect(&session, &store, &held)?;
+    step.done(&format!("{} written", bundles.len()));
+    show(&lines, &bundles, screen);
+    if let Some(bundle) = bundles.first() {
+        let (bundle, trust) = (bundle.display(), network.file.trust);
+        screen.say(format!(
+            "check one with: haca verify {bundle} --trust {trust} --accept-signed"
+        ));
+    }
     let is_open = lines.iter().any(|line| line.state == "signed");
     Ok(if is_open { Exit::SettlementUnknown as u8 } else { 0 })
 }
 
 /// Receipts with signatures only that nobody has settled or claimed, as ranges without a gap.
-fn ranges(session: &Session, kept: Vec<Kept>) -> Result<Vec<Vec<Item>>, Failure> {
+fn ranges(session: &Session, held: &[Kept]) -> Result<Vec<Vec<Item>>, Failure> {
     let mut waiting: BTreeMap<(ChannelId, u64), Item> = BTreeMap::new();
-    for kept in kept {
+    for kept in held {
         let order = &kept.order.value;
         if order.evidence != EvidenceKind::Signed {
             continue;
@@ -63,10 +74,8 @@ fn ranges(session: &Session, kept: Vec<Kept>) -> Result<Vec<Vec<Item>>, Failure>
             .map_err(client)?;
         // Of a receipt without a warranty nothing can be claimed, but it may still settle.
         let waits = matches!(standing, Standing::Waiting { .. } | Standing::NothingAtStake);
-        if waits && is_checked(session, &kept)? {
-            let place = (order.channel, order.sequence.0);
-            let (order, receipt) = (kept.order, kept.receipt);
-            waiting.insert(place, Item { order, receipt });
+        if waits && is_checked(session, kept)? {
+            waiting.insert((order.channel, order.sequence.0), kept.item());
         }
     }
     let mut ranges: Vec<Vec<Item>> = Vec::new();
@@ -88,15 +97,12 @@ fn ranges(session: &Session, kept: Vec<Kept>) -> Result<Vec<Vec<Item>>, Failure>
 
 /// Whether the answer passes the checks that `haca infer` made: what it refused lies on disk, too, and is not paid for here.
 fn is_checked(session: &Session, kept: &Kept) -> Result<bool, Failure> {
-    let file = |name: &str| {
-        let path = kept.dir.join(name);
-        std::fs::read(&path).map_err(|error| Failure::file(&path, "read", &error))
-    };
+    let (request, response) = kept.bodies()?;
     let exchange = Exchange {
-        request: file("request.json")?,
+        request,
         order: kept.order.clone(),
         answered: Answered {
-            response: file("response.json")?,
+            response,
             receipt: kept.receipt.clone(),
             latency_ms: 0.0,
         },
@@ -160,7 +166,38 @@ fn cover(session: &Session, store: &VoucherStore, items: &[Item], options: &Cove
     }
 }
 
-fn show(lines: &[Line], screen: &Screen) {
+/// Writes the bundle of each receipt that a settled voucher covers and that has none: of the vouchers of this run, and of
+/// earlier ones whose settlement nobody waited for. Returns their paths.
+fn collect(session: &Session, store: &VoucherStore, held: &[Kept]) -> Result<Vec<PathBuf>, Failure> {
+    let mut written = Vec::new();
+    for signed in store.all().map_err(client)? {
+        let voucher = &signed.value;
+        let range = held::under(held, voucher);
+        if range.iter().all(|kept| kept.dir.join(held::BUNDLE).exists()) {
+            continue;
+        }
+        let items = range.iter().map(|kept| kept.item()).collect();
+        let trust = session.domain.genesis;
+        let covered = CoveredRange::fetch(&session.node, trust, voucher, items, None, Duration::ZERO);
+        let covered = match covered {
+            Ok(covered) => covered,
+            // Not settled, or not by this voucher: another one may cover its receipts.
+            Err(ClientError::Pending { .. } | ClientError::Voucher { .. }) => continue,
+            Err(error) => return Err(client(error)),
+        };
+        for (index, kept) in range.into_iter().enumerate() {
+            let path = kept.dir.join(held::BUNDLE);
+            let (request, response) = kept.bodies()?;
+            if let Some(bundle) = covered.bundle(index, request, response) {
+                replace(&path, &bundle.encode())?;
+                written.push(path);
+            }
+        }
+    }
+    Ok(written)
+}
+
+fn show(lines: &[Line], bundles: &[PathBuf], screen: &Screen) {
     let objects = lines.iter().map(|line| {
         json!({
             "channel": line.voucher.channel.to_string(),
@@ -172,7 +209,7 @@ fn show(lines: &[Line], screen: &Screen) {
             "detail": line.detail,
         })
     });
-    screen.object(&json!({ "vouchers": objects.collect::<Vec<Value>>() }));
+    screen.object(&json!({ "vouchers": objects.collect::<Vec<Value>>(), "bundles": bundles }));
     if lines.is_empty() {
         screen.say("no two receipts with signatures wait in a row");
     }

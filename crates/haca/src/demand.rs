@@ -8,8 +8,9 @@ use haca_wire::{Amount, AssetId, EvidenceKind, ReceiptHash};
 use serde_json::{Value, json};
 
 use crate::args::Demand;
-use crate::claim::{Kept, amount, read_all};
+use crate::claim::amount;
 use crate::failure::{Exit, Failure};
+use crate::held::{Kept, read_all};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
 use crate::session::{Session, client};

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::args::Infer;
 use crate::failure::Failure;
+use crate::held;
 use crate::network::Network;
 use crate::sample::{self, Sample};
 use crate::screen::{Ink, Screen};
@@ -155,7 +156,7 @@ pub(crate) fn run(infer: &Infer, screen: &Screen) -> Result<u8, Failure> {
         let path = infer
             .bundle
             .clone()
-            .unwrap_or_else(|| exchange.dir.join("bundle.haca"));
+            .unwrap_or_else(|| exchange.dir.join(held::BUNDLE));
         bundle(&session, &exchange, &settled, &path, screen)?;
         result["files"]["bundle"] = json!(path);
         screen.say(format!(

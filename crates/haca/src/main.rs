@@ -11,6 +11,7 @@ mod demand;
 mod demo;
 mod doctor;
 mod failure;
+mod held;
 mod infer;
 mod light;
 mod model;

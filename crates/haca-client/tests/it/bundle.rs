@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use haca_client::{ClientError, Inferred, NodeClient, build_bundle, fetch_bundle, verify_online};
+use haca_client::{
+    ClientError, CoveredRange, Inferred, NodeClient, build_bundle, fetch_bundle, verify_online,
+};
 use haca_verify::{Outcome, Policy, check_id};
 use haca_wire::bundle::LightBlock;
 use haca_wire::merkle::InclusionPath;
 use haca_wire::state::key;
 use haca_wire::{
     Address, Amount, Encode as _, Evidence, Group, Height, Message, Nonce, ReceiptHash, Signed,
-    SignedTransaction, Transaction, TxHash, TxMeta,
+    SignedTransaction, Tick, Transaction, TxHash, TxMeta,
 };
 use prost::Message as _;
 use serde_json::json;
@@ -314,4 +316,48 @@ fn answers_that_make_no_sense_are_malformed() {
     ] {
         assert_eq!(break_page(path, body), "client.malformed", "{path}: {body}");
     }
+}
+
+/// The tree of a range is made of receipts: a payer that lacks one, or has another, has no path.
+#[test]
+fn a_range_is_fetched_for_exactly_the_receipts_under_its_root() {
+    let scene = Scene::of(Network::covered());
+    let (network, voucher) = (&scene.network, scene.network.voucher());
+    let zk = haca_wire::Voucher {
+        evidence: haca_wire::EvidenceKind::Zk,
+        ..voucher.clone()
+    };
+    for (voucher, reason) in [
+        (&voucher, "these are not the receipts under its root"),
+        (&zk, "vouchers cover no receipts with proofs"),
+    ] {
+        let items = vec![network.item(); 7];
+        let found = CoveredRange::fetch(&scene.node, network.trust(), voucher, items, None, PATIENCE);
+        assert!(
+            matches!(found, Err(ClientError::Voucher { reason: found }) if found == reason),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn a_range_that_no_block_has_settled_is_pending() {
+    let scene = Scene::of(Network::covered());
+    let network = &scene.network;
+    let voucher = haca_client::voucher(&two_in_a_row(network), &network.domain(), Tick(50)).unwrap();
+    scene.server.page(
+        &format!("/v1/receipts/{}", ReceiptHash(voucher.root)),
+        404,
+        Vec::new(),
+    );
+    let items = two_in_a_row(network);
+    let found = CoveredRange::fetch(&scene.node, network.trust(), &voucher, items, None, PATIENCE);
+    assert!(matches!(found, Err(ClientError::Pending { .. })), "{found:?}");
+}
+
+fn two_in_a_row(network: &Network) -> Vec<haca_wire::Item> {
+    let mut second = network.clone();
+    second.order.sequence.0 += 1;
+    second.receipt.sequence.0 += 1;
+    vec![network.item(), second.item()]
 }

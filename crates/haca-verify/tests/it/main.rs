@@ -11,6 +11,7 @@ mod answer;
 mod attack;
 mod chain;
 mod cometbft;
+mod covering;
 mod forgery;
 mod light_client;
 mod mutation;

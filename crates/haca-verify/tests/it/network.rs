@@ -1,13 +1,14 @@
 //! A network with one settled receipt: genesis, validators, state tree, payer and node.
 
 use haca_verify::{Checkpoint, Outcome, Policy, Report, SettledInference, header_facts, verify_bundle};
-use haca_wire::bundle::{Bundle, LightBlock};
+use haca_wire::bundle::{Bundle, Covering, LightBlock};
 use haca_wire::merkle::{InclusionPath, root};
 use haca_wire::state::key;
+use haca_wire::voucher::receipt_path;
 use haca_wire::{
     Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Domain, Encode, Evidence, EvidenceKind,
     GenesisHash, Height, Item, ModelId, Order, OrderHash, Receipt, ReceiptHash, RenderId, SecretKey,
-    Sequence, Settlement, Signed, TensorRoot, Tick, TxHash, render,
+    Sequence, Settlement, Signed, TensorRoot, Tick, TxHash, Voucher, receipt_root, render,
 };
 use jmt::{JellyfishMerkleTree, KeyHash, mock::MockTreeStore, storage::TreeWriter as _};
 use prost_ics23::Message as _;
@@ -43,6 +44,8 @@ pub(crate) struct Network {
     pub(crate) state: Vec<(Vec<u8>, Vec<u8>)>,
     /// Other settlements of the same block, and where ours stands among them.
     pub(crate) neighbours: usize,
+    /// First sequence and length of the range of the voucher that was settled, where the receipt was not.
+    pub(crate) range: Option<(Sequence, u32)>,
     /// What the chain recorded, if not the truth.
     pub(crate) alter_settlement: fn(&mut Settlement),
 }
@@ -93,6 +96,7 @@ impl Network {
             evidence: Evidence::Signed,
             state: Vec::new(),
             neighbours: 4,
+            range: None,
             alter_settlement: |_| {},
         }
     }
@@ -143,6 +147,53 @@ impl Network {
         }
     }
 
+    /// A network whose receipt was settled under a voucher, third of seven.
+    pub(crate) fn covered() -> Self {
+        Self {
+            range: Some((Sequence(3), 7)),
+            ..Self::new()
+        }
+    }
+
+    /// The receipts of the range: the one in question, and others beside it.
+    pub(crate) fn range_receipts(&self) -> Vec<Option<ReceiptHash>> {
+        let (first, count) = self.range.unwrap();
+        (first.0..first.0 + u64::from(count))
+            .map(|sequence| {
+                if sequence == self.order.sequence.0 {
+                    Some(self.item().receipt.value.hash(&self.domain()))
+                } else {
+                    // The last one is a gap.
+                    (sequence + 1 < first.0 + u64::from(count)).then_some(ReceiptHash([sequence as u8; 32]))
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn voucher(&self) -> Voucher {
+        let (first, count) = self.range.unwrap();
+        Voucher {
+            channel: self.order.channel,
+            first,
+            count,
+            root: receipt_root(&self.range_receipts()),
+            model: self.order.model,
+            evidence: self.order.evidence,
+            total: Amount(540),
+            warranty: Amount(0),
+            settle_by: Tick(50),
+        }
+    }
+
+    pub(crate) fn covering(&self) -> Option<Covering> {
+        let (first, _) = self.range?;
+        let index = (self.order.sequence.0 - first.0) as usize;
+        Some(Covering {
+            voucher: self.voucher(),
+            path: receipt_path(&self.range_receipts(), index).unwrap(),
+        })
+    }
+
     pub(crate) fn settlement(&self) -> Settlement {
         let item = self.item();
         let domain = self.domain();
@@ -160,6 +211,13 @@ impl Network {
             fee: self.receipt.fee,
             tx: TxHash([10; 32]),
         };
+        if self.range.is_some() {
+            let voucher = self.voucher();
+            settlement.sequence = voucher.first;
+            settlement.order = voucher.hash(&domain);
+            settlement.receipt = ReceiptHash(voucher.root);
+            settlement.fee = voucher.total;
+        }
         (self.alter_settlement)(&mut settlement);
         settlement
     }
@@ -226,6 +284,7 @@ impl Network {
             height: Height(SETTLED),
             settlement: self.settlement(),
             branch: InclusionPath::new(&leaves, index).unwrap().branch().unwrap(),
+            covering: self.covering(),
             receipts_proof: tree.prove(&key::receipts(Height(SETTLED))),
             model_proof,
             item,

@@ -50,6 +50,14 @@ fn cases() -> Vec<(&'static str, Vec<u8>, haca_wire::GenesisHash, Policy)> {
     moved.branch.steps.pop();
     let mut trailing = honest.encode();
     trailing.push(0);
+    let covered = Network::covered();
+    let mut moved_in_range = covered.clone();
+    moved_in_range.order.sequence.0 += 1;
+    moved_in_range.receipt.sequence.0 += 1;
+    let mut elsewhere = covered.bundle();
+    elsewhere.item = moved_in_range.item();
+    let mut dearer = covered.bundle();
+    dearer.covering.as_mut().unwrap().voucher.total.0 += 1;
     let trust = network.trust();
     vec![
         ("signed", honest.encode(), trust, signed()),
@@ -59,6 +67,9 @@ fn cases() -> Vec<(&'static str, Vec<u8>, haca_wire::GenesisHash, Policy)> {
         ("transplanted-receipt", other_order.encode(), trust, signed()),
         ("branch-cut", moved.encode(), trust, signed()),
         ("trailing-byte", trailing, trust, signed()),
+        ("covered", covered.bundle().encode(), trust, signed()),
+        ("covered-elsewhere", elsewhere.encode(), trust, signed()),
+        ("covered-dearer", dearer.encode(), trust, signed()),
     ]
 }
 

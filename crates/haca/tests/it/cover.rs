@@ -30,6 +30,21 @@ fn receipts_that_wait_are_settled_by_one_voucher_and_known_to_be() {
         "{covered}"
     );
     assert_eq!(vouchers[0]["total"], "1500");
+    let bundles = covered["bundles"].as_array().unwrap();
+    assert_eq!(bundles.len(), 3, "{covered}");
+    for bundle in bundles {
+        let bundle = bundle.as_str().unwrap();
+        let verify = |more: &[&str]| {
+            let mut verify = haca();
+            verify
+                .args(["verify", bundle, "--trust", &local.domain().genesis.to_string()])
+                .args(more);
+            json(&mut verify)
+        };
+        let (code, report) = verify(&["--accept-signed"]);
+        assert_eq!((code, &report["outcome"]), (0, &"verified".into()), "{report}");
+        assert_eq!(verify(&[]).0, 12);
+    }
     let claims = command("claim", &[]);
     for line in claims["receipts"].as_array().unwrap() {
         assert!(receipts.iter().any(|receipt| line["receipt"] == receipt.as_str()));
@@ -42,6 +57,15 @@ fn receipts_that_wait_are_settled_by_one_voucher_and_known_to_be() {
     assert_eq!(claims["receipts"].as_array().unwrap().len(), 3);
     let again = command("cover", &[]);
     assert_eq!(again["vouchers"].as_array().unwrap().len(), 0, "{again}");
+    assert_eq!(again["bundles"].as_array().unwrap().len(), 0, "{again}");
+    // A bundle that is lost is made again.
+    std::fs::remove_file(bundles[1].as_str().unwrap()).unwrap();
+    let made = command("cover", &[]);
+    assert!(
+        made["bundles"].as_array().unwrap().contains(&bundles[1]),
+        "{made}"
+    );
+    assert!(std::path::Path::new(bundles[1].as_str().unwrap()).exists());
 }
 
 /// An answer that failed its checks stays on disk as evidence. It is not paid for.

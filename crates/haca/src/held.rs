@@ -1,0 +1,80 @@
+//! The receipts that a user holds: one directory each, with order, request and response.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use haca_client::is_in_range;
+use haca_wire::{Decode, Item, Order, Receipt, Signed, Voucher};
+
+use crate::failure::Failure;
+
+/// The name of a receipt's bundle in its directory.
+pub(crate) const BUNDLE: &str = "bundle.haca";
+
+/// An order with the receipt that answered it.
+pub(crate) struct Kept {
+    pub(crate) order: Signed<Order>,
+    pub(crate) receipt: Signed<Receipt>,
+    /// Where they are, with request and response.
+    pub(crate) dir: PathBuf,
+}
+
+impl Kept {
+    /// Order and receipt.
+    pub(crate) fn item(&self) -> Item {
+        Item {
+            order: self.order.clone(),
+            receipt: self.receipt.clone(),
+        }
+    }
+
+    /// The request and response bytes.
+    pub(crate) fn bodies(&self) -> Result<(Vec<u8>, Vec<u8>), Failure> {
+        let file = |name: &str| {
+            let path = self.dir.join(name);
+            std::fs::read(&path).map_err(|error| Failure::file(&path, "read", &error))
+        };
+        Ok((file("request.json")?, file("response.json")?))
+    }
+}
+
+/// The receipts on disk, by directory name.
+pub(crate) fn read_all(dir: &Path) -> Result<Vec<Kept>, Failure> {
+    let mut paths: Vec<PathBuf> = match std::fs::read_dir(dir) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Failure::file(dir, "read", &error)),
+    };
+    paths.sort();
+    let is_whole = |path: &PathBuf| path.join("order.bin").exists() && path.join("receipt.bin").exists();
+    let held = paths.iter().filter(|path| is_whole(path)).map(|path| {
+        Ok(Kept {
+            order: read(&path.join("order.bin"))?,
+            receipt: read(&path.join("receipt.bin"))?,
+            dir: path.clone(),
+        })
+    });
+    held.collect()
+}
+
+/// A signed value as `haca infer` wrote it.
+pub(crate) fn read<T: Decode>(path: &Path) -> Result<T, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, "read", &error))?;
+    T::decode_all(&bytes).map_err(|error| {
+        Failure::usage(
+            "cli.damaged_file",
+            format!("{} is damaged: {error}", path.display()),
+            "remove it, or bring it back from a copy",
+        )
+    })
+}
+
+/// Those of the receipts whose sequences are in the range of a voucher, in their order.
+pub(crate) fn under<'a>(held: &'a [Kept], voucher: &Voucher) -> Vec<&'a Kept> {
+    let in_range = held
+        .iter()
+        .filter(|kept| is_in_range(voucher, kept.order.value.channel, kept.order.value.sequence));
+    let by_sequence: BTreeMap<u64, &Kept> =
+        in_range.map(|kept| (kept.order.value.sequence.0, kept)).collect();
+    by_sequence.into_values().collect()
+}
