@@ -47,7 +47,7 @@ Usage: cargo xtask COMMAND
                    Alter the sources of a package in thousands of ways, and list in target/mutants.txt what its
                    tests do not notice; --also names a package whose tests run on the rest, and --again runs
                    nothing but what survived before
-  perturb [--minutes N] [--seed S] [--json]
+  perturb [--minutes N] [--seed S] [--sockets] [--json]
                    Run four validators while nodes, links, disks and clocks fail, a fifth node joins and validators
                    change, and check that the state is one and each receipt is settled once; 5 minutes by default
   compatibility    Start and settle under the other versions of CometBFT, and decide blocks with its remote signer

@@ -16,16 +16,19 @@ pub(crate) struct Options {
     pub(crate) minutes: u64,
     /// The same seed makes the same plan.
     pub(crate) seed: u64,
+    /// Whether nodes share one network, with sockets between them, even where they could have hosts of their own.
+    pub(crate) sockets: bool,
     /// Whether the summary is printed as JSON.
     pub(crate) json: bool,
 }
 
 impl Options {
-    /// Reads `[--minutes N] [--seed S] [--json]`.
+    /// Reads `[--minutes N] [--seed S] [--sockets] [--json]`.
     pub(crate) fn parse(arguments: &[&str]) -> Result<Self> {
         let mut options = Self {
             minutes: 5,
             seed: 1,
+            sockets: false,
             json: false,
         };
         let mut rest = arguments.iter();
@@ -37,6 +40,7 @@ impl Options {
             match *name {
                 "--minutes" => options.minutes = number()?,
                 "--seed" => options.seed = number()?,
+                "--sockets" => options.sockets = true,
                 "--json" => options.json = true,
                 other => bail!("unknown option `{other}`"),
             }
@@ -54,9 +58,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     std::fs::create_dir_all(&directory)?;
     let summary = directory.join("summary.json");
+    let mut command = cargo();
+    if !options.sockets {
+        command.env("HACA_PERTURB_NAMESPACES", "1");
+    }
     step("perturb a network", || {
         step::run(
-            cargo()
+            command
                 .args(["test", "--locked", "--package", "haca", "--test", "it", "--"])
                 .args(["--exact", TEST, "--nocapture"])
                 .current_dir(&workspace.root)
@@ -106,10 +114,11 @@ mod tests {
     #[test]
     fn options_are_read() {
         let read = |words: &[&str]| Options::parse(words);
-        let asked = read(&["--seed", "9", "--json", "--minutes", "30"]).unwrap();
+        let asked = read(&["--seed", "9", "--json", "--minutes", "30", "--sockets"]).unwrap();
         let expected = Options {
             minutes: 30,
             seed: 9,
+            sockets: true,
             json: true,
         };
         assert_eq!(asked, expected);

@@ -2,14 +2,15 @@
 //! fifth node joins and the validators change: the state stays one, and nothing that was promised is lost or paid twice.
 //!
 //! The test runs a short plan. `cargo xtask perturb` runs it for as long as there is time; the environment says so:
-//! `HACA_PERTURB_SEED`, `HACA_PERTURB_MINUTES`, `HACA_PERTURB_SUMMARY`, a file for the summary as JSON, and
-//! `HACA_PERTURB_DIR`, a directory for stores and logs.
+//! `HACA_PERTURB_SEED`, `HACA_PERTURB_MINUTES`, `HACA_PERTURB_NAMESPACES`, for nodes on hosts of their own where this process may
+//! make some, `HACA_PERTURB_SUMMARY`, a file for the summary as JSON, and `HACA_PERTURB_DIR`, a directory for stores and logs.
 
 #![allow(clippy::print_stderr, reason = "shown with a failure, and by long runs")]
 
 mod audit;
 mod link;
 mod load;
+mod namespace;
 mod plan;
 mod signer;
 mod site;
@@ -32,6 +33,7 @@ pub(crate) use audit::body;
 use audit::Contents;
 use link::Course;
 use load::{Accepted, Doors, Payer, Transfers};
+use namespace::Namespaces;
 use plan::{Act, Event, Plan};
 use site::Site;
 
@@ -46,6 +48,8 @@ struct Order {
     seed: u64,
     /// `None`: one round of the short plan.
     time: Option<Duration>,
+    /// Whether nodes are on hosts of their own, where that is allowed.
+    namespaces: bool,
     summary: Option<PathBuf>,
     /// Where keys, stores and logs stay; they go with the test unless this is given.
     dir: Option<PathBuf>,
@@ -58,6 +62,7 @@ impl Order {
         Self {
             seed: number("HACA_PERTURB_SEED").unwrap_or(7),
             time: number("HACA_PERTURB_MINUTES").map(|minutes| Duration::from_secs(60 * minutes)),
+            namespaces: std::env::var_os("HACA_PERTURB_NAMESPACES").is_some(),
             summary: path("HACA_PERTURB_SUMMARY"),
             dir: path("HACA_PERTURB_DIR"),
         }
@@ -77,8 +82,8 @@ struct Run {
 }
 
 impl Run {
-    fn start(dir: &Path) -> Self {
-        let mut site = Site::found(dir, VALIDATORS);
+    fn start(dir: &Path, namespaces: Option<Namespaces>) -> Self {
+        let mut site = Site::found(dir, VALIDATORS, namespaces);
         site.settle("the start");
         let doors = Doors::new(
             site.nodes
@@ -256,6 +261,7 @@ impl Run {
         let of = |kind| accepted.iter().filter(|receipt| receipt.evidence == kind).count();
         json!({
             "cometbft": self.site.consensus_version(),
+            "connected_by": self.site.connected_by(),
             "height": height,
             "app_hash": app_hash,
             "nodes": self.site.nodes.len(),
@@ -282,7 +288,8 @@ fn the_state_stays_one_whatever_is_done_to_the_nodes() {
     let start = Instant::now();
     let temporary = tempfile::tempdir().unwrap();
     let dir = order.dir.as_deref().unwrap_or(temporary.path());
-    let mut run = Run::start(dir);
+    let namespaces = order.namespaces.then(Namespaces::new).flatten();
+    let mut run = Run::start(dir, namespaces);
     let (inference, url) = run.site.serve();
     let user = Wallet::load(&dir.join("user/wallet.key")).unwrap();
     let payer = Payer::open(run.doors.clone(), InferenceClient::new(&url), user, run.domain);

@@ -14,6 +14,7 @@ use haca_node::home::{Home, join};
 use serde_json::Value;
 
 use super::link::{Course, Link};
+use super::namespace::Namespaces;
 use super::signer::Signer;
 use crate::local::{PATIENCE, free_address, haca, json, wait_for};
 
@@ -31,7 +32,7 @@ pub(super) struct FullNode {
     rpc: String,
     p2p: String,
     id: String,
-    /// Links by which it dials the others, by their index.
+    /// Sockets by which it dials the others, by their index; none between hosts of their own.
     links: Vec<(usize, Link)>,
     options: Vec<String>,
     child: Option<Child>,
@@ -82,11 +83,13 @@ pub(super) struct Site {
     pub(super) signer: Option<Signer>,
     /// How often a node was started again because it had ended by itself.
     pub(super) revived: usize,
+    /// The hosts of the nodes, where they have their own. Last, as they go when the nodes have.
+    namespaces: Option<Namespaces>,
 }
 
 impl Site {
     /// Makes a network of validators, the last of which signs by way of a remote signer, and starts it.
-    pub(super) fn found(dir: &Path, validators: usize) -> Self {
+    pub(super) fn found(dir: &Path, validators: usize, namespaces: Option<Namespaces>) -> Self {
         let prepare = [
             "testnet",
             "--prepare",
@@ -103,9 +106,11 @@ impl Site {
             nodes: Vec::new(),
             signer: None,
             revived: 0,
+            namespaces,
         };
         for index in 0..validators {
-            site.nodes.push(site.node(index, Vec::new()));
+            let node = site.node(index, Vec::new());
+            site.nodes.push(node);
         }
         let links: Vec<_> = (0..validators).map(|from| site.links(from, validators)).collect();
         for (node, links) in site.nodes.iter_mut().zip(links) {
@@ -123,14 +128,21 @@ impl Site {
         site
     }
 
-    fn node(&self, index: usize, options: Vec<String>) -> FullNode {
+    fn node(&mut self, index: usize, options: Vec<String>) -> FullNode {
         let home = self.dir.join(format!("node-{index}"));
         let id = node_id(&Home::new(&home)).unwrap().to_string();
+        let [api, rpc, p2p] = match &mut self.namespaces {
+            None => core::array::from_fn(|_| free_address()),
+            Some(namespaces) => {
+                let host = namespaces.host();
+                [7410, 26657, 26656].map(|port| format!("{host}:{port}"))
+            }
+        };
         FullNode {
             home,
-            url: format!("http://{}", free_address()),
-            rpc: free_address(),
-            p2p: free_address(),
+            url: format!("http://{api}"),
+            rpc,
+            p2p,
             id,
             links: Vec::new(),
             options,
@@ -140,6 +152,8 @@ impl Site {
     }
 
     fn links(&self, from: usize, others: usize) -> Vec<(usize, Link)> {
+        // Hosts of their own dial each other; what becomes of that is up to their network.
+        let others = if self.namespaces.is_some() { 0 } else { others };
         (0..others)
             .filter(|to| *to != from)
             .map(|to| (to, Link::to(&self.nodes[to].p2p)))
@@ -168,12 +182,23 @@ impl Site {
     /// Starts a node that does not run.
     pub(super) fn start(&mut self, index: usize) {
         let node = &self.nodes[index];
-        let peers: Vec<String> = (node.links.iter())
-            .map(|(to, link)| format!("{}@{}", self.nodes[*to].id, link.address))
-            .collect();
+        let peer = |to: &FullNode, address: &str| format!("{}@{address}", to.id);
+        let (peers, mut command): (Vec<String>, _) = match &self.namespaces {
+            None => {
+                let links = node.links.iter();
+                let peers = links.map(|(to, link)| peer(&self.nodes[*to], &link.address));
+                (peers.collect(), haca())
+            }
+            Some(namespaces) => {
+                // One that joins dials those that were there before it.
+                let others = self.nodes.iter().filter(|other| other.id != node.id);
+                let peers = others.map(|to| peer(to, &to.p2p));
+                (peers.collect(), namespaces.run(index, &haca()))
+            }
+        };
         let log = self.dir.join(format!("node-{index}.log"));
         let log = File::options().create(true).append(true).open(log).unwrap();
-        let child = haca()
+        let child = command
             .args(["node", "start", "--engine", "cometbft", "--home"])
             .arg(&node.home)
             .args(["--listen", node.url.trim_start_matches("http://")])
@@ -233,8 +258,19 @@ impl Site {
         }
     }
 
-    /// Changes all links between the nodes for which `chosen` holds.
+    /// Changes what becomes of bytes between the nodes for which `chosen` holds.
     pub(super) fn set_links(&self, course: Course, chosen: impl Fn(usize, usize) -> bool) {
+        if let Some(namespaces) = &self.namespaces {
+            let nodes = 0..self.nodes.len();
+            for (from, to) in nodes
+                .clone()
+                .flat_map(|from| nodes.clone().map(move |to| (from, to)))
+            {
+                if from != to && chosen(from, to) {
+                    namespaces.set(course, from, to);
+                }
+            }
+        }
         for (from, node) in self.nodes.iter().enumerate() {
             for (to, link) in &node.links {
                 if chosen(from, *to) {
@@ -341,6 +377,14 @@ impl Site {
         let client = haca_client::InferenceClient::new(&url);
         wait_for("the inference node", || client.is_ready());
         (inference, url)
+    }
+
+    /// What the nodes are connected by.
+    pub(super) fn connected_by(&self) -> &'static str {
+        match self.namespaces {
+            Some(_) => "namespaces",
+            None => "sockets",
+        }
     }
 
     /// Which CometBFT the network runs, by its own word.
