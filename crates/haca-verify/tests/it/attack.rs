@@ -15,10 +15,10 @@ use crate::mutation::Random;
 use crate::network::{NOW_S, Network, START_S, checkpoint};
 
 const COMMON: u64 = 5;
-const FORK: u64 = 9;
+pub(crate) const FORK: u64 = 9;
 const DAY_S: u64 = 24 * 3600;
 
-fn file(network: &Network, first: LightBlock, second: LightBlock) -> AttackFile {
+pub(crate) fn file(network: &Network, first: LightBlock, second: LightBlock) -> AttackFile {
     AttackFile {
         genesis: network.genesis(),
         light_blocks: vec![
@@ -30,7 +30,7 @@ fn file(network: &Network, first: LightBlock, second: LightBlock) -> AttackFile 
     }
 }
 
-fn honest(network: &Network) -> LightBlock {
+pub(crate) fn honest(network: &Network) -> LightBlock {
     network.block(FORK, vec![2; 32]).build()
 }
 

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use haca_verify::{CheckState, Policy, Report, SettledInference, verify_bundle};
-use haca_wire::{Encode as _, EvidenceKind};
+use haca_verify::{CheckState, Policy, Report, SettledInference, verify_attack, verify_bundle, verify_state};
+use haca_wire::state::key;
+use haca_wire::{Address, AssetId, Encode as _, EvidenceKind};
 use serde_json::{Value, json};
 
 use crate::network::{NOW_S, Network, signed};
+use crate::{attack, state_file};
 
 pub(crate) fn spec(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -73,17 +75,20 @@ fn cases() -> Vec<(&'static str, Vec<u8>, haca_wire::GenesisHash, Policy)> {
     ]
 }
 
+/// The state of every check, by its identifier.
+fn states<T>(report: &Report<T>) -> serde_json::Map<String, Value> {
+    let checks = report.checks().iter();
+    checks
+        .map(|check| (check.id.to_owned(), json!(check.state.name())))
+        .collect()
+}
+
 fn vector(
     report: &Report<SettledInference>,
     name: &str,
     trust: haca_wire::GenesisHash,
     policy: &Policy,
 ) -> Value {
-    let states: serde_json::Map<String, Value> = report
-        .checks()
-        .iter()
-        .map(|check| (check.id.to_owned(), json!(check.state.name())))
-        .collect();
     json!({
         "name": name,
         "bundle": format!("{name}.bundle.hex"),
@@ -91,7 +96,7 @@ fn vector(
         "now_unix_s": NOW_S,
         "accepts_signed": policy.accepted.contains(&EvidenceKind::Signed),
         "outcome": report.outcome().name(),
-        "checks": states,
+        "checks": states(report),
     })
 }
 
@@ -99,7 +104,6 @@ fn vector(
 /// the format.
 #[test]
 fn vectors_are_current() {
-    let write = std::env::var_os("HACA_WRITE_VECTORS").is_some();
     let mut vectors = Vec::new();
     for (name, bytes, trust, policy) in cases() {
         let report = verify_bundle(&bytes, trust, NOW_S, &policy);
@@ -110,18 +114,89 @@ fn vectors_are_current() {
                 .any(|check| check.state != CheckState::NotChecked)
         );
         vectors.push(vector(&report, name, trust, &policy));
-        let path = spec("vectors/verify").join(format!("{name}.bundle.hex"));
-        let text = format!("{}\n", hex::encode(&bytes));
-        if write {
-            fs::write(&path, &text).unwrap();
-        }
-        assert_eq!(fs::read_to_string(&path).unwrap(), text, "{name}");
+        assert_committed(&format!("{name}.bundle.hex"), &hex::encode(&bytes));
     }
-    let path = spec("vectors/verify/vectors.json");
-    let vectors = Value::from(vectors);
-    if write {
-        fs::write(&path, format!("{vectors:#}\n")).unwrap();
+    assert_committed("vectors.json", &format!("{:#}", Value::from(vectors)));
+}
+
+/// The same for the files of the light client: what state files prove, and whom attack files accuse.
+#[test]
+fn vectors_of_light_files_are_current() {
+    let mut vectors = Vec::new();
+    for (name, bytes) in light_files() {
+        let trust = Network::new().trust();
+        let mut case = json!({ "name": name, "trust": trust.to_string(), "now_unix_s": NOW_S });
+        let (file, outcome, checks) = if haca_verify::is_state_file(&bytes) {
+            let report = verify_state(&bytes, trust, NOW_S, &Policy::default());
+            if let Some(proven) = report.verified() {
+                let proven = proven.get();
+                case["proven"] = json!({
+                    "key": hex::encode(&proven.key),
+                    "height": proven.height.0,
+                    "is_present": proven.entry.is_some(),
+                    "shows_a_settlement": proven.settlement.is_some(),
+                });
+            }
+            (format!("{name}.state.hex"), report.outcome(), states(&report))
+        } else {
+            let report = verify_attack(&bytes, trust, NOW_S, &Policy::default());
+            if let Some(proven) = report.verified() {
+                let attack = proven.get();
+                let addresses = |accused: &[haca_verify::Accused]| -> Vec<String> {
+                    accused.iter().map(|one| hex::encode(one.address)).collect()
+                };
+                case["proven"] = json!({
+                    "kind": attack.kind.name(),
+                    "height": attack.height.0,
+                    "accused_by_first": addresses(&attack.sides[0].accused),
+                    "accused_by_second": addresses(&attack.sides[1].accused),
+                    "double_signed": addresses(&attack.double_signed),
+                });
+            }
+            (format!("{name}.attack.hex"), report.outcome(), states(&report))
+        };
+        assert_committed(&file, &hex::encode(&bytes));
+        case["file"] = file.into();
+        case["outcome"] = outcome.name().into();
+        case["checks"] = checks.into();
+        vectors.push(case);
     }
-    let committed: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    assert_eq!(committed, vectors);
+    assert_committed("light.json", &format!("{:#}", Value::from(vectors)));
+}
+
+/// State and attack files of one network, by name.
+fn light_files() -> Vec<(&'static str, Vec<u8>)> {
+    let network = Network::new();
+    let balance = |account| key::balance(Address([account; 20]), AssetId(0));
+    let present = state_file::file(&network, &balance(7));
+    let mut other_key = present.clone();
+    other_key.key = balance(8);
+    let mut other_leaf = state_file::settled(&network);
+    other_leaf.leaf.as_mut().unwrap().settlement.fee.0 += 1;
+    let mut second = network.block(attack::FORK, vec![2; 32]);
+    second.data = 44;
+    let twice = attack::file(&network, attack::honest(&network), second.build());
+    let liar = network.block(attack::FORK, vec![66; 32]).build();
+    let lunatic = attack::file(&network, attack::honest(&network), liar);
+    let same = attack::file(&network, attack::honest(&network), attack::honest(&network));
+    vec![
+        ("balance", present.encode()),
+        ("absent", state_file::file(&network, &balance(100)).encode()),
+        ("settled-receipt", state_file::settled(&network).encode()),
+        ("other-key", other_key.encode()),
+        ("other-leaf", other_leaf.encode()),
+        ("signed-twice", twice.encode()),
+        ("lunatic", lunatic.encode()),
+        ("same-header", same.encode()),
+    ]
+}
+
+/// The committed file is this text and a line feed; written anew when that is asked for.
+fn assert_committed(name: &str, text: &str) {
+    let path = spec("vectors/verify").join(name);
+    let text = format!("{text}\n");
+    if std::env::var_os("HACA_WRITE_VECTORS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "{name}");
 }

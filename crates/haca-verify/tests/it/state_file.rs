@@ -13,7 +13,7 @@ use crate::network::{NOW_S, Network, SETTLED, START_S, checkpoint};
 
 const DAY_S: u64 = 24 * 3600;
 
-fn file(network: &Network, key: &[u8]) -> StateFile {
+pub(crate) fn file(network: &Network, key: &[u8]) -> StateFile {
     let tree = network.tree();
     StateFile {
         genesis: network.genesis(),
@@ -24,7 +24,7 @@ fn file(network: &Network, key: &[u8]) -> StateFile {
     }
 }
 
-fn settled(network: &Network) -> StateFile {
+pub(crate) fn settled(network: &Network) -> StateFile {
     let (leaves, index) = network.leaves();
     let mut file = file(network, &key::receipts(Height(SETTLED)));
     file.leaf = Some(Leaf {
