@@ -101,15 +101,11 @@ codec_struct!(ProofFigures {
     batch
 });
 
-/// Everything about one answered order.
+/// One answered order, without its [`Content`]: thousands of them are read and written at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The order and its one final receipt.
     pub item: Item,
-    /// The public tensors.
-    pub inference: Inference,
-    /// The response bytes.
-    pub response: Vec<u8>,
     /// Where it stands.
     pub state: EntryState,
     /// What its proof took, once there is one.
@@ -125,8 +121,6 @@ pub struct Entry {
 impl Encode for Entry {
     fn encode_into(&self, out: &mut Vec<u8>) {
         self.item.encode_into(out);
-        self.inference.encode_into(out);
-        put_bytes(out, &self.response);
         self.state.encode_into(out);
         self.proof.encode_into(out);
         self.failures.encode_into(out);
@@ -139,13 +133,36 @@ impl Decode for Entry {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             item: Decode::decode(reader)?,
-            inference: Decode::decode(reader)?,
-            response: reader.bytes("response", RESPONSE_BYTES)?,
             state: Decode::decode(reader)?,
             proof: Decode::decode(reader)?,
             failures: Decode::decode(reader)?,
             asset: Decode::decode(reader)?,
             answered_unix_ms: Decode::decode(reader)?,
+        })
+    }
+}
+
+/// What an order was answered with: megabytes at most, written once, and needed by its proof and its client alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The public tensors.
+    pub inference: Inference,
+    /// The response bytes.
+    pub response: Vec<u8>,
+}
+
+impl Encode for Content {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        self.inference.encode_into(out);
+        put_bytes(out, &self.response);
+    }
+}
+
+impl Decode for Content {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            inference: Decode::decode(reader)?,
+            response: reader.bytes("response", RESPONSE_BYTES)?,
         })
     }
 }
@@ -200,7 +217,7 @@ impl Entry {
         })
     }
 
-    /// What the settler has to know of it; `None` once it waits for nothing.
+    /// What the planner has to know of it; `None` once it waits for nothing.
     pub fn pending(&self) -> Option<Pending> {
         let order = &self.item.order.value;
         let tx = match self.state {
@@ -225,7 +242,7 @@ impl Entry {
     }
 }
 
-/// A receipt that waits for its settlement, without the tensors and bytes that only its proof and its client need.
+/// A receipt that waits for its settlement, as the planner looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
     /// Channel and sequence.

@@ -316,14 +316,14 @@ async fn infer(State(shared): State<Shared>, request: Request) -> Result<Respons
     };
     let body = whole_body(&shared, request).await?;
     let domain = shared.service.chain.domain;
-    let entry = admitted(&shared, move |service| service.infer(order.as_deref(), &body)).await?;
-    let receipt = &entry.item.receipt;
+    let answered = admitted(&shared, move |service| service.infer(order.as_deref(), &body)).await?;
+    let receipt = &answered.entry.item.receipt;
     let headers = [
         (header::CONTENT_TYPE.as_str(), "application/json".to_owned()),
         (RECEIPT_HEADER, hex::encode(receipt.encode())),
         ("haca-receipt-hash", receipt.value.hash(&domain).to_string()),
     ];
-    Ok((headers, entry.response).into_response())
+    Ok((headers, answered.response).into_response())
 }
 
 async fn receipt(

@@ -21,13 +21,13 @@ use haca_wire::{
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use crate::ExecError;
-use crate::entry::{Entry, EntryState, HeldFee, Missed, Pending, Place};
+use crate::entry::{Content, Entry, EntryState, HeldFee, Missed, Pending, Place};
 use crate::snapshot::{MissedReceipt, ModelFacts, Snapshot, Terms, TotalsRow};
 use crate::totals::{Totals, TotalsKey};
-use table::{BATCHES, COVERED, ENTRIES, FACTS, FINAL, HASHES, HELD, META, MISSED, OPEN, SEALED, TOTALS};
+use table::{BATCHES, CONTENTS, COVERED, ENTRIES, FACTS, FINAL, HASHES, HELD, META, MISSED, OPEN, SEALED, TOTALS};
 
 /// Version of the tables and their encodings.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The durable record of every answer.
 #[derive(Debug)]
@@ -137,12 +137,14 @@ impl Journal {
         }
         for pending in journal.pending()? {
             journal.entry(&pending)?;
+            journal.content(pending.place)?;
             if let Some(tx) = pending.tx {
                 journal.batch(tx)?;
             }
         }
         for held in journal.held_fees()? {
             journal.held_entry(&held)?;
+            journal.content(held.place)?;
             if let Some(answer) = held.answer {
                 journal.batch(answer.tx)?;
             }
@@ -164,6 +166,7 @@ impl Journal {
     fn own(&self, owner: Owner) -> Result<Vec<u8>, redb::Error> {
         let write = self.database.begin_write()?;
         write.open_table(ENTRIES)?;
+        write.open_table(CONTENTS)?;
         write.open_table(HASHES)?;
         write.open_table(OPEN)?;
         write.open_table(MISSED)?;
@@ -191,11 +194,12 @@ impl Journal {
 
     /// Adds an entry durably. `false`, and nothing is written, when its place is taken: a second receipt for one
     /// sequence never exists.
-    pub fn insert(&self, entry: &Entry) -> Result<bool, ExecError> {
-        self.insert_inner(entry).map_err(|error| self.failed(&error))
+    pub fn insert(&self, entry: &Entry, content: &Content) -> Result<bool, ExecError> {
+        self.insert_inner(entry, content)
+            .map_err(|error| self.failed(&error))
     }
 
-    fn insert_inner(&self, entry: &Entry) -> Result<bool, redb::Error> {
+    fn insert_inner(&self, entry: &Entry, content: &Content) -> Result<bool, redb::Error> {
         let place = entry.place().key();
         let order = entry.item.order.value.hash(&self.domain);
         let receipt = entry.item.receipt.value.hash(&self.domain);
@@ -206,6 +210,9 @@ impl Journal {
                 return Ok(false);
             }
             entries.insert(&place[..], &entry.encode()[..])?;
+            write
+                .open_table(CONTENTS)?
+                .insert(&place[..], &content.encode()[..])?;
             let mut hashes = write.open_table(HASHES)?;
             hashes.insert(&order.0[..], &place[..])?;
             hashes.insert(&receipt.0[..], &place[..])?;
@@ -454,6 +461,16 @@ impl Journal {
     /// The entry at a place.
     pub fn at(&self, place: Place) -> Result<Option<Entry>, ExecError> {
         self.decode(self.value(ENTRIES, &place.key())?)
+    }
+
+    /// What the order at a place was answered with.
+    ///
+    /// # Errors
+    ///
+    /// Also when nothing was answered there, or it has left the journal.
+    pub fn content(&self, place: Place) -> Result<Content, ExecError> {
+        let content = self.decode(self.value(CONTENTS, &place.key())?)?;
+        content.ok_or_else(|| self.no_entry(place))
     }
 
     /// The entry of a receipt that waits for its settlement.

@@ -50,7 +50,7 @@ mod sponsor;
 mod totals;
 
 pub use config::{ExecConfig, HttpLimits};
-pub use entry::{Entry, EntryState, HeldFee, Missed, Pending, Place, ProofFigures, SentAnswer};
+pub use entry::{Content, Entry, EntryState, HeldFee, Missed, Pending, Place, ProofFigures, SentAnswer};
 pub use error::ExecError;
 pub use journal::Journal;
 pub use memory::available_bytes;

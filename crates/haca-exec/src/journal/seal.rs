@@ -6,7 +6,7 @@ use haca_wire::{ChannelId, Decode as _, Encode as _, Height, Sequence};
 use redb::{ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
 use super::Journal;
-use super::table::{ENTRIES, FINAL, HASHES, MISSED, SEALED};
+use super::table::{CONTENTS, ENTRIES, FINAL, HASHES, MISSED, SEALED};
 use crate::ExecError;
 use crate::entry::{Entry, Missed, Place};
 use crate::totals::{Totals, TotalsKey};
@@ -75,6 +75,7 @@ impl Journal {
         // Below the window, every sequence counts as answered.
         let _ = window.mark(Sequence(sequence));
         sealed.insert(&channel[..], &window.encode()[..])?;
+        write.open_table(CONTENTS)?.remove(place)?;
         let mut entries = write.open_table(ENTRIES)?;
         let removed = entries.remove(place)?;
         if let Some(entry) = removed.and_then(|bytes| Entry::decode_all(bytes.value()).ok()) {

@@ -9,6 +9,8 @@ pub(super) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 /// Place to [`Entry`](crate::Entry).
 pub(super) const ENTRIES: Table = TableDefinition::new("entries");
+/// Place to [`Content`](crate::Content).
+pub(super) const CONTENTS: Table = TableDefinition::new("contents");
 /// Order hash and receipt hash to place.
 pub(super) const HASHES: Table = TableDefinition::new("hashes");
 /// Place to [`Pending`](crate::entry::Pending), of entries that wait for their settlement.

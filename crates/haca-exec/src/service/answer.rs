@@ -9,7 +9,7 @@ use haca_wire::{
 
 use super::{Service, internal};
 use crate::chain::Head;
-use crate::entry::{Entry, EntryState, Place};
+use crate::entry::{Content, Entry, EntryState, Place};
 use crate::model::ServedModel;
 use crate::refusal::Refusal;
 
@@ -24,6 +24,12 @@ struct Admitted<'a> {
     inputs: Vec<haca_wire::Tensor>,
     fee: Amount,
     head: &'a Head,
+}
+
+/// An entry of the journal with the response that it was answered with.
+pub(crate) struct Answered {
+    pub(crate) entry: Entry,
+    pub(crate) response: Vec<u8>,
 }
 
 /// A reservation in the book, given back when it is dropped, also by a panic, unless it is kept.
@@ -49,13 +55,13 @@ impl Drop for Reservation<'_> {
 
 impl Service {
     /// Answers a request. The same order gives the same bytes again; a sequence is never run twice.
-    pub(crate) fn infer(&self, order_hex: Option<&str>, body: &[u8]) -> Result<Entry, Refusal> {
+    pub(crate) fn infer(&self, order_hex: Option<&str>, body: &[u8]) -> Result<Answered, Refusal> {
         let order = decode_order(order_hex)?;
         if order.value.request != render::request_hash(body) {
             return Err(Refusal::RequestHash);
         }
-        if let Some(entry) = self.answered(&order)? {
-            return Ok(entry);
+        if let Some(answered) = self.answered(&order)? {
+            return Ok(answered);
         }
         let head = self.chain.head(self.config.stale_head_s)?;
         // The proven state is a block behind the head. A record as new as that saves asking the full node.
@@ -81,7 +87,7 @@ impl Service {
         record: &ChannelRecord,
         height: Height,
         head: &Head,
-    ) -> Result<Entry, Refusal> {
+    ) -> Result<Answered, Refusal> {
         let admitted = self.admit(order, body, record, head)?;
         let place = Place {
             channel: order.value.channel,
@@ -101,7 +107,7 @@ impl Service {
             place,
             released: true,
         };
-        let taken = || -> Result<Entry, Refusal> {
+        let taken = || -> Result<Answered, Refusal> {
             self.answered(order)?.ok_or(Refusal::Sequence {
                 found: place.sequence,
             })
@@ -110,8 +116,8 @@ impl Service {
         if self.journal.holds(place).map_err(internal)? {
             return taken();
         }
-        let entry = self.run(admitted)?;
-        match self.journal.insert(&entry) {
+        let (entry, content) = self.run(admitted)?;
+        match self.journal.insert(&entry, &content) {
             Ok(true) => reservation.keep(),
             Ok(false) => return taken(),
             Err(error) => {
@@ -121,14 +127,20 @@ impl Service {
             }
         }
         self.notify();
-        Ok(entry)
+        let response = content.response;
+        Ok(Answered { entry, response })
     }
 
-    /// The entry of exactly this signed order, if it was answered before.
-    fn answered(&self, order: &Signed<Order>) -> Result<Option<Entry>, Refusal> {
+    /// What exactly this signed order was answered with, if it was before.
+    fn answered(&self, order: &Signed<Order>) -> Result<Option<Answered>, Refusal> {
         let hash = order.value.hash(&self.chain.domain);
         let entry = self.journal.by_order(hash).map_err(internal)?;
-        Ok(entry.filter(|entry| entry.item.order == *order))
+        let Some(entry) = entry.filter(|entry| entry.item.order == *order) else {
+            return Ok(None);
+        };
+        let content = self.journal.content(entry.place()).map_err(internal)?;
+        let response = content.response;
+        Ok(Some(Answered { entry, response }))
     }
 
     /// The order's channel on chain, with the height it was read at. Only a channel that the node has quoted is waited
@@ -223,7 +235,7 @@ impl Service {
             .ok_or(Refusal::NotOffered)
     }
 
-    fn run(&self, admitted: Admitted<'_>) -> Result<Entry, Refusal> {
+    fn run(&self, admitted: Admitted<'_>) -> Result<(Entry, Content), Refusal> {
         let model = admitted.model;
         let execution = model
             .key
@@ -252,19 +264,19 @@ impl Service {
             .signer
             .sign(receipt, &self.chain.domain)
             .map_err(|error| internal(error.into()))?;
-        Ok(Entry {
+        let entry = Entry {
             item: Item {
                 order: admitted.order.clone(),
                 receipt,
             },
-            inference,
-            response,
             state: EntryState::Answered,
             proof: None,
             failures: 0,
             asset: admitted.asset,
             answered_unix_ms: crate::log::unix_ms(),
-        })
+        };
+        let content = Content { inference, response };
+        Ok((entry, content))
     }
 }
 

@@ -13,7 +13,8 @@ use crate::entry::{Entry, Pending, Place};
 use crate::log;
 use crate::planner;
 
-/// Receipts that one transaction settles: each is read and written twice.
+/// Receipts that one transaction settles: the entry of each is read and written twice, and all are in memory, without
+/// what they were answered with.
 const RECEIPTS: usize = 4 * limit::RANGE as usize;
 
 /// One voucher whose receipts all wait.

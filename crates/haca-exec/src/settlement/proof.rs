@@ -50,7 +50,15 @@ pub(super) fn prove(
     let Some(model) = service.models.iter().find(|served| served.id == model) else {
         return Err(format!("model {model} is not in the node's home"));
     };
-    let proved = catch_unwind(AssertUnwindSafe(|| run(service, model, entries, stop)));
+    let inferences = entries.iter().map(|entry| {
+        let content = service.journal.content(entry.place());
+        content.map(|content| content.inference)
+    });
+    let inferences = inferences.collect::<Result<Vec<Inference>, _>>();
+    let inferences = inferences.map_err(|error| format!("{}: {error}", error.code()))?;
+    let proved = catch_unwind(AssertUnwindSafe(|| {
+        run(service, model, entries, inferences, stop)
+    }));
     match proved {
         Ok(Ok(proven)) => Ok(proven),
         Ok(Err(error)) => Err(format!("{}: {error}", error.code())),
@@ -63,10 +71,11 @@ fn run(
     service: &Service,
     model: &ServedModel,
     entries: &[Entry],
+    inferences: Vec<Inference>,
     stop: &Cancellation,
 ) -> Result<Proven, ProverError> {
     let start = Instant::now();
-    let inputs = entries.iter().map(|entry| entry.inference.inputs.clone());
+    let inputs = inferences.iter().map(|inference| inference.inputs.clone());
     let executions = model.key.infer_batch(inputs.collect())?;
     let receipts: Vec<_> = entries.iter().map(|entry| service.receipt_of(entry)).collect();
     let context = proof_context(&service.chain.domain, &receipts);
@@ -82,7 +91,6 @@ fn run(
         prove_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
         batch: u32::try_from(entries.len()).unwrap_or(u32::MAX),
     };
-    let inferences = entries.iter().map(|entry| entry.inference.clone()).collect();
     Ok(Proven {
         inferences,
         proof,
