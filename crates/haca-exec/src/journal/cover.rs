@@ -24,8 +24,8 @@ fn first_place(coverage: &Coverage) -> Place {
 
 impl Journal {
     /// Keeps a voucher with the root over exactly these receipts, durably. `false`, and nothing is written, unless all of
-    /// them wait in no transaction, and every voucher that covers some of them is one with the same beginning, which this
-    /// one replaces.
+    /// them wait in no transaction, and every voucher that covers some of them is one with the same beginning and fewer
+    /// receipts, which this one replaces. So a receipt costs its payer's vouchers one write at most.
     pub fn cover(&self, coverage: &Coverage, receipts: &[ReceiptHash]) -> Result<bool, ExecError> {
         let cover = || -> Result<bool, redb::Error> {
             let write = self.database.begin_write()?;
@@ -58,7 +58,7 @@ impl Journal {
                     }
                     let is_before = last(&other) < voucher.first.0;
                     let is_behind = value.first.0 > last(coverage);
-                    let is_part = value.first == voucher.first && value.count <= voucher.count;
+                    let is_part = value.first == voucher.first && value.count < voucher.count;
                     if !(is_before || is_behind || is_part) {
                         return Ok(false);
                     }

@@ -12,21 +12,25 @@ use crate::entry::{EntryState, Place};
 use crate::refusal::Refusal;
 
 impl Service {
-    /// Signs the root of a voucher over receipts that wait for their settlement, durably, and has it settled. The same
-    /// voucher again gets the same root, while it waits.
+    /// Signs the root of a voucher over receipts that wait for their settlement, durably, and has it settled. While it waits,
+    /// the same voucher and any other over the same receipts get that root, and nothing is written for them.
     pub(crate) fn cover(&self, voucher: Signed<Voucher>) -> Result<Signed<ReceiptRoot>, Refusal> {
         let place = Place {
             channel: voucher.value.channel,
             sequence: voucher.value.first,
         };
         let known = self.journal.coverage(place).map_err(internal)?;
-        if let Some(coverage) = known.filter(|known| known.voucher == voucher) {
-            return Ok(coverage.root);
+        if let Some(known) = known.as_ref().filter(|known| known.voucher == voucher) {
+            return Ok(known.root.clone());
         }
         let head = self.chain.head(self.config.stale_head_s)?;
         self.check_voucher(&voucher, &head)?;
         let receipts = self.check_range(&voucher.value)?;
         let value = &voucher.value;
+        let covered = |root: &ReceiptRoot| (root.count, root.root) == (value.count, value.root);
+        if let Some(known) = known.filter(|known| covered(&known.root.value)) {
+            return Ok(known.root);
+        }
         let root = ReceiptRoot {
             channel: value.channel,
             first: value.first,

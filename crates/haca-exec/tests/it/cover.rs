@@ -125,6 +125,64 @@ fn a_longer_voucher_replaces_the_one_before_it_and_no_other_overlaps() {
     }
 }
 
+/// Each voucher that replaces another costs a durable write. A payer who signs again and again gives the node nothing more.
+#[test]
+fn another_voucher_over_the_same_receipts_gets_the_same_root_and_replaces_nothing() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let (serving, _, items) = waiting(&world, &gate, 3);
+    let first = serving.cover(&serving.voucher(&items)).unwrap();
+    for later in 1..4 {
+        let mut again = first.voucher.value.clone();
+        again.settle_by.0 += later;
+        assert_eq!(serving.cover(&again).unwrap().root, first.root);
+    }
+    let mut wrong = first.voucher.value.clone();
+    wrong.total.0 += 1;
+    assert_eq!(code(serving.cover(&wrong)), "exec.voucher");
+    gate.open();
+    let Message::SettleVouchers { coverages } = serving.settled_by(serving.orders(&items)[0]) else {
+        panic!("settled one by one")
+    };
+    assert_eq!(coverages, [first]);
+}
+
+/// A transaction settles all of its vouchers or none: one payer's worthless voucher must not ride on another's, nor one
+/// that the chain refuses keep the others from settling.
+#[test]
+fn vouchers_that_are_worth_nothing_or_can_not_settle_are_left_out() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    // 600 of fee and warranty are worth 240,000 OPG: less than half of what a voucher's two signatures take.
+    let config = haca_exec::ExecConfig {
+        opg_prices: [(crate::world::DUSD, "400".parse().unwrap())].into(),
+        ..world.config(gate.url())
+    };
+    let serving = world.serve_with(config);
+    let (good, closed) = (serving.channel(8 * FEE, 1_000), serving.channel(6 * FEE, 1_000));
+    gate.freeze();
+    let items = |channel, sequences: std::ops::Range<u64>| -> Vec<Item> {
+        sequences
+            .map(|sequence| item(&serving, channel, sequence))
+            .collect()
+    };
+    let (worthy, worthless, moot) = (items(good, 0..6), items(good, 6..8), items(closed, 0..6));
+    let expected = serving.cover(&serving.voucher(&worthy)).unwrap();
+    serving.cover(&serving.voucher(&worthless)).unwrap();
+    serving.cover(&serving.voucher(&moot)).unwrap();
+    serving.close(closed);
+    let sent = gate.submitted();
+    gate.open();
+    for order in serving.orders(&worthy) {
+        let Message::SettleVouchers { coverages } = serving.settled_by(order) else {
+            panic!("settled one by one")
+        };
+        assert_eq!(coverages, std::slice::from_ref(&expected));
+    }
+    assert_eq!(gate.submitted(), sent + 1);
+    assert_eq!(serving.status(serving.orders(&worthless)[0]).status, "answered");
+}
+
 #[test]
 fn a_voucher_that_is_wrong_in_one_field_gets_no_root() {
     let world = World::start();
