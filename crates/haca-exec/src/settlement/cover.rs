@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use haca_wire::state::Clock;
-use haca_wire::{Coverage, Encode as _, Message, Sequence, SignedTransaction, Tick, limit};
+use haca_wire::state::{ChannelState, Clock, SequenceState};
+use haca_wire::{Amount, Coverage, Encode as _, Message, Sequence, SignedTransaction, Tick, limit};
 
 use super::Settler;
 use super::payer::sign;
@@ -21,6 +21,14 @@ const RECEIPTS: usize = 4 * limit::RANGE as usize;
 struct Ready {
     coverage: Coverage,
     receipts: Vec<Pending>,
+}
+
+/// Vouchers that are settled together.
+#[derive(Default)]
+struct Batch {
+    coverages: Vec<Coverage>,
+    receipts: Vec<Pending>,
+    bytes: usize,
 }
 
 /// The first place of a voucher's range.
@@ -63,27 +71,17 @@ impl Settler<'_> {
             return Ok(false);
         }
         let ready = self.ready(clock)?;
-        let prices = self.service.gas_prices();
-        let (mut coverages, mut receipts, mut bytes) = (Vec::new(), Vec::new(), 0usize);
-        let mut most = None;
-        for one in ready {
-            let more = bytes.saturating_add(one.coverage.encode().len());
-            let gas = prices.vouchers(coverages.len() + 1, more);
-            let is_full = coverages.len() >= limit::COVERAGES
-                || receipts.len() + one.receipts.len() > RECEIPTS
-                || gas > prices.tx_gas;
-            if is_full && !coverages.is_empty() {
-                break;
-            }
-            let together: Vec<Pending> = receipts.iter().chain(&one.receipts).copied().collect();
-            let bid = self.consult(clock, &together, |situation| planner::bid_for(situation, gas));
-            // What is not worth its gas now is looked at again, or settles as receipts do.
-            let Some(bid) = bid else { continue };
-            most = Some(bid);
-            (receipts, bytes) = (together, more);
-            coverages.push(one.coverage);
+        if ready.is_empty() || !self.held.is_empty() {
+            return Ok(false);
         }
-        let Some(most) = most.filter(|_| self.held.is_empty()) else {
+        let Batch {
+            coverages,
+            receipts,
+            bytes,
+        } = self.worthwhile(clock, ready)?;
+        let gas = self.service.gas_prices().vouchers(coverages.len(), bytes);
+        // What is not worth its gas now is looked at again, or settles as receipts do.
+        let Some(most) = self.consult(clock, &receipts, |situation| planner::bid_for(situation, gas)) else {
             return Ok(false);
         };
         let read = receipts.iter().map(|receipt| self.service.journal.entry(receipt));
@@ -99,6 +97,59 @@ impl Settler<'_> {
         Ok(true)
     }
 
+    /// Of these vouchers, as many as one transaction takes of those that are worth the gas that they add and that the chain
+    /// would settle: a transaction settles all of its vouchers or none. The others are looked at again, or forgotten.
+    fn worthwhile(&self, clock: &Clock, ready: Vec<Ready>) -> Result<Batch, ExecError> {
+        let prices = self.service.gas_prices();
+        let mut batch = Batch::default();
+        for one in ready {
+            let bytes = batch.bytes.saturating_add(one.coverage.encode().len());
+            let gas = prices.vouchers(batch.coverages.len() + 1, bytes);
+            let is_full = batch.coverages.len() >= limit::COVERAGES
+                || batch.receipts.len() + one.receipts.len() > RECEIPTS
+                || gas > prices.tx_gas;
+            if is_full {
+                break;
+            }
+            let own = gas.saturating_sub(prices.vouchers(batch.coverages.len(), batch.bytes));
+            let bid = self.consult(clock, &one.receipts, |situation| planner::bid_for(situation, own));
+            if bid.is_none() {
+                continue;
+            }
+            if !self.can_settle(clock, &one.coverage, &batch)? {
+                self.service.journal.uncover(first(&one.coverage))?;
+                continue;
+            }
+            batch.receipts.extend(one.receipts);
+            batch.coverages.push(one.coverage);
+            batch.bytes = bytes;
+        }
+        Ok(batch)
+    }
+
+    /// Whether the chain would settle a voucher after those of a batch, by what it says of the channel.
+    fn can_settle(&self, clock: &Clock, coverage: &Coverage, batch: &Batch) -> Result<bool, ExecError> {
+        let voucher = &coverage.voucher.value;
+        let Some((record, _)) = self.service.chain.channel(voucher.channel)? else {
+            return Ok(false);
+        };
+        let before = batch.coverages.iter().map(|one| &one.voucher.value);
+        let before = before.filter(|other| other.channel == voucher.channel);
+        let due = before.fold(voucher.total.0, |sum, other| sum.saturating_add(other.total.0));
+        let is_closed = matches!(record.state, ChannelState::Closed { .. });
+        let is_unused = |place: Place| record.window.state(place.sequence) == SequenceState::Unused;
+        Ok(!is_closed
+            && record.deadline(voucher.settle_by) >= self.latest(clock)
+            && Amount(due) <= record.deposit
+            && places(coverage).all(is_unused))
+    }
+
+    /// Before this tick, too little time is left for a settlement.
+    fn latest(&self, clock: &Clock) -> Tick {
+        let safety = self.service.config.policy.safety_ticks;
+        Tick(clock.tick.0.saturating_add(safety))
+    }
+
     /// The vouchers whose receipts all wait; those that have one which does not are forgotten, unless it is on its way, and
     /// so are those that could be late: one late voucher fails a transaction with the vouchers of other payers.
     fn ready(&self, clock: &Clock) -> Result<Vec<Ready>, ExecError> {
@@ -109,12 +160,7 @@ impl Settler<'_> {
         }
         // After the vouchers: whatever they cover is in the journal by now.
         let pending = journal.pending()?;
-        let latest = Tick(
-            clock
-                .tick
-                .0
-                .saturating_add(self.service.config.policy.safety_ticks),
-        );
+        let latest = self.latest(clock);
         let of_place: BTreeMap<Place, &Pending> = pending.iter().map(|one| (one.place, one)).collect();
         let mut ready = Vec::new();
         for coverage in coverages {

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use haca_client::Wallet;
-use haca_wire::{Amount, Close, Decode as _, Height, Message, Order, SignedTransaction, Tick};
+use haca_wire::{Amount, Decode as _, Order, SignedTransaction, Tick};
 
 use crate::gate::{Action, Gate, is_clock};
 use crate::world::{FEE, World, ZK_FEE, wait};
@@ -135,20 +134,7 @@ fn a_receipt_that_can_not_settle_keeps_no_other_from_settling() {
     let body = serving.body();
     let bad = serving.answer(&serving.order(closed, 0, &body));
     let good = [0, 1].map(|sequence| serving.answer(&serving.order(open, sequence, &body)));
-    // Both sides agree to close the one channel.
-    let operator = Wallet::load(&world.home().join("account.key")).unwrap();
-    let consent = Close {
-        channel: closed,
-        expires: Height(world.client().status().unwrap().height.0 + 50),
-    };
-    let consent = Some(operator.sign(consent, &world.domain).unwrap());
-    world.send(
-        &world.user,
-        Message::CloseChannel {
-            channel: closed,
-            consent,
-        },
-    );
+    serving.close(closed);
     let burned = burned(&world, || {
         gate.open();
         for order in good {

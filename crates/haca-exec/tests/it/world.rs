@@ -12,8 +12,8 @@ use haca_node::home::Home;
 use haca_node::node::{Node, NodeConfig};
 use haca_wire::state::ChannelRecord;
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, ConsensusKey, Domain, EvidenceKind, Message, ModelId, Order,
-    OrderHash, Sequence, Signed, Tick, render,
+    Address, Amount, AssetId, ChannelId, Close, ConsensusKey, Domain, EvidenceKind, Height, Message, ModelId,
+    Order, OrderHash, Sequence, Signed, Tick, render,
 };
 use serde_json::json;
 
@@ -267,6 +267,16 @@ impl Serving<'_> {
         let channel = quote.value.channel(&self.world.domain);
         self.world.send(user, Message::OpenChannel { quote });
         channel
+    }
+
+    /// Closes a channel at once, as both sides agree to.
+    pub(crate) fn close(&self, channel: ChannelId) {
+        let operator = Wallet::load(&self.config.account_key()).unwrap();
+        let expires = Height(self.world.client().status().unwrap().height.0 + 50);
+        let consent = operator.sign(Close { channel, expires }, &self.world.domain);
+        let consent = Some(consent.unwrap());
+        self.world
+            .send(&self.world.user, Message::CloseChannel { channel, consent });
     }
 
     /// An order with a proof that the node accepts.
