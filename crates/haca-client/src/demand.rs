@@ -20,6 +20,21 @@ pub fn demand(receipt: &Signed<Receipt>, domain: &Domain) -> Message {
 /// What the payer deposits with a demand, in OPG (`spec/ledger.md`, L17.2.3): the node's when it answers, else returned.
 /// `None` when no receipt of the model can be proven alone.
 pub fn demand_deposit(params: &Params, base_fee: Amount, model: &ModelRecord) -> Option<Amount> {
+    let (gas, proving) = deposit_parts(params, model)?;
+    let burned = base_fee.0.saturating_mul(gas.into());
+    Some(Amount(burned.saturating_add(proving)))
+}
+
+/// The highest base fee at which a demand deposits no more than `most`: signed for it, the chain takes no more. `None`
+/// when no base fee is low enough, or no receipt of the model can be proven alone.
+fn base_fee_of_deposit(params: &Params, most: Amount, model: &ModelRecord) -> Option<Amount> {
+    let (gas, proving) = deposit_parts(params, model)?;
+    let base_fee = most.0.checked_sub(proving)?.checked_div(gas.into())?;
+    (base_fee > 0).then_some(Amount(base_fee))
+}
+
+/// Gas that a deposit pays at the base fee, and OPG that it pays for proving.
+fn deposit_parts(params: &Params, model: &ModelRecord) -> Option<(u64, u128)> {
     let gas = params
         .gas_byte
         .0
@@ -29,8 +44,7 @@ pub fn demand_deposit(params: &Params, base_fee: Amount, model: &ModelRecord) ->
         .saturating_add(model.gas(1)?.0)
         .min(params.tx_gas.0);
     let proving = params.prove_price.0.saturating_mul(model.units.into());
-    let burned = base_fee.0.saturating_mul(gas.into());
-    Some(Amount(burned.saturating_add(proving.div_ceil(1_000_000))))
+    Some((gas, proving.div_ceil(1_000_000)))
 }
 
 impl NodeClient {
@@ -40,12 +54,30 @@ impl NodeClient {
     ///
     /// [`ClientError::UnknownModel`], also for a model of which no receipt can be proven alone.
     pub fn deposit_of_demand(&self, model: ModelId) -> Result<Amount, ClientError> {
-        let record = self.model(model)?;
         let (params, base_fee) = (self.params()?, self.clock()?.base_fee);
-        let deposit = record.and_then(|record| demand_deposit(&params, base_fee, &record));
-        deposit.ok_or_else(|| ClientError::UnknownModel {
-            url: self.url().to_owned(),
-            model,
-        })
+        let deposit = demand_deposit(&params, base_fee, &self.known_model(model)?);
+        deposit.ok_or_else(|| self.unknown_model(model))
+    }
+
+    /// The base fee to sign a demand of a model's receipt for, so that the chain takes at most `most` as a deposit; `None`
+    /// when the present one is above it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::UnknownModel`].
+    pub fn base_fee_of_demand(&self, model: ModelId, most: Amount) -> Result<Option<Amount>, ClientError> {
+        let record = self.known_model(model)?;
+        let highest = base_fee_of_deposit(&self.params()?, most, &record);
+        let present = self.clock()?.base_fee;
+        Ok(highest.filter(|highest| *highest >= present))
+    }
+
+    fn known_model(&self, model: ModelId) -> Result<ModelRecord, ClientError> {
+        self.model(model)?.ok_or_else(|| self.unknown_model(model))
+    }
+
+    fn unknown_model(&self, model: ModelId) -> ClientError {
+        let url = self.url().to_owned();
+        ClientError::UnknownModel { url, model }
     }
 }

@@ -196,7 +196,7 @@ pub(crate) struct Demand {
     /// The data directory of `haca up`
     #[arg(long, value_name = "DIR", env = "HACA_DATA", default_value = ".haca")]
     pub(crate) data: PathBuf,
-    /// The most OPG to deposit, in the smallest unit; it returns unless the node proves
+    /// The most OPG to deposit, in the smallest unit, whatever the base fee becomes; it returns unless the node proves
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) max_deposit: Option<u128>,
     /// How long to wait for the node's answer

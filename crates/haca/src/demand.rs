@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use haca_client::{Standing, demand};
 use haca_wire::state::DemandRecord;
-use haca_wire::{Amount, AssetId, EvidenceKind, ReceiptHash};
+use haca_wire::{Amount, AssetId, EvidenceKind, ReceiptHash, TxHash};
 use serde_json::{Value, json};
 
 use crate::args::Demand;
@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::held::{Kept, read_all};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
-use crate::session::{Session, client};
+use crate::session::{MAX_BASE_FEE, Session, client};
 
 /// Runs the command.
 pub(crate) fn run(options: &Demand, screen: &Screen) -> Result<u8, Failure> {
@@ -121,27 +121,10 @@ fn one(
     screen: &Screen,
 ) -> Result<u8, Failure> {
     let standing = || session.node.standing(&kept.order, &kept.receipt);
+    let mut tx = None;
     match standing().map_err(client)? {
         Standing::Held { demand: Some(_), .. } => {}
-        Standing::Held { demand: None, .. } => {
-            let deposit = session
-                .node
-                .deposit_of_demand(kept.order.value.model)
-                .map_err(client)?;
-            if options.max_deposit.is_some_and(|most| deposit > Amount(most)) {
-                return Err(Failure::usage(
-                    "cli.deposit_above_max",
-                    format!("the deposit is {deposit} at the present base fee"),
-                    "agree with --max-deposit, or wait for a lower base fee while the window lasts",
-                ));
-            }
-            let step = screen.step("demand");
-            session.send(demand(&kept.receipt, &session.domain))?;
-            step.done(&format!(
-                "deposit {}",
-                amount(&session.node, AssetId::OPG, deposit)?
-            ));
-        }
+        Standing::Held { demand: None, .. } => tx = Some(send(session, kept, options, screen)?),
         other => {
             return Err(Failure::new(
                 Exit::Failure,
@@ -194,7 +177,31 @@ fn one(
         "state": name,
         "deposit": deposit,
         "due": open.map(|demand| demand.due.0),
+        "tx": tx.map(|tx| tx.to_string()),
     }));
     screen.say(format!("{receipt}  {}  {told}", screen.ink(ink, name)));
     Ok(code)
+}
+
+/// Sends the demand, signed for a base fee at which the chain takes no more than the user allows.
+fn send(session: &Session, kept: &Kept, options: &Demand, screen: &Screen) -> Result<TxHash, Failure> {
+    let model = kept.order.value.model;
+    let deposit = session.node.deposit_of_demand(model).map_err(client)?;
+    let most = match options.max_deposit {
+        Some(most) => session.node.base_fee_of_demand(model, Amount(most)),
+        None => Ok(Some(MAX_BASE_FEE)),
+    };
+    let Some(most) = most.map_err(client)? else {
+        return Err(Failure::usage(
+            "cli.deposit_above_max",
+            format!("the deposit is {deposit} at the present base fee"),
+            "agree with --max-deposit, or wait for a lower base fee while the window lasts",
+        ));
+    };
+    let step = screen.step("demand");
+    let message = demand(&kept.receipt, &session.domain);
+    let tx = session.send_below(message, most.min(MAX_BASE_FEE))?;
+    let shown = amount(&session.node, AssetId::OPG, deposit)?;
+    step.done(&format!("deposit {shown}"));
+    Ok(tx)
 }

@@ -7,7 +7,7 @@ use haca_client::{Answered, ClientError, InferenceClient, NodeClient, SettledRec
 use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
     Address, Amount, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence,
-    Signed, Tick, render,
+    Signed, Tick, TxHash, render,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub(crate) const SETTLEMENT: Duration = Duration::from_secs(60);
 /// Ticks that the node has to settle an order.
 const SETTLE_TICKS: u64 = 200;
 /// The most OPG that a user's transactions burn per unit of gas.
-const MAX_BASE_FEE: Amount = Amount(1_000_000);
+pub(crate) const MAX_BASE_FEE: Amount = Amount(1_000_000);
 
 /// A wallet on a network, with its channel to one inference node.
 pub(crate) struct Session {
@@ -203,14 +203,19 @@ impl Session {
     }
 
     /// Signs a message as the user, submits it and waits until it is in a block.
-    pub(crate) fn send(&self, message: Message) -> Result<(), Failure> {
+    pub(crate) fn send(&self, message: Message) -> Result<TxHash, Failure> {
+        self.send_below(message, MAX_BASE_FEE)
+    }
+
+    /// The same, in no block with a higher base fee.
+    pub(crate) fn send_below(&self, message: Message, max_base_fee: Amount) -> Result<TxHash, Failure> {
         let head = self.node.status().map_err(client)?.height;
         let tx = self
             .wallet
-            .transaction(message, &self.domain, head, MAX_BASE_FEE)
+            .transaction(message, &self.domain, head, max_base_fee)
             .map_err(client)?;
-        self.node.submit_and_wait(&tx, INCLUSION).map_err(client)?;
-        Ok(())
+        let (hash, _) = self.node.submit_and_wait(&tx, INCLUSION).map_err(client)?;
+        Ok(hash)
     }
 
     /// Signs the next order of the channel for a request. The sequence is on disk before the order exists, so

@@ -1,5 +1,8 @@
 //! `haca demand`: a proof that is made when its payer asks for it.
 
+use haca_client::demand_deposit;
+use haca_wire::{Amount, Decode as _, SignedTransaction};
+
 use crate::local::{Local, haca, json};
 
 #[test]
@@ -30,8 +33,20 @@ fn a_receipt_settled_as_optimistic_is_proven_when_its_payer_demands_it() {
     let unknown = format!("0x{}", "11".repeat(32));
     assert_eq!(demand(&[&unknown]).1["error"]["code"], "cli.unknown_receipt");
 
-    let (code, answered) = demand(&[receipt, "--wait-s", "120"]);
+    // A base fee that rises before the demand is in a block costs no more than was allowed.
+    let deposit: u128 = listed["deposit"].as_str().unwrap().parse().unwrap();
+    let most = 3 * deposit - 1;
+    let (code, answered) = demand(&[receipt, "--wait-s", "120", "--max-deposit", &most.to_string()]);
     assert_eq!((code, &answered["state"]), (0, &"answered".into()), "{answered}");
+    let tx = answered["tx"].as_str().unwrap().parse().unwrap();
+    let bytes = local.node().transaction_bytes(tx).unwrap().unwrap();
+    let signed = SignedTransaction::decode_all(&bytes).unwrap().transaction.meta;
+    let model = inferred["model_id"].as_str().unwrap().parse().unwrap();
+    let model = local.node().model(model).unwrap().unwrap();
+    let params = local.node().params().unwrap();
+    let taken = |base_fee| demand_deposit(&params, base_fee, &model).unwrap().0;
+    assert!(taken(signed.max_base_fee) <= most, "{}", signed.max_base_fee);
+    assert!(taken(Amount(signed.max_base_fee.0 + 1)) > most);
     let (_, listed) = demand(&[]);
     assert_eq!(listed["receipts"][0]["state"], "paid", "{listed}");
     let (code, again) = demand(&[receipt]);
