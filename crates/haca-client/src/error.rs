@@ -163,7 +163,7 @@ impl ClientError {
                 "name another file with --store; without it, trust starts anew at a checkpoint or the first block".into()
             }
             Self::Voucher { .. } => "the node settles these receipts one by one; nothing is lost".into(),
-            Self::VoucherStore { .. } => "check the directory's permissions; a voucher that is not on disk is not sent".into(),
+            Self::VoucherStore { .. } => "check the directory's permissions, and bring a damaged file back from a copy; a voucher that is not on disk is not sent".into(),
             Self::KeyFile { .. } => {
                 "a key file holds 64 hexadecimal digits and is readable by its owner only".into()
             }

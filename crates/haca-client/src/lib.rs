@@ -46,5 +46,5 @@ pub use inference_node::{
 pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
 pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;
-pub use voucher::{VoucherStore, check_coverage, is_covered, is_in_range, path_under, voucher};
+pub use voucher::{KeptVouchers, VoucherStore, check_coverage, is_covered, is_in_range, path_under, voucher};
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

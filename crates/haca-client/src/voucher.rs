@@ -157,24 +157,17 @@ impl VoucherStore {
         write().map_err(|error| failed(&path, &error))
     }
 
-    /// The vouchers that cover a sequence, by the range.
-    pub fn covering(
-        &self,
-        channel: ChannelId,
-        sequence: Sequence,
-    ) -> Result<Vec<Signed<Voucher>>, ClientError> {
-        let all = self.all()?;
-        Ok(all
-            .into_iter()
-            .filter(|signed| is_in_range(&signed.value, channel, sequence))
-            .collect())
-    }
-
-    /// All vouchers kept here, by name.
-    pub fn all(&self) -> Result<Vec<Signed<Voucher>>, ClientError> {
+    /// Every voucher of the store. A file that can't be read keeps no other from being used.
+    ///
+    /// # Errors
+    ///
+    /// A directory that is there and can't be read.
+    pub fn all(&self) -> Result<KeptVouchers, ClientError> {
         let entries = match std::fs::read_dir(&self.dir) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(KeptVouchers::default());
+            }
             Err(error) => return Err(failed(&self.dir, &error)),
         };
         let paths = entries.flatten().map(|entry| entry.path());
@@ -182,7 +175,31 @@ impl VoucherStore {
             .filter(|path| path.extension().is_some_and(|extension| extension == "voucher"))
             .collect();
         paths.sort();
-        paths.iter().map(|path| read(path)).collect()
+        let mut kept = KeptVouchers::default();
+        for path in &paths {
+            match read(path) {
+                Ok(voucher) => kept.vouchers.push(voucher),
+                Err(error) => kept.unreadable.push(error),
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// What a [`VoucherStore`] holds.
+#[derive(Debug, Default)]
+pub struct KeptVouchers {
+    /// By channel, first sequence and count, as text.
+    pub vouchers: Vec<Signed<Voucher>>,
+    /// One error for each file that can't be read.
+    pub unreadable: Vec<ClientError>,
+}
+
+impl KeptVouchers {
+    /// The vouchers that cover a sequence, by the range.
+    pub fn covering(&self, channel: ChannelId, sequence: Sequence) -> impl Iterator<Item = &Voucher> {
+        let all = self.vouchers.iter().map(|signed| &signed.value);
+        all.filter(move |voucher| is_in_range(voucher, channel, sequence))
     }
 }
 

@@ -24,7 +24,9 @@ use crate::ExecError;
 use crate::entry::{Content, Entry, EntryState, HeldFee, Missed, Pending, Place};
 use crate::snapshot::{MissedReceipt, ModelFacts, Snapshot, Terms, TotalsRow};
 use crate::totals::{Totals, TotalsKey};
-use table::{BATCHES, CONTENTS, COVERED, ENTRIES, FACTS, FINAL, HASHES, HELD, META, MISSED, OPEN, SEALED, TOTALS};
+use table::{
+    BATCHES, CONTENTS, COVERED, ENTRIES, FACTS, FINAL, HASHES, HELD, META, MISSED, OPEN, SEALED, TOTALS,
+};
 
 /// Version of the tables and their encodings.
 const FORMAT: u32 = 4;

@@ -1,12 +1,14 @@
 //! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond.
 
-use haca_client::{NodeClient, Standing, VoucherStore, equivocation, is_covered, missed, path_under};
+use haca_client::{
+    KeptVouchers, NodeClient, Standing, VoucherStore, equivocation, is_covered, missed, path_under,
+};
 use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
 use haca_wire::{Amount, AssetId, Decode, Item, Message, Receipt, ReceiptHash, Signed};
 use serde_json::{Value, json};
 
 use crate::args::Claim;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::held::{self, Kept};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
@@ -38,6 +40,7 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
         .map(|path| held::read(path))
         .collect::<Result<Vec<_>, _>>()?;
     let vouchers = VoucherStore::new(&network.user().join("vouchers"));
+    let vouchers = held::vouchers(&vouchers, screen)?;
     let step = screen.step("claims");
     let mut lines = Vec::new();
     for one in &held {
@@ -52,8 +55,9 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     }
     let claimed = lines.iter().filter(|line| line.claimed_now).count();
     step.done(&format!("{} receipts, {claimed} claimed now", lines.len()));
-    show(screen, &session.node, &lines)?;
-    Ok(0)
+    show(screen, &session.node, &lines, &vouchers)?;
+    let is_whole = vouchers.unreadable.is_empty();
+    Ok(if is_whole { 0 } else { Exit::Unverifiable as u8 })
 }
 
 /// The report of another receipt of the node for the same sequence: among those held, those given, or what the node
@@ -79,11 +83,10 @@ fn covered(
     session: &Session,
     one: &Kept,
     held: &[Kept],
-    vouchers: &VoucherStore,
+    vouchers: &KeptVouchers,
 ) -> Result<Option<String>, Failure> {
     let (channel, sequence) = (one.order.value.channel, one.order.value.sequence);
-    for signed in vouchers.covering(channel, sequence).map_err(client)? {
-        let voucher = &signed.value;
+    for voucher in vouchers.covering(channel, sequence) {
         let range = held::under(held, voucher);
         let index = range
             .iter()
@@ -173,7 +176,7 @@ fn granted(line: &mut Line, claim: &ClaimRecord) {
     line.amount = claim.paid;
 }
 
-fn show(screen: &Screen, node: &NodeClient, lines: &[Line]) -> Result<(), Failure> {
+fn show(screen: &Screen, node: &NodeClient, lines: &[Line], vouchers: &KeptVouchers) -> Result<(), Failure> {
     let objects = lines.iter().map(|line| {
         json!({
             "receipt": line.receipt,
@@ -184,7 +187,10 @@ fn show(screen: &Screen, node: &NodeClient, lines: &[Line]) -> Result<(), Failur
             "claimed_now": line.claimed_now,
         })
     });
-    screen.object(&json!({ "receipts": objects.collect::<Vec<Value>>() }));
+    screen.object(&json!({
+        "receipts": objects.collect::<Vec<Value>>(),
+        "skipped": held::skipped(vouchers),
+    }));
     if lines.is_empty() {
         screen.say("no receipts");
     }

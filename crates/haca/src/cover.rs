@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use haca_client::{Answered, ClientError, CoveredRange, Standing, VoucherStore, voucher};
+use haca_client::{Answered, ClientError, CoveredRange, KeptVouchers, Standing, VoucherStore, voucher};
 use haca_wire::{ChannelId, Encode as _, EvidenceKind, Item, ModelId, ReceiptHash, Tick, Voucher, limit};
 use serde_json::{Value, json};
 
@@ -47,9 +47,10 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
         lines.push(line);
     }
     let step = screen.step("bundles for offline verification");
-    let bundles = collect(&session, &store, &held)?;
+    let vouchers = held::vouchers(&store, screen)?;
+    let bundles = collect(&session, &vouchers, &held)?;
     step.done(&format!("{} written", bundles.len()));
-    show(&lines, &bundles, screen);
+    show(&lines, &bundles, &vouchers, screen);
     if let Some(bundle) = bundles.first() {
         let (bundle, trust) = (bundle.display(), network.file.trust);
         screen.say(format!(
@@ -57,7 +58,11 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
         ));
     }
     let is_open = lines.iter().any(|line| line.state == "signed");
-    Ok(if is_open { Exit::SettlementUnknown as u8 } else { 0 })
+    Ok(match (is_open, vouchers.unreadable.is_empty()) {
+        (true, _) => Exit::SettlementUnknown as u8,
+        (false, false) => Exit::Unverifiable as u8,
+        (false, true) => 0,
+    })
 }
 
 /// Receipts with signatures only that nobody has settled or claimed, as ranges without a gap.
@@ -168,9 +173,9 @@ fn cover(session: &Session, store: &VoucherStore, items: &[Item], options: &Cove
 
 /// Writes the bundle of each receipt that a settled voucher covers and that has none: of the vouchers of this run, and of
 /// earlier ones whose settlement nobody waited for. Returns their paths.
-fn collect(session: &Session, store: &VoucherStore, held: &[Kept]) -> Result<Vec<PathBuf>, Failure> {
+fn collect(session: &Session, vouchers: &KeptVouchers, held: &[Kept]) -> Result<Vec<PathBuf>, Failure> {
     let mut written = Vec::new();
-    for signed in store.all().map_err(client)? {
+    for signed in &vouchers.vouchers {
         let voucher = &signed.value;
         let range = held::under(held, voucher);
         if range.iter().all(|kept| kept.dir.join(held::BUNDLE).exists()) {
@@ -197,7 +202,7 @@ fn collect(session: &Session, store: &VoucherStore, held: &[Kept]) -> Result<Vec
     Ok(written)
 }
 
-fn show(lines: &[Line], bundles: &[PathBuf], screen: &Screen) {
+fn show(lines: &[Line], bundles: &[PathBuf], vouchers: &KeptVouchers, screen: &Screen) {
     let objects = lines.iter().map(|line| {
         json!({
             "channel": line.voucher.channel.to_string(),
@@ -209,7 +214,11 @@ fn show(lines: &[Line], bundles: &[PathBuf], screen: &Screen) {
             "detail": line.detail,
         })
     });
-    screen.object(&json!({ "vouchers": objects.collect::<Vec<Value>>(), "bundles": bundles }));
+    screen.object(&json!({
+        "vouchers": objects.collect::<Vec<Value>>(),
+        "bundles": bundles,
+        "skipped": held::skipped(vouchers),
+    }));
     if lines.is_empty() {
         screen.say("no two receipts with signatures wait in a row");
     }

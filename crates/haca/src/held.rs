@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use haca_client::is_in_range;
+use haca_client::{KeptVouchers, VoucherStore, is_in_range};
 use haca_wire::{Decode, Item, Order, Receipt, Signed, Voucher};
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::screen::Screen;
+use crate::session::client;
 
 /// The name of a receipt's bundle in its directory.
 pub(crate) const BUNDLE: &str = "bundle.haca";
@@ -77,4 +80,21 @@ pub(crate) fn under<'a>(held: &'a [Kept], voucher: &Voucher) -> Vec<&'a Kept> {
     let by_sequence: BTreeMap<u64, &Kept> =
         in_range.map(|kept| (kept.order.value.sequence.0, kept)).collect();
     by_sequence.into_values().collect()
+}
+
+/// The vouchers on disk. A file that can't be read is named on stderr, and the others are used.
+pub(crate) fn vouchers(store: &VoucherStore, screen: &Screen) -> Result<KeptVouchers, Failure> {
+    let vouchers = store.all().map_err(client)?;
+    for error in &vouchers.unreadable {
+        screen.note(format!("warning: skipped {error} [{}]", error.code()));
+    }
+    Ok(vouchers)
+}
+
+/// The files that could not be read, as JSON.
+pub(crate) fn skipped(vouchers: &KeptVouchers) -> Vec<Value> {
+    let errors = vouchers.unreadable.iter();
+    let objects = errors
+        .map(|error| json!({ "code": error.code(), "message": error.to_string(), "hint": error.hint() }));
+    objects.collect()
 }

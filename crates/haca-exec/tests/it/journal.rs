@@ -94,9 +94,13 @@ fn whatever_becomes_of_receipts_their_tensors_are_written_once() {
     let size = || std::fs::metadata(&path).unwrap().len();
     let before = size();
     assert!(before > RECEIPTS * RESPONSE as u64);
-    let message = Message::SettleVouchers { coverages: Vec::new() };
+    let message = Message::SettleVouchers {
+        coverages: Vec::new(),
+    };
     let height = world.client().status().unwrap().height;
-    let tx = world.user.transaction(message, &world.domain, height, haca_wire::Amount(1));
+    let tx = world
+        .user
+        .transaction(message, &world.domain, height, haca_wire::Amount(1));
     let tx = tx.unwrap();
     let mut to = |state: fn(TxHash) -> EntryState| {
         let state = state(tx.hash());
@@ -104,7 +108,9 @@ fn whatever_becomes_of_receipts_their_tensors_are_written_once() {
         entries.clone()
     };
     journal.submit(&to(EntryState::Submitted), &tx, None).unwrap();
-    journal.resolve(&to(|_| EntryState::Answered), tx.hash(), &[]).unwrap();
+    journal
+        .resolve(&to(|_| EntryState::Answered), tx.hash(), &[])
+        .unwrap();
     journal.submit(&to(EntryState::Submitted), &tx, None).unwrap();
     assert_eq!(journal.pending().unwrap().len() as u64, 1 + RECEIPTS);
     assert!(size() < before + before / 4, "{before} bytes became {}", size());

@@ -66,6 +66,33 @@ fn receipts_that_wait_are_settled_by_one_voucher_and_known_to_be() {
         "{made}"
     );
     assert!(std::path::Path::new(bundles[1].as_str().unwrap()).exists());
+    a_damaged_voucher_keeps_no_receipt_from_being_looked_at(&local);
+}
+
+fn a_damaged_voucher_keeps_no_receipt_from_being_looked_at(local: &Local) {
+    let damaged = local.path().join("user/vouchers/0-damaged.voucher");
+    std::fs::write(&damaged, [7; 10]).unwrap();
+    let output = haca()
+        .args(["claim", "--json", "--data"])
+        .arg(local.path())
+        .output();
+    let output = output.unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(11), "{told}");
+    assert!(
+        told.contains("warning") && told.contains("0-damaged.voucher"),
+        "{told}"
+    );
+    let claims: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for line in claims["receipts"].as_array().unwrap() {
+        assert_eq!(line["state"], "settled", "{line}");
+    }
+    assert_eq!(claims["receipts"].as_array().unwrap().len(), 3);
+    let skipped = claims["skipped"].as_array().unwrap();
+    assert_eq!(
+        (skipped.len(), &skipped[0]["code"]),
+        (1, &"client.voucher_store".into())
+    );
 }
 
 /// An answer that failed its checks stays on disk as evidence. It is not paid for.
