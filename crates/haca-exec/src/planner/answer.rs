@@ -1,6 +1,7 @@
 //! Which demands to answer now, with one proof, and at what price.
 //!
-//! An unanswered demand costs fee, warranty and the node's whole stake, and an answer brings the payer's deposit. So:
+//! An unanswered demand costs fee, warranty and the node's whole stake, as far as it has one, and an answer brings the
+//! payer's deposit. So:
 //!
 //! * While more than half of the response window is left, demands are answered as soon as their deposits pay the gas.
 //! * From then on they are answered at any base fee up to all that is at stake.
@@ -8,9 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use haca_wire::{Amount, EvidenceKind, ModelId, Tick};
+use haca_wire::{Amount, AssetId, EvidenceKind, ModelId, Tick};
 
-use super::{GasPrices, Kind, Rates};
+use super::market::urgent_bid;
+use super::{GasPrices, Kind, Policy, Rates};
 use crate::entry::Place;
 
 /// A demand that the node has to answer.
@@ -24,6 +26,12 @@ pub struct OpenDemand {
     pub due: Tick,
     /// OPG that the answer brings.
     pub deposit: Amount,
+    /// The fee that waits, which an unanswered demand returns to the payer.
+    pub fee: Amount,
+    /// The warranty that the payer receives with it.
+    pub warranty: Amount,
+    /// The asset of both.
+    pub asset: AssetId,
     /// Whether it is answered by itself: it was in an answer that failed.
     pub is_alone: bool,
 }
@@ -45,6 +53,8 @@ pub struct Docket<'a> {
     pub patience_ticks: u64,
     /// OPG that the node loses with an unanswered demand, whatever the receipt.
     pub stake: Amount,
+    /// The operator's settings: what fees and warranties are worth.
+    pub policy: &'a Policy,
     /// Per kind: batch sizes, gas, proving times.
     pub rates: &'a BTreeMap<Kind, Rates>,
     /// Every open demand that may be answered now.
@@ -163,13 +173,30 @@ fn bid(docket: &Docket<'_>, chunk: &Chunk, is_pressing: bool) -> Option<Amount> 
         .demands
         .iter()
         .fold(0u128, |sum, demand| sum.saturating_add(demand.deposit.0));
-    let worth = if is_pressing {
-        deposits.saturating_add(docket.stake.0)
+    let gas = u128::from(chunk.gas.max(1));
+    let most = if is_pressing {
+        let worth = deposits.saturating_add(docket.stake.0).saturating_add(
+            chunk.demands.iter().fold(0, |sum, demand| {
+                sum.saturating_add(priced(docket, demand).unwrap_or(0))
+            }),
+        );
+        let is_unpriced = |demand: &OpenDemand| priced(docket, demand).is_none();
+        let unpriced = chunk.demands.iter().any(is_unpriced);
+        let floor = unpriced.then(|| urgent_bid(docket.policy, docket.base_fee));
+        Amount(worth / gas).max(floor.unwrap_or_default())
     } else {
-        deposits
+        Amount(deposits / gas)
     };
-    let most = Amount(worth / u128::from(chunk.gas.max(1)));
     (most >= docket.base_fee).then_some(most)
+}
+
+/// What fee and warranty of a demanded receipt are worth in OPG; `None` when nobody knows, and they are something.
+fn priced(docket: &Docket<'_>, demand: &OpenDemand) -> Option<u128> {
+    let both = demand.fee.0.saturating_add(demand.warranty.0);
+    match docket.policy.prices.get(&demand.asset) {
+        Some(price) => Some(price.opg(both)),
+        None => (both == 0).then_some(0),
+    }
 }
 
 fn due_ms(docket: &Docket<'_>, chunk: &Chunk) -> i64 {

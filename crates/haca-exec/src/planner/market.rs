@@ -180,6 +180,11 @@ pub(super) fn readiness(
     Ok(Cause::NothingToGain)
 }
 
+/// The most that is bid for what has to be in a block soon, and whose worth nobody knows.
+pub(super) fn urgent_bid(policy: &Policy, base_fee: Amount) -> Amount {
+    Amount(base_fee.0.saturating_mul(URGENT_FACTOR)).max(policy.max_base_fee)
+}
+
 /// The base fee to sign for: never more than the receipts are worth, and beyond the operator's maximum only when it is
 /// urgent.
 pub(super) fn bid(situation: &Situation<'_>, receipts: &[&Waiting], gas: u64, cause: Cause) -> Amount {
@@ -189,8 +194,7 @@ pub(super) fn bid(situation: &Situation<'_>, receipts: &[&Waiting], gas: u64, ca
     });
     let break_even = worth / u128::from(gas.max(1));
     let most = if cause == Cause::Urgent {
-        let urgent = market.base_fee.0.saturating_mul(URGENT_FACTOR);
-        urgent.max(situation.policy.max_base_fee.0)
+        urgent_bid(situation.policy, market.base_fee).0
     } else {
         situation.policy.max_base_fee.0
     };

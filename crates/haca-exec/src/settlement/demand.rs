@@ -287,6 +287,9 @@ impl Settler<'_> {
                     model: watched.fee.model,
                     due: demand.due,
                     deposit: demand.deposit,
+                    fee: watched.fee.fee,
+                    warranty: watched.fee.warranty,
+                    asset: watched.fee.asset,
                     is_alone: self.suspects.contains_key(&watched.fee.place),
                 })
             })
@@ -306,6 +309,7 @@ impl Settler<'_> {
             gas: service.gas_prices(),
             patience_ticks: params.respond_window / 2,
             stake,
+            policy: &service.config.policy,
             rates: &rates,
             demands: &demands,
         }))

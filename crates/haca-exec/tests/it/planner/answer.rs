@@ -4,7 +4,7 @@ use haca_exec::Place;
 use haca_exec::planner::{AnswerPlan, Answering, Docket, OpenDemand, Rates, plan_answers, reprice_answer};
 use haca_wire::{Amount, ChannelId, EvidenceKind, ModelId, Sequence, Tick};
 
-use super::queue::{Case, INCLUSION_MS, MODEL_A, MODEL_B, TICK_MS, kind};
+use super::queue::{ASSET, Case, INCLUSION_MS, MODEL_A, MODEL_B, TICK_MS, kind};
 
 /// The node loses this with an unanswered demand.
 const STAKE: u128 = 1_000_000_000_000;
@@ -20,6 +20,9 @@ fn demand(sequence: u64, model: ModelId, due: u64, deposit: u128) -> OpenDemand 
         model,
         due: Tick(due),
         deposit: Amount(deposit),
+        fee: Amount(0),
+        warranty: Amount(0),
+        asset: ASSET,
         is_alone: false,
     }
 }
@@ -33,6 +36,7 @@ fn docket<'a>(case: &'a Case, demands: &'a [OpenDemand]) -> Docket<'a> {
         gas: case.gas,
         patience_ticks: PATIENCE,
         stake: Amount(STAKE),
+        policy: &case.policy,
         rates: &case.rates,
         demands,
     }
@@ -97,6 +101,37 @@ fn a_deposit_that_pays_the_gas_is_taken_at_once_and_one_that_does_not_is_waited_
     // Above that, losing is cheaper.
     case.base_fee = Amount((7 * gas - 1 + STAKE) / gas + 1);
     assert!(matches!(plan(&case, &short), AnswerPlan::Wait(_)));
+}
+
+/// A jailed node has no stake left to lose. Fee and warranty of each demand it still has.
+#[test]
+fn a_node_without_stake_still_bids_what_it_loses() {
+    let mut case = Case::priced();
+    case.base_fee = Amount(7);
+    case.now = Tick(2_500);
+    let gas = u128::from(gas(&case, 1));
+    let mut demands = [demand(0, MODEL_A, 3_000, gas)];
+    let bid = |case: &Case, demands: &[OpenDemand]| {
+        let jailed = Docket {
+            stake: Amount(0),
+            ..docket(case, demands)
+        };
+        match plan_answers(&jailed) {
+            AnswerPlan::Answer(answering) => Some(answering.max_base_fee),
+            _ => None,
+        }
+    };
+    assert_eq!(bid(&case, &demands), None, "nothing is lost but the deposit");
+    (demands[0].fee, demands[0].warranty) = (Amount(2 * gas), Amount(5 * gas));
+    assert_eq!(bid(&case, &demands), Some(Amount(8)), "deposit, fee and warranty");
+    case.base_fee = Amount(9);
+    assert_eq!(bid(&case, &demands), None, "losing is cheaper");
+    // What is worth nobody knows how much is bid for as a settlement is.
+    case.policy.prices.clear();
+    case.policy.max_base_fee = Amount(20);
+    assert_eq!(bid(&case, &demands), Some(Amount(36)));
+    case.base_fee = Amount(3);
+    assert_eq!(bid(&case, &demands), Some(Amount(20)));
 }
 
 /// Two proofs take twice as long: the first has to begin earlier for the second to be in time.
