@@ -7,6 +7,7 @@ use haca_client::{ClientError, NodeClient, Status};
 use haca_wire::state::{ChannelRecord, Clock, DocketRecord, NodeRecord, Params, key};
 use haca_wire::{Address, BlockHash, ChannelId, Decode as _, Domain, Height};
 
+use crate::course::Course;
 use crate::refusal::Refusal;
 
 /// How often the head is read.
@@ -62,10 +63,11 @@ pub(crate) struct Chain {
     pub(crate) params: Params,
     account: Address,
     head: Arc<Mutex<Option<Head>>>,
+    course: Arc<Mutex<Course>>,
 }
 
 impl Chain {
-    pub(crate) fn new(client: NodeClient, account: Address) -> Result<Self, ClientError> {
+    pub(crate) fn new(client: NodeClient, account: Address, least_tick_ms: u64) -> Result<Self, ClientError> {
         let domain = client.chain()?.domain();
         let params = client.params()?;
         Ok(Self {
@@ -74,6 +76,7 @@ impl Chain {
             params,
             account,
             head: Arc::default(),
+            course: Arc::new(Mutex::new(Course::new(least_tick_ms))),
         })
     }
 
@@ -98,6 +101,7 @@ impl Chain {
         let Some(node) = self.client.node(self.account)? else {
             return Ok(false);
         };
+        self.course().observe(&clock);
         *self.lock() = Some(next(known, status, clock, node));
         Ok(true)
     }
@@ -112,6 +116,16 @@ impl Chain {
                 found_s: age.unwrap_or(u64::MAX),
             }),
         }
+    }
+
+    /// Pace and prices of the chain.
+    pub(crate) fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds of a tick.
+    pub(crate) fn tick_ms(&self) -> u64 {
+        self.course().tick_ms()
     }
 
     /// The last head, however old.

@@ -54,6 +54,8 @@ pub struct ExecConfig {
     pub stale_head_s: u64,
     /// Blocks for which a settled receipt stays in the journal, with its answer.
     pub retain_blocks: u64,
+    /// Milliseconds that a tick of the settlement clock takes at least, however fast the last ones were.
+    pub least_tick_ms: u64,
     /// Bounds of the HTTP API.
     pub http: HttpLimits,
 }
@@ -108,6 +110,7 @@ impl ExecConfig {
             opg_prices: BTreeMap::new(),
             stale_head_s: 30,
             retain_blocks: 20_000,
+            least_tick_ms: 20,
             http: HttpLimits::default(),
         }
     }

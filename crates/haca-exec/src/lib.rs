@@ -30,6 +30,7 @@
 mod book;
 mod chain;
 mod config;
+mod course;
 mod entry;
 mod error;
 mod http;

@@ -58,7 +58,7 @@ impl InferenceNode {
         let client = setup::connect(&config)?;
         let prices = setup::prices(&client, &config.opg_prices)?;
         config.policy.prices.extend(prices);
-        let chain = Chain::new(client, account.address())?;
+        let chain = Chain::new(client, account.address(), config.least_tick_ms)?;
         let journal = Journal::open(&config.journal(), chain.domain, account.address())?;
         let endpoint = config.endpoint.clone().unwrap_or_else(|| url.clone());
         let service = Arc::new(Service::new(config, chain, journal, models, account, signer)?);

@@ -14,6 +14,7 @@
 
 mod answer;
 mod cost;
+mod demandable;
 mod market;
 mod prove_time;
 mod schedule;
@@ -27,6 +28,7 @@ use crate::entry::Place;
 
 pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
 pub use cost::{GasPrices, Rates, item_bytes, item_signatures};
+pub use demandable::{AnswerTime, Overload, count_models, longest_proofs_ms};
 pub use market::{Decimal, Market, Policy, Price, Reprice, bid_for, reprice};
 pub use prove_time::ProveTimes;
 use schedule::{Family, Schedule};
@@ -77,6 +79,8 @@ pub struct Situation<'a> {
     pub market: Market<'a>,
     /// The chain's prices and bounds.
     pub gas: GasPrices,
+    /// Longest time for the proofs of one transaction, unless one takes longer by itself: meanwhile no demand is answered.
+    pub longest_proofs_ms: u64,
     /// The operator's settings.
     pub policy: &'a Policy,
     /// Per kind: batch sizes, gas, bytes, proving times.
@@ -262,7 +266,7 @@ fn settle(
     let mut all = first.members.clone();
     let (mut gas, mut bytes) = (first.gas, families[first.family].bytes(first.members.len()));
     let is_alone = |members: &[&Waiting]| members.iter().any(|member| member.is_alone);
-    let patience = situation.policy.batch_wait_ms;
+    let patience = situation.policy.batch_wait_ms.min(situation.longest_proofs_ms);
     let mut added_ms = 0u64;
     for (index, family) in families.iter().enumerate() {
         let is_other = index != first.family && !is_alone(&family.members) && !is_alone(&first.members);

@@ -116,6 +116,14 @@ pub enum Refusal {
         /// What is left.
         expected: Amount,
     },
+    /// With this receipt, more proofs could be demanded than the node makes in time.
+    #[error("proofs of {found_s} s could be demanded at once, and {expected_s} s of them are made in time")]
+    ProofsOutstanding {
+        /// What all of them are reckoned to take.
+        found_s: u64,
+        /// What they may take.
+        expected_s: u64,
+    },
     /// The full node does not answer, so nobody knows whether the channel still holds.
     #[error("the chain has not been heard of for {found_s} s")]
     StaleHead {
@@ -172,6 +180,7 @@ impl Refusal {
             Self::SettleBy { .. } => "exec.settle_by",
             Self::Warranty { .. } => "exec.warranty",
             Self::Deposit { .. } => "exec.deposit",
+            Self::ProofsOutstanding { .. } => "exec.proofs_outstanding",
             Self::StaleHead { .. } => "exec.stale_head",
             Self::Quote { .. } => "exec.quote",
             Self::Voucher { .. } => "exec.voucher",
@@ -190,7 +199,7 @@ impl Refusal {
             Self::BodyTimeout { .. } => 408,
             Self::BodyTooLarge { .. } => 413,
             Self::Sequence { .. } | Self::OfferVersion { .. } | Self::ChannelNotOpen => 409,
-            Self::StaleHead { .. } | Self::Busy { .. } => 503,
+            Self::StaleHead { .. } | Self::Busy { .. } | Self::ProofsOutstanding { .. } => 503,
             Self::Internal { .. } => 500,
             _ => 400,
         }
@@ -227,6 +236,9 @@ impl Refusal {
             Self::SettleBy { .. } => "choose a settle-by tick within the bounds",
             Self::Warranty { .. } => "order a smaller warranty, or wait until earlier orders settle",
             Self::Deposit { .. } => "top up the channel, or wait until earlier orders settle",
+            Self::ProofsOutstanding { .. } => {
+                "order a proof at once or signatures only, ask another node, or wait until fees that wait are paid"
+            }
             Self::StaleHead { .. } => {
                 "try again later, or another node; its operator checks full node and clock"
             }

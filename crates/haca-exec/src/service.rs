@@ -2,6 +2,7 @@
 
 mod answer;
 mod cover;
+mod demandable;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,7 @@ use crate::operator::OperatorAccess;
 use crate::planner::{GasPrices, Kind, Rates, item_bytes};
 use crate::refusal::Refusal;
 use crate::snapshot::{AssetPrice, ModelFacts, ProofSize, Terms};
+use demandable::{Demandable, is_answerable, measure};
 
 /// Quotes whose channels are waited for, the newest ones.
 const QUOTES: usize = 1024;
@@ -41,6 +43,7 @@ pub(crate) struct Service {
     /// Who may read reports.
     pub(crate) operator: OperatorAccess,
     book: Mutex<Book>,
+    demandable: Mutex<Demandable>,
     proving: Mutex<BTreeSet<Place>>,
     quoted: Mutex<VecDeque<ChannelId>>,
     offers: Vec<Offer>,
@@ -68,8 +71,12 @@ impl Service {
             book.miss(missed);
         }
         let prices = GasPrices::new(&chain.params, config.sponsor.is_some());
-        let rates = rates(&config, &prices, &models, &journal)?;
-        let offers = offers(&config, &models, &rates);
+        let mut rates = rates(&config, &prices, &models, &journal)?;
+        if config.optimistic_price.is_some() {
+            measure(&models, &mut rates, &chain.domain);
+        }
+        let offers = offers(&chain, &config, &models, &rates);
+        let demandable = demandable::restored(&journal)?;
         for model in &models {
             if let Some(facts) = facts(model, &rates) {
                 journal.set_facts(&facts)?;
@@ -85,6 +92,7 @@ impl Service {
             signer,
             operator: OperatorAccess::new()?,
             book: Mutex::new(book),
+            demandable: Mutex::new(demandable),
             proving: Mutex::default(),
             quoted: Mutex::default(),
             offers,
@@ -166,7 +174,7 @@ impl Service {
     /// What batches of these kinds take. Of a model that is not in the home one receipt at a time is tried: it was
     /// answered once.
     pub(crate) fn rates(&self, kinds: impl Iterator<Item = Kind>) -> BTreeMap<Kind, Rates> {
-        let known = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known_rates();
         let prices = self.gas_prices();
         let wanted = |kind: Kind| {
             if kind.evidence == EvidenceKind::Zk {
@@ -186,6 +194,10 @@ impl Service {
             .collect()
     }
 
+    fn known_rates(&self) -> MutexGuard<'_, BTreeMap<Kind, Rates>> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Prices of gas, with a sponsor's signature where there may be one.
     pub(crate) fn gas_prices(&self) -> GasPrices {
         GasPrices::new(&self.chain.params, self.config.sponsor.is_some())
@@ -193,7 +205,7 @@ impl Service {
 
     /// Learns how long a proof took.
     pub(crate) fn learn_prove_time(&self, kind: Kind, batch: u32, ms: u64) {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rates = self.known_rates();
         if let Some(rates) = rates.get_mut(&kind) {
             rates.prove_times.learn(batch, ms);
         }
@@ -310,15 +322,22 @@ fn terms(config: &ExecConfig, offers: &[Offer]) -> Terms {
 }
 
 /// What a node offers: every model with signatures only; where a proof can be settled, with one at once, and with one on
-/// demand if that has a price.
-fn offers(config: &ExecConfig, models: &[ServedModel], rates: &BTreeMap<Kind, Rates>) -> Vec<Offer> {
-    let offer = |kind: &Kind, rates: &Rates| {
+/// demand if that has a price and is made in time whenever it is demanded.
+fn offers(
+    chain: &Chain,
+    config: &ExecConfig,
+    models: &[ServedModel],
+    rates: &BTreeMap<Kind, Rates>,
+) -> Vec<Offer> {
+    let offer = |kind: &Kind, max_batch: usize| {
         let price = match kind.evidence {
             EvidenceKind::Zk => config.zk_price,
-            EvidenceKind::Optimistic => config.optimistic_price?,
+            EvidenceKind::Optimistic => config
+                .optimistic_price
+                .filter(|_| is_answerable(chain, config, rates, kind.model))?,
             _ => config.signed_price,
         };
-        let is_offered = kind.evidence == EvidenceKind::Signed || rates.max_batch > 0;
+        let is_offered = kind.evidence == EvidenceKind::Signed || max_batch > 0;
         is_offered.then_some(Offer {
             model: kind.model,
             evidence: kind.evidence,
@@ -339,7 +358,7 @@ fn offers(config: &ExecConfig, models: &[ServedModel], rates: &BTreeMap<Kind, Ra
             .into_iter()
             .filter(|evidence| *evidence == EvidenceKind::Signed || provable.is_some());
         let offers: Vec<Offer> = wanted
-            .filter_map(|evidence| offer(&kind(evidence), rates.get(&kind(evidence))?))
+            .filter_map(|evidence| offer(&kind(evidence), rates.get(&kind(evidence))?.max_batch))
             .collect();
         offers
     };

@@ -7,7 +7,6 @@
 //! and failed by itself several times.
 
 mod account;
-mod course;
 mod cover;
 mod demand;
 mod fate;
@@ -29,7 +28,6 @@ use crate::entry::{Entry, Pending, Place};
 use crate::log;
 use crate::planner::{self, Action, AnswerPlan, Cause, Kind, Market, Settlement, Situation, Waiting};
 use crate::service::Service;
-use course::Course;
 use demand::Watch;
 
 /// How long the settler waits for work before it looks by itself.
@@ -50,7 +48,6 @@ pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
         stop,
         suspects: BTreeMap::new(),
         held: BTreeMap::new(),
-        course: Course::default(),
         watch: Watch::default(),
         waits_for: None,
         seals: 0,
@@ -125,8 +122,6 @@ struct Settler<'a> {
     suspects: BTreeMap<Place, Retry>,
     /// Transactions that the full node does not take at present.
     held: BTreeMap<TxHash, Retry>,
-    /// Pace and prices of the chain.
-    course: Course,
     /// Fees that wait while a proof can be demanded.
     watch: Watch,
     /// What was last waited for.
@@ -166,7 +161,7 @@ impl Settler<'_> {
             return Ok(true);
         }
         let clock = self.service.chain.client.clock()?;
-        self.course.observe(&clock);
+        self.service.chain.course().observe(&clock);
         if self.raise_held(&clock, &pending)? || self.settle_covered(&clock, &pending)? {
             return Ok(true);
         }
@@ -230,7 +225,10 @@ impl Settler<'_> {
         };
         let queue: Vec<Waiting> = receipts.iter().map(describe).collect();
         let rates = self.service.rates(receipts.iter().map(kind_of_pending));
-        let (recent, tick_ms) = (self.course.base_fees(), self.course.tick_ms());
+        let (recent, tick_ms) = {
+            let course = self.service.chain.course();
+            (course.base_fees(), course.tick_ms())
+        };
         ask(&Situation {
             now: clock.tick,
             tick_ms,
@@ -241,6 +239,7 @@ impl Settler<'_> {
                 recent: &recent,
             },
             gas: self.service.gas_prices(),
+            longest_proofs_ms: self.service.longest_proofs_ms(),
             policy: &self.service.config.policy,
             rates: &rates,
             queue: &queue,

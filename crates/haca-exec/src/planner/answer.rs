@@ -5,7 +5,8 @@
 //!
 //! * While more than half of the response window is left, demands are answered as soon as their deposits pay the gas.
 //! * From then on they are answered at any base fee up to all that is at stake.
-//! * Demands are taken in the order in which they are due; as many of one model as one transaction answers share a proof.
+//! * Demands are taken in the order in which they are due. As many of one model as one transaction answers share a proof
+//!   if they follow one another, and others of the model join as long as that leaves more than half of the window to all.
 
 use std::collections::BTreeMap;
 
@@ -86,6 +87,7 @@ pub enum AnswerPlan {
 }
 
 /// Receipts that one proof answers for.
+#[derive(Clone)]
 struct Chunk {
     model: ModelId,
     demands: Vec<OpenDemand>,
@@ -95,14 +97,22 @@ struct Chunk {
 
 /// Decides which demands to answer now.
 pub fn plan_answers(docket: &Docket<'_>) -> AnswerPlan {
-    let chunks = chunks(docket);
-    let Some(first) = chunks.first() else {
+    let runs = runs(docket);
+    let Some(next) = runs.first() else {
         return AnswerPlan::Idle;
     };
-    let slack_ms = chunks.iter().rev().fold(i64::MAX / 4, |next, chunk| {
-        due_ms(docket, chunk).min(next).saturating_sub(chunk.takes_ms)
+    let slack_ms = runs.iter().rev().fold(i64::MAX / 4, |next, run| {
+        due_ms(docket, run).min(next).saturating_sub(run.takes_ms)
     });
     let patience_ms = ms(docket.patience_ticks, docket.tick_ms);
+    // Later demands of the same model share the first proof as long as those in between can well wait for it.
+    let joined = joined(docket, next);
+    let left_ms = slack_ms.saturating_sub(joined.takes_ms.saturating_sub(next.takes_ms).max(0));
+    let (first, slack_ms) = if left_ms > patience_ms {
+        (&joined, left_ms)
+    } else {
+        (next, slack_ms)
+    };
     let is_patient = slack_ms > patience_ms;
     match bid(docket, first, !is_patient) {
         Some(max_base_fee) => AnswerPlan::Answer(Answering {
@@ -131,39 +141,70 @@ pub fn reprice_answer(docket: &Docket<'_>, signed: Amount) -> Option<Amount> {
     }
 }
 
-/// Batches by deadline; those of the model that is due first lead.
-fn chunks(docket: &Docket<'_>) -> Vec<Chunk> {
-    let mut families: BTreeMap<(ModelId, Option<Place>), Vec<OpenDemand>> = BTreeMap::new();
-    for demand in docket.demands {
-        let alone = demand.is_alone.then_some(demand.place);
-        families.entry((demand.model, alone)).or_default().push(*demand);
+/// What may share a proof with a demand: those of its model, and nothing with one that is answered alone.
+type Family = (ModelId, Option<Place>);
+
+fn family(demand: &OpenDemand) -> Family {
+    (demand.model, demand.is_alone.then_some(demand.place))
+}
+
+/// The demands that can be answered here, by deadline.
+fn by_deadline(docket: &Docket<'_>) -> Vec<OpenDemand> {
+    let mut demands = docket.demands.to_vec();
+    demands.retain(|demand| rates(docket, demand.model).is_some());
+    demands.sort_by_key(|demand| (demand.due, demand.place));
+    demands
+}
+
+fn rates<'a>(docket: &Docket<'a>, model: ModelId) -> Option<&'a Rates> {
+    let rates = docket.rates.get(&proof_of(model))?;
+    (rates.max_batch > 0).then_some(rates)
+}
+
+const fn proof_of(model: ModelId) -> Kind {
+    Kind {
+        model,
+        evidence: EvidenceKind::Zk,
     }
-    let mut chunks = Vec::new();
-    for ((model, _), mut demands) in families {
-        let kind = Kind {
-            model,
-            evidence: EvidenceKind::Zk,
+}
+
+/// Batches in the strict order of deadlines: those that follow one another and may share a proof do.
+fn runs(docket: &Docket<'_>) -> Vec<Chunk> {
+    let mut runs: Vec<Vec<OpenDemand>> = Vec::new();
+    for demand in by_deadline(docket) {
+        let most = rates(docket, demand.model).map_or(1, |rates| rates.max_batch);
+        let fits = |run: &Vec<OpenDemand>| {
+            run.len() < most && run.first().is_some_and(|first| family(first) == family(&demand))
         };
-        let Some(rates) = docket.rates.get(&kind).filter(|rates| rates.max_batch > 0) else {
-            continue;
-        };
-        demands.sort_by_key(|demand| (demand.due, demand.place));
-        chunks.extend(demands.chunks(rates.max_batch).map(|part| {
-            Chunk {
-                model,
-                demands: part.to_vec(),
-                gas: rates.answer_gas(&docket.gas, part.len()),
-                takes_ms: i64::try_from(
-                    rates
-                        .prove_ms(kind, part.len())
-                        .saturating_add(docket.inclusion_ms),
-                )
-                .unwrap_or(i64::MAX / 8),
-            }
-        }));
+        match runs.last_mut().filter(|run| fits(run)) {
+            Some(run) => run.push(demand),
+            None => runs.push(vec![demand]),
+        }
     }
-    chunks.sort_by_key(|chunk| chunk.demands.first().map(|first| (first.due, first.place)));
-    chunks
+    let chunks = runs.into_iter().filter_map(|demands| chunk(docket, demands));
+    chunks.collect()
+}
+
+/// The demands that may share the proof of the first of a run, by deadline.
+fn joined(docket: &Docket<'_>, run: &Chunk) -> Chunk {
+    let wanted = run.demands.first().map(family);
+    let most = rates(docket, run.model).map_or(1, |rates| rates.max_batch);
+    let all = by_deadline(docket).into_iter();
+    let members = all.filter(|demand| Some(family(demand)) == wanted).take(most);
+    chunk(docket, members.collect()).unwrap_or_else(|| run.clone())
+}
+
+fn chunk(docket: &Docket<'_>, demands: Vec<OpenDemand>) -> Option<Chunk> {
+    let model = demands.first()?.model;
+    let rates = rates(docket, model)?;
+    let takes = rates.prove_ms(proof_of(model), demands.len());
+    let takes = takes.saturating_add(docket.inclusion_ms);
+    Some(Chunk {
+        model,
+        gas: rates.answer_gas(&docket.gas, demands.len()),
+        takes_ms: i64::try_from(takes).unwrap_or(i64::MAX / 8),
+        demands,
+    })
 }
 
 /// The base fee to sign for, at least the present one: what the deposits pay, or, when it is pressing, all that is lost

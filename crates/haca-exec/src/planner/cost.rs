@@ -226,6 +226,20 @@ impl Rates {
         self.prove_times.estimate_ms(count).unwrap_or(UNKNOWN_PROVE_MS)
     }
 
+    /// The largest batch whose proof takes no longer than this, at least 1.
+    pub fn batch_within(&self, kind: Kind, most_ms: u64) -> usize {
+        let sizes = (1..=self.max_batch).rev();
+        let mut fitting = sizes.filter(|size| self.prove_ms(kind, *size) <= most_ms);
+        fitting.next().unwrap_or(1)
+    }
+
+    /// What each inference of a proof takes at most, whatever shares the proof with it.
+    pub fn prove_each_ms(&self, kind: Kind) -> u64 {
+        let sizes = 1..=self.max_batch.max(1);
+        let each = sizes.map(|size| self.prove_ms(kind, size).div_ceil(size as u64));
+        each.max().unwrap_or(0)
+    }
+
     /// Whether nobody knows how long a proof takes.
     pub(super) fn is_unmeasured(&self, kind: Kind) -> bool {
         kind.evidence == EvidenceKind::Zk && self.prove_times.is_empty()

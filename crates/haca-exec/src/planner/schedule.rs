@@ -37,7 +37,7 @@ impl<'a> Family<'a> {
             let largest = if alone.is_some() {
                 1
             } else {
-                rates.max_batch.max(1)
+                rates.batch_within(kind, situation.longest_proofs_ms)
             };
             Some(Self {
                 kind,

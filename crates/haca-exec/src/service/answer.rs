@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
-    Amount, AssetId, Decode as _, Height, Item, Order, Receipt, RenderId, Signed, Tick, render, tensor_root,
+    Amount, AssetId, Decode as _, EvidenceKind, Height, Item, Order, Receipt, RenderId, Signed, Tick, render,
+    tensor_root,
 };
 
 use super::{Service, internal};
@@ -32,7 +33,7 @@ pub(crate) struct Answered {
     pub(crate) response: Vec<u8>,
 }
 
-/// A reservation in the book, given back when it is dropped, also by a panic, unless it is kept.
+/// A reservation in the book, with the promise of a proof where one can be demanded; given back when it is dropped, also by a panic, unless it is kept.
 struct Reservation<'a> {
     service: &'a Service,
     place: Place,
@@ -49,6 +50,7 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if self.released {
             self.service.book().release(self.place);
+            self.service.forget_proof(self.place);
         }
     }
 }
@@ -112,6 +114,9 @@ impl Service {
                 found: place.sequence,
             })
         };
+        if order.value.evidence == EvidenceKind::Optimistic {
+            self.promise_proof(place, order.value.model)?;
+        }
         // A receipt that missed its settlement holds its sequence, though chain and book show it unused.
         if self.journal.holds(place).map_err(internal)? {
             return taken();

@@ -114,7 +114,7 @@ impl Settler<'_> {
         self.watch.looked = Some(Instant::now());
         let (docket, height) = self.docket()?;
         let clock = self.service.chain.client.clock()?;
-        self.course.observe(&clock);
+        self.service.chain.course().observe(&clock);
         let is_new = docket != self.watch.docket;
         let all = self.watch.fees.iter();
         let due: Vec<Place> = all
@@ -207,6 +207,7 @@ impl Settler<'_> {
         let key = entry.totals_key(log::unix_ms());
         journal.update(&[entry], &[(key, row)])?;
         self.watch.fees.remove(&place);
+        self.service.forget_proof(place);
         Ok(())
     }
 
@@ -299,7 +300,7 @@ impl Settler<'_> {
             evidence: EvidenceKind::Zk,
         });
         let rates = service.rates(kinds);
-        let (tick_ms, params) = (self.course.tick_ms(), &service.chain.params);
+        let (tick_ms, params) = (service.chain.tick_ms(), &service.chain.params);
         let stake = service.chain.last().map_or(Amount(0), |head| head.node.stake);
         Ok(ask(&Docket {
             now: clock.tick,
@@ -353,7 +354,7 @@ impl Settler<'_> {
             let rates = rates.get(&group.kind);
             sum.saturating_add(rates.map_or(0, |rates| rates.prove_ms(group.kind, group.places.len())))
         });
-        let needed = prove_ms.saturating_add(self.course.tick_ms().saturating_mul(4));
+        let needed = prove_ms.saturating_add(self.service.chain.tick_ms().saturating_mul(4));
         let has_time = i64::try_from(needed).is_ok_and(|needed| answering.slack_ms > needed);
         Ok(settlement.cause == Cause::Urgent && has_time)
     }
@@ -466,6 +467,7 @@ impl Settler<'_> {
         journal.resolve(&entries, hash, &rows)?;
         for fee in &fees {
             self.watch.fees.remove(&fee.place);
+            self.service.forget_proof(fee.place);
         }
         self.watch.sent.remove(&hash);
         // Another demand may have come meanwhile and left the docket as it was.

@@ -120,6 +120,7 @@ impl Settler<'_> {
         };
         service.journal.miss(&entry, missed, log::unix_ms())?;
         service.book().miss(&missed);
+        service.forget_proof(place);
         Ok(())
     }
 }

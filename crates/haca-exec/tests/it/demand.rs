@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use haca_exec::{ExecConfig, InferenceNode};
+use haca_exec::{ExecConfig, InferenceNode, Journal};
 use haca_wire::state::{HeldKey, HeldRecord};
 use haca_wire::{Amount, ChannelId, EvidenceKind, Message, Order, OrderHash, Sequence};
 
 use crate::crash::crash;
 use crate::gate::{Action, Gate};
-use crate::world::{DUSD, Serving, World, wait};
+use crate::world::{DUSD, FEE, Serving, World, code, wait};
 
 /// Price of an inference that is proven on demand.
 const PRICE: u128 = 1_000;
@@ -19,6 +19,8 @@ const PRICE: u128 = 1_000;
 fn config(world: &World, node_url: &str) -> ExecConfig {
     ExecConfig {
         optimistic_price: Some(Amount(PRICE)),
+        // Blocks come as fast as the test sends transactions.
+        least_tick_ms: 1_000,
         ..world.config(node_url)
     }
 }
@@ -303,9 +305,69 @@ fn nobody_who_set_no_price_offers_proofs_on_demand() {
     let serving = world.serve();
     let channel = serving.channel(PRICE, 100);
     let order = serving.optimistic(channel, 0);
-    assert_eq!(
-        crate::world::code(serving.infer(&serving.body(), &order)),
-        "exec.not_offered"
+    assert_eq!(code(serving.infer(&serving.body(), &order)), "exec.not_offered");
+}
+
+/// Starts the node again as one whose proofs were measured to take so long.
+fn with_slow_proofs<'a>(serving: Serving<'a>, prove_ms: u64) -> Serving<'a> {
+    let (world, model, account) = (serving.world, serving.model(), serving.node.account());
+    let config = serving.config.clone();
+    serving.node.shutdown();
+    let journal = Journal::open(&config.journal(), world.domain, account).unwrap();
+    let mut facts = journal.facts(model).unwrap().unwrap();
+    assert!(
+        !facts.prove_times.is_empty(),
+        "measured before anything is promised"
+    );
+    facts.prove_times.learn(1, prove_ms);
+    journal.set_facts(&facts).unwrap();
+    drop(journal);
+    world.serve_with(config)
+}
+
+/// Whoever collects receipts and demands all their proofs at once takes an honest node's stake, if it has promised more
+/// proofs than it makes in the response window. Here 120 s, 40 s of it for a settlement; a proof counts 42 s.
+#[test]
+fn a_node_promises_no_more_proofs_than_it_makes_in_time() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = with_slow_proofs(serve(&world, &gate), 20_000);
+    let channel = serving.channel(4 * PRICE, 1_000);
+    let refused = |serving: &Serving<'_>, sequence| {
+        let order = serving.optimistic(channel, sequence);
+        code(serving.infer(&serving.body(), &order))
+    };
+    let (first, _) = serving.doubted(channel, 0);
+    assert_eq!(refused(&serving, 1), "exec.proofs_outstanding");
+    let signed = serving.order(channel, 2, &serving.body());
+    let signed = serving.answer(&Order {
+        max_fee: Amount(FEE),
+        ..signed
+    });
+    serving.wait_for(signed, "settled");
+    // What is out counts after a start as before.
+    let config = serving.config.clone();
+    serving.node.shutdown();
+    let serving = world.serve_with(config);
+    assert_eq!(refused(&serving, 1), "exec.proofs_outstanding");
+    world.pass_tick(held_fee(&world, channel, 0).matures.0 + 1);
+    serving.wait_for(first, "settled");
+    serving.doubted(channel, 1);
+}
+
+#[test]
+fn proofs_that_do_not_fit_the_window_are_not_offered_on_demand() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = with_slow_proofs(serve(&world, &gate), 50_000);
+    let channel = serving.channel(PRICE, 100);
+    let order = serving.optimistic(channel, 0);
+    assert_eq!(code(serving.infer(&serving.body(), &order)), "exec.not_offered");
+    let models = serving.client.models().unwrap();
+    let offers = models["data"][0]["offers"].as_array().unwrap();
+    assert!(
+        offers.iter().all(|offer| offer["evidence"] != "optimistic"),
+        "{offers:?}"
     );
 }
 

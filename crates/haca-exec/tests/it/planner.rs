@@ -1,6 +1,7 @@
 //! The settlement planner: exhaustive over small queues, random over large ones.
 
 mod answer;
+mod demandable;
 mod queue;
 mod simulation;
 

@@ -37,7 +37,7 @@ pub(crate) const CLAIM_WINDOW: u64 = 6;
 /// Ticks in which a proof can be demanded.
 pub(crate) const DEMAND_WINDOW: u64 = 60;
 /// Ticks in which a demand has to be answered.
-pub(crate) const RESPOND_WINDOW: u64 = 60;
+pub(crate) const RESPOND_WINDOW: u64 = 120;
 
 /// Waits until there is an answer.
 pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -1,4 +1,4 @@
-//! What the settler has seen of the chain's pace and prices. May be lost: it is seen again.
+//! What the node has seen of the chain's pace and prices. May be lost: it is seen again.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,19 +10,27 @@ use haca_wire::{Amount, Tick};
 const SEEN: usize = 64;
 /// What a tick takes before any was seen, and at most: rather too little than too much.
 const TICK_MS: u64 = 1_000;
-/// What it takes at least.
-const LEAST_TICK_MS: u64 = 20;
 
 /// Recent ticks with their base fees.
-#[derive(Debug, Default)]
-pub(super) struct Course {
+#[derive(Debug)]
+pub(crate) struct Course {
+    /// What a tick takes at least.
+    least_tick_ms: u64,
     ticks: VecDeque<(Tick, Instant)>,
     base_fees: VecDeque<Amount>,
 }
 
 impl Course {
+    pub(crate) fn new(least_tick_ms: u64) -> Self {
+        Self {
+            least_tick_ms: least_tick_ms.min(TICK_MS),
+            ticks: VecDeque::new(),
+            base_fees: VecDeque::new(),
+        }
+    }
+
     /// Learns the clock of the next block.
-    pub(super) fn observe(&mut self, clock: &Clock) {
+    pub(crate) fn observe(&mut self, clock: &Clock) {
         if self.ticks.back().is_some_and(|(tick, _)| *tick >= clock.tick) {
             return;
         }
@@ -35,12 +43,12 @@ impl Course {
     }
 
     /// Base fees as they were seen.
-    pub(super) fn base_fees(&self) -> Vec<Amount> {
+    pub(crate) fn base_fees(&self) -> Vec<Amount> {
         self.base_fees.iter().copied().collect()
     }
 
     /// Milliseconds of a tick.
-    pub(super) fn tick_ms(&self) -> u64 {
+    pub(crate) fn tick_ms(&self) -> u64 {
         let (Some((first, begin)), Some((last, end))) = (self.ticks.front(), self.ticks.back()) else {
             return TICK_MS;
         };
@@ -49,6 +57,6 @@ impl Course {
         elapsed
             .checked_div(ticks)
             .unwrap_or(TICK_MS)
-            .clamp(LEAST_TICK_MS, TICK_MS)
+            .clamp(self.least_tick_ms, TICK_MS)
     }
 }
