@@ -4,7 +4,7 @@ use haca_wire::state::{
     ChannelRecord, ChannelState, ClaimKind, ClaimRecord, DemandRecord, HeldKey, NodeRecord, SequenceState,
     key,
 };
-use haca_wire::{Amount, EvidenceKind, Height, Message, Order, Receipt, Signed, Tick, TxHash};
+use haca_wire::{Amount, EvidenceKind, Height, Message, Order, Receipt, Sequence, Signed, Tick, TxHash};
 
 use crate::{ClientError, NodeClient, SettledReceipt};
 
@@ -81,7 +81,7 @@ impl NodeClient {
         // The claim last: what was granted in between shows in it.
         let record = self.channel(value.channel)?;
         if let Some(settled) = self.settled(hash)? {
-            return self.standing_of_settled(&settled);
+            return self.standing_of_settled(&settled, value.sequence);
         }
         let claim: Option<ClaimRecord> = self.record(&key::claim(value.channel, value.sequence))?;
         if let Some(claim) = claim {
@@ -117,8 +117,14 @@ impl NodeClient {
 }
 
 impl NodeClient {
-    /// Where a receipt stands that was settled by itself: of `Optimistic` ones the fee waits, is paid, or is lost.
-    fn standing_of_settled(&self, settled: &SettledReceipt) -> Result<Standing, ClientError> {
+    /// Where the receipt of a sequence stands that was settled by itself, or under a voucher whose settlement this is: of
+    /// `Optimistic` ones the fee waits, is paid, or is lost. The fee of a voucher waits as one: the demand may be that of
+    /// another of its receipts.
+    pub fn standing_of_settled(
+        &self,
+        settled: &SettledReceipt,
+        sequence: Sequence,
+    ) -> Result<Standing, ClientError> {
         let record = &settled.settlement;
         let paid = Standing::Settled {
             tx: record.tx,
@@ -143,7 +149,7 @@ impl NodeClient {
                 demand: None,
             });
         }
-        let claim: Option<ClaimRecord> = self.record(&key::claim(record.channel, record.sequence))?;
+        let claim: Option<ClaimRecord> = self.record(&key::claim(record.channel, sequence))?;
         let lost = claim.filter(|claim| claim.kind == ClaimKind::Unanswered);
         Ok(lost.map_or(paid, Standing::Claimed))
     }

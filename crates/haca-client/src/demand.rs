@@ -1,8 +1,9 @@
 //! Demanding the proof of a receipt that was settled as `Optimistic`.
 
 use haca_wire::state::{ModelRecord, Params};
-use haca_wire::{Amount, Domain, Message, ModelId, Receipt, Signed, limit};
+use haca_wire::{Amount, Domain, Item, Message, ModelId, Receipt, Signed, limit};
 
+use crate::voucher::path_under;
 use crate::{ClientError, NodeClient};
 
 /// The message that demands the proof of a receipt which was settled by itself, not under a voucher.
@@ -15,6 +16,19 @@ pub fn demand(receipt: &Signed<Receipt>, domain: &Domain) -> Message {
         receipt: value.hash(domain),
         path: Vec::new(),
     }
+}
+
+/// The message that demands the proof of one of the receipts under a settled voucher, which are `items`; `None` behind
+/// their end.
+pub fn demand_under(items: &[Item], index: usize, domain: &Domain) -> Option<Message> {
+    let value = &items.get(index)?.receipt.value;
+    Some(Message::Demand {
+        channel: value.channel,
+        first: items.first()?.receipt.value.sequence,
+        sequence: value.sequence,
+        receipt: value.hash(domain),
+        path: path_under(items, index, domain)?,
+    })
 }
 
 /// What the payer deposits with a demand, in OPG (`spec/ledger.md`, L17.2.3): the node's when it answers, else returned.

@@ -37,7 +37,7 @@ mod wallet;
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
 pub use claim::{Standing, equivocation, missed};
 pub use covering::CoveredRange;
-pub use demand::{demand, demand_deposit};
+pub use demand::{demand, demand_deposit, demand_under};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
 pub use inference_node::{
@@ -46,5 +46,7 @@ pub use inference_node::{
 pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
 pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;
-pub use voucher::{KeptVouchers, VoucherStore, check_coverage, is_covered, is_in_range, path_under, voucher};
+pub use voucher::{
+    KeptVouchers, VoucherStore, check_coverage, is_coverable, is_covered, is_in_range, path_under, voucher,
+};
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

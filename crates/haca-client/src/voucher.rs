@@ -16,12 +16,12 @@ use crate::ClientError;
 const FILE_BYTES: u64 = 4096;
 
 /// The voucher over receipts of one channel without a gap, in the order of their sequences: the total is the sum of their
-/// fees, the root is theirs. It settles up to `settle_by`, and no later than the first of the receipts: after that the
-/// payer may claim a warranty, and would sign it away.
+/// fees, the root is theirs, and the warranty is the sum of theirs where the fee waits. It settles up to `settle_by`, and no
+/// later than the first of the receipts: after that the payer may claim a warranty, and would sign it away.
 ///
 /// # Errors
 ///
-/// [`ClientError::Voucher`] when the receipts are no such range, are for another model or evidence than `Signed`, answer
+/// [`ClientError::Voucher`] when the receipts are no such range, are for several models or kinds of evidence, or with proofs, answer
 /// another order than the one beside them, charge more than it allows, or carry a wrong signature.
 pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Voucher, ClientError> {
     let wrong = |reason| Err(ClientError::Voucher { reason });
@@ -32,15 +32,15 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
     if !(2..=limit::RANGE).contains(&count) {
         return wrong("a voucher covers 2 to 1,024 receipts");
     }
-    let (mut total, mut settle_by) = (0u128, settle_by);
+    let (mut total, mut warranty, mut settle_by) = (0u128, 0u128, settle_by);
     let mut expected = first.sequence;
     for item in items {
         let (order, receipt) = (&item.order.value, &item.receipt.value);
         if (order.channel, order.sequence) != (first.channel, expected) {
             return wrong("the receipts are not of consecutive sequences of one channel");
         }
-        if (order.model, order.evidence) != (first.model, EvidenceKind::Signed) {
-            return wrong("the receipts are of several models, or of other evidence than signatures");
+        if (order.model, order.evidence) != (first.model, first.evidence) || !is_coverable(order.evidence) {
+            return wrong("the receipts are of several models or kinds of evidence, or with proofs");
         }
         let answers = (
             receipt.channel,
@@ -66,6 +66,10 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
         }
         settle_by = settle_by.min(order.settle_by);
         total = total.saturating_add(receipt.fee.0);
+        // What waits is returned with a warranty; what is paid at once has none.
+        if order.evidence == EvidenceKind::Optimistic {
+            warranty = warranty.saturating_add(order.warranty.0);
+        }
         expected = Sequence(expected.0.saturating_add(1));
     }
     Ok(Voucher {
@@ -74,11 +78,16 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
         count,
         root: receipt_root(&leaves(items, domain)),
         model: first.model,
-        evidence: EvidenceKind::Signed,
+        evidence: first.evidence,
         total: Amount(total),
-        warranty: Amount(0),
+        warranty: Amount(warranty),
         settle_by,
     })
+}
+
+/// Whether vouchers cover receipts of this evidence.
+pub const fn is_coverable(evidence: EvidenceKind) -> bool {
+    matches!(evidence, EvidenceKind::Signed | EvidenceKind::Optimistic)
 }
 
 /// The leaves of receipts without a gap.

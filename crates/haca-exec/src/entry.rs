@@ -200,13 +200,15 @@ impl Entry {
         }
     }
 
-    /// The fee that waits; `None` unless it was settled as `Optimistic` and is neither paid nor lost.
+    /// The fee that waits when it was settled by itself; `None` unless it was settled as `Optimistic` and is neither paid nor
+    /// lost.
     pub fn held_fee(&self) -> Option<HeldFee> {
         let EntryState::Held(tx, height) = self.state else {
             return None;
         };
         Some(HeldFee {
             place: self.place(),
+            count: 1,
             model: self.item.order.value.model,
             fee: self.item.receipt.value.fee,
             warranty: self.item.order.value.warranty,
@@ -276,12 +278,14 @@ codec_struct!(Pending {
     tx
 });
 
-/// The fee of a receipt that was settled as `Optimistic`: it is paid when no proof can be demanded any more, and lost
-/// when a demand stays unanswered.
+/// The fee of a receipt that was settled as `Optimistic`, or of the range of a voucher: it is paid when no proof can be
+/// demanded any more, and lost when a demand stays unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldFee {
-    /// Channel and sequence.
+    /// Channel and first sequence.
     pub place: Place,
+    /// Sequences that were settled together: 1 without a voucher.
+    pub count: u32,
     /// The model that answered.
     pub model: ModelId,
     /// What waits.
@@ -299,6 +303,7 @@ pub struct HeldFee {
 }
 codec_struct!(HeldFee {
     place,
+    count,
     model,
     fee,
     warranty,
@@ -308,15 +313,32 @@ codec_struct!(HeldFee {
     answer
 });
 
+impl HeldFee {
+    /// The places of its receipts.
+    pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        let Place { channel, sequence } = self.place;
+        (0..u64::from(self.count)).map(move |offset| Place {
+            channel,
+            sequence: Sequence(sequence.0.saturating_add(offset)),
+        })
+    }
+}
+
 /// An answer to a demand whose fate is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SentAnswer {
     /// Its transaction.
     pub tx: TxHash,
+    /// The sequence that was demanded.
+    pub sequence: Sequence,
     /// OPG of the payer that it brings.
     pub deposit: Amount,
 }
-codec_struct!(SentAnswer { tx, deposit });
+codec_struct!(SentAnswer {
+    tx,
+    sequence,
+    deposit
+});
 
 /// A receipt that missed its settlement. The payer may claim the warranty until the window ends, so no other order
 /// may count on that part of the reserve before.

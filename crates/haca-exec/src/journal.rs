@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use haca_wire::state::SequenceState;
 use haca_wire::{
-    Address, Decode, Domain, Encode as _, ModelId, OrderHash, ReceiptHash, SignedTransaction, TxHash,
-    codec_struct,
+    Address, Decode, Domain, Encode as _, ModelId, OrderHash, ReceiptHash, Sequence, SignedTransaction,
+    TxHash, codec_struct,
 };
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
@@ -29,7 +29,7 @@ use table::{
 };
 
 /// Version of the tables and their encodings.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// The durable record of every answer.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ struct Change<'a> {
     done: Option<TxHash>,
     /// What can be claimed from now on.
     missed: Option<Missed>,
-    /// Fees that wait, in place of what their entries say: with the answers that were sent for them.
+    /// Fees that wait. Each is forgotten with the change that ends its first entry.
     held: &'a [HeldFee],
     /// What is added to the totals.
     totals: &'a [(TotalsKey, Totals)],
@@ -145,8 +145,9 @@ impl Journal {
             }
         }
         for held in journal.held_fees()? {
-            journal.held_entry(&held)?;
-            journal.content(held.place)?;
+            journal.held_entries(&held)?;
+            held.places()
+                .try_for_each(|place| journal.content(place).map(drop))?;
             if let Some(answer) = held.answer {
                 journal.batch(answer.tx)?;
             }
@@ -274,6 +275,24 @@ impl Journal {
         })
     }
 
+    /// Replaces entries whose settlement is in a block, keeps the fees that wait, adds to the totals, and forgets the
+    /// transaction that the entries were sent in, if any; all or none.
+    pub fn settle(
+        &self,
+        entries: &[Entry],
+        held: &[HeldFee],
+        tx: Option<TxHash>,
+        totals: &[(TotalsKey, Totals)],
+    ) -> Result<(), ExecError> {
+        self.write(Change {
+            entries,
+            held,
+            done: tx,
+            totals,
+            ..Change::default()
+        })
+    }
+
     /// Replaces the entry of a receipt that missed its settlement, and keeps in mind what can be claimed for it.
     pub fn miss(&self, entry: &Entry, missed: Missed, unix_ms: u64) -> Result<(), ExecError> {
         let one = Totals {
@@ -339,10 +358,9 @@ impl Journal {
                     Some(pending) => open.insert(&place[..], &pending.encode()[..])?,
                     None => open.remove(&place[..])?,
                 };
-                match entry.held_fee() {
-                    Some(fee) => held.insert(&place[..], &fee.encode()[..])?,
-                    None => held.remove(&place[..])?,
-                };
+                if !matches!(entry.state, EntryState::Held(..)) {
+                    held.remove(&place[..])?;
+                }
                 if let EntryState::Settled(_, height) | EntryState::Forfeited(_, height) = entry.state {
                     settled.insert(&seal::final_key(height, entry.place())[..], &[][..])?;
                 }
@@ -482,15 +500,23 @@ impl Journal {
         whole.ok_or_else(|| self.no_entry(pending.place))
     }
 
-    /// The entry of a fee that waits.
-    pub(crate) fn held_entry(&self, held: &HeldFee) -> Result<Entry, ExecError> {
-        let expected = HeldFee {
-            answer: None,
-            ..*held
+    /// The entries of a fee that waits.
+    pub(crate) fn held_entries(&self, held: &HeldFee) -> Result<Vec<Entry>, ExecError> {
+        held.places()
+            .map(|place| self.held_entry(held, place.sequence))
+            .collect()
+    }
+
+    /// The entry of one receipt of a fee that waits.
+    pub(crate) fn held_entry(&self, held: &HeldFee, sequence: Sequence) -> Result<Entry, ExecError> {
+        let place = Place {
+            sequence,
+            ..held.place
         };
-        let entry = self.at(held.place)?;
-        let whole = entry.filter(|entry| entry.held_fee() == Some(expected));
-        whole.ok_or_else(|| self.no_entry(held.place))
+        let entry = self.at(place)?;
+        let expected = EntryState::Held(held.tx, held.height);
+        let whole = entry.filter(|entry| entry.state == expected);
+        whole.ok_or_else(|| self.no_entry(place))
     }
 
     fn no_entry(&self, place: Place) -> ExecError {
@@ -553,11 +579,10 @@ impl Journal {
         self.all(OPEN)
     }
 
-    /// How many fees wait while a proof can be demanded.
+    /// The fees of how many receipts wait while a proof can be demanded.
     pub fn held_count(&self) -> Result<u64, ExecError> {
-        let count =
-            || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(HELD)?.len()?) };
-        count().map_err(|error| self.failed(&error))
+        let fees = self.held_fees()?;
+        Ok(fees.iter().map(|fee| u64::from(fee.count)).sum())
     }
 
     /// Every fee that waits while a proof can be demanded, by channel and sequence.

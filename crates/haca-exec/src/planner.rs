@@ -27,7 +27,7 @@ use haca_wire::{Amount, AssetId, EvidenceKind, ModelId, Tick};
 use crate::entry::Place;
 
 pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
-pub use cost::{GasPrices, Rates, item_bytes, item_signatures};
+pub use cost::{GasPrices, Rates, coverage_signatures, item_bytes, item_signatures};
 pub use demandable::{AnswerTime, Overload, count_models, longest_proofs_ms};
 pub use market::{Decimal, Market, Policy, Price, Reprice, bid_for, reprice};
 pub use prove_time::ProveTimes;

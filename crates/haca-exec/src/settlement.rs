@@ -299,7 +299,10 @@ impl Settler<'_> {
                 }
                 // Nothing was sent: the receipts are proven again after the next start.
                 Err(_) if self.is_stopped() => return Ok(None),
-                Err(reason) => self.suspect(&entries, &reason),
+                Err(reason) => {
+                    let places: Vec<Place> = entries.iter().map(Entry::place).collect();
+                    self.suspect(&places, &reason);
+                }
             }
         }
         if groups.is_empty() {
@@ -316,14 +319,14 @@ impl Settler<'_> {
     }
 
     /// Sends each of these receipts by itself from now on, after a pause that grows.
-    fn suspect(&mut self, entries: &[Entry], reason: &str) {
+    fn suspect(&mut self, places: &[Place], reason: &str) {
         log::event(
             "not_settled",
-            format_args!("receipts={} reason={reason}", entries.len()),
+            format_args!("receipts={} reason={reason}", places.len()),
         );
-        for entry in entries {
-            let retry = self.suspects.entry(entry.place()).or_insert_with(Retry::first);
-            if entries.len() == 1 {
+        for place in places {
+            let retry = self.suspects.entry(*place).or_insert_with(Retry::first);
+            if places.len() == 1 {
                 retry.failed();
             }
         }

@@ -1,10 +1,8 @@
 //! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond.
 
-use haca_client::{
-    KeptVouchers, NodeClient, Standing, VoucherStore, equivocation, is_covered, missed, path_under,
-};
+use haca_client::{KeptVouchers, NodeClient, Standing, VoucherStore, equivocation, missed};
 use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
-use haca_wire::{Amount, AssetId, Decode, Item, Message, Receipt, ReceiptHash, Signed};
+use haca_wire::{Amount, AssetId, Decode, Message, Receipt, Signed};
 use serde_json::{Value, json};
 
 use crate::args::Claim;
@@ -47,9 +45,19 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
         let second = second_receipt(&session, one, &held, &others);
         let mut line = look(&session, one, second, claim.dry_run)?;
         if line.state == Standing::Used.name()
-            && let Some(covered) = covered(&session, one, &held, &vouchers)?
+            && let Some(covered) = held::covered(&session, one, &held, &vouchers)?
         {
-            (line.state, line.detail) = ("settled".to_owned(), covered);
+            let settled = &covered.settled;
+            let sequence = one.order.value.sequence;
+            let standing = session
+                .node
+                .standing_of_settled(settled, sequence)
+                .map_err(client)?;
+            describe(&mut line, &standing);
+            if let Standing::Settled { height, .. } = standing {
+                let count = covered.items.len();
+                line.detail = format!("at height {height} under a voucher for {count} receipts");
+            }
         }
         lines.push(line);
     }
@@ -78,42 +86,13 @@ fn second_receipt(
     reports.next()
 }
 
-/// Where a receipt was settled under a voucher of the user's that covers exactly it.
-fn covered(
-    session: &Session,
-    one: &Kept,
-    held: &[Kept],
-    vouchers: &KeptVouchers,
-) -> Result<Option<String>, Failure> {
-    let (channel, sequence) = (one.order.value.channel, one.order.value.sequence);
-    for voucher in vouchers.covering(channel, sequence) {
-        let range = held::under(held, voucher);
-        let index = range
-            .iter()
-            .position(|kept| kept.order.value.sequence == sequence);
-        let items: Vec<Item> = range.into_iter().map(Kept::item).collect();
-        let path = index.and_then(|index| path_under(&items, index, &session.domain));
-        let receipt = one.receipt.value.hash(&session.domain);
-        let is_under = path.is_some_and(|path| is_covered(voucher, sequence, &receipt, &path));
-        let settled = session.node.settled(ReceiptHash(voucher.root)).map_err(client)?;
-        if let Some(settled) = settled.filter(|_| is_under) {
-            let height = settled.height;
-            return Ok(Some(format!(
-                "at height {height} under a voucher for {} receipts",
-                voucher.count
-            )));
-        }
-    }
-    Ok(None)
-}
-
 /// Looks where one receipt stands, and claims what can be claimed.
 fn look(session: &Session, one: &Kept, second: Option<Message>, dry_run: bool) -> Result<Line, Failure> {
     let standing = session.node.standing(&one.order, &one.receipt).map_err(client)?;
     let asset = session.node.channel(one.order.value.channel).map_err(client)?;
     let mut line = Line {
         receipt: one.receipt.value.hash(&session.domain).to_string(),
-        state: standing.name().to_owned(),
+        state: String::new(),
         detail: String::new(),
         amount: Amount(0),
         asset: asset.map(|record| record.asset),
@@ -125,27 +104,7 @@ fn look(session: &Session, one: &Kept, second: Option<Message>, dry_run: bool) -
         (Standing::Due { .. }, None) => Some(missed(one.order.clone(), one.receipt.clone())),
         _ => None,
     };
-    match &standing {
-        Standing::Settled { tx, height } => line.detail = format!("at height {height} by {tx}"),
-        Standing::Held { matures, demand } => {
-            line.detail = match (demand, matures) {
-                (Some(demand), _) => format!(
-                    "its proof is demanded; the node answers up to tick {}",
-                    demand.due
-                ),
-                (None, Some(matures)) => format!("`haca demand` asks for its proof up to tick {matures}"),
-                (None, None) => "settled a moment ago".to_owned(),
-            };
-        }
-        Standing::Waiting { from } => line.detail = format!("claimable from tick {from}"),
-        Standing::Due { amount, until } => {
-            line.amount = *amount;
-            line.detail = format!("claimable up to tick {until}");
-        }
-        Standing::Claimed(claim) => granted(&mut line, claim),
-        Standing::TooLate { until } => line.detail = format!("the last tick was {until}"),
-        Standing::NothingAtStake | Standing::Used | Standing::NoChannel => {}
-    }
+    describe(&mut line, &standing);
     match message {
         Some(_) if dry_run => line.state = "can be claimed".to_owned(),
         Some(message) => {
@@ -163,6 +122,32 @@ fn look(session: &Session, one: &Kept, second: Option<Message>, dry_run: bool) -
         None => {}
     }
     Ok(line)
+}
+
+/// What a standing says of a receipt.
+fn describe(line: &mut Line, standing: &Standing) {
+    standing.name().clone_into(&mut line.state);
+    match standing {
+        Standing::Settled { tx, height } => line.detail = format!("at height {height} by {tx}"),
+        Standing::Held { matures, demand } => {
+            line.detail = match (demand, matures) {
+                (Some(demand), _) => format!(
+                    "its proof is demanded; the node answers up to tick {}",
+                    demand.due
+                ),
+                (None, Some(matures)) => format!("`haca demand` asks for its proof up to tick {matures}"),
+                (None, None) => "settled a moment ago".to_owned(),
+            };
+        }
+        Standing::Waiting { from } => line.detail = format!("claimable from tick {from}"),
+        Standing::Due { amount, until } => {
+            line.amount = *amount;
+            line.detail = format!("claimable up to tick {until}");
+        }
+        Standing::Claimed(claim) => granted(line, claim),
+        Standing::TooLate { until } => line.detail = format!("the last tick was {until}"),
+        Standing::NothingAtStake | Standing::Used | Standing::NoChannel => {}
+    }
 }
 
 fn granted(line: &mut Line, claim: &ClaimRecord) {

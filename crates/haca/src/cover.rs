@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use haca_client::{Answered, ClientError, CoveredRange, KeptVouchers, Standing, VoucherStore, voucher};
+use haca_client::{
+    Answered, ClientError, CoveredRange, KeptVouchers, Standing, VoucherStore, is_coverable, voucher,
+};
 use haca_wire::{ChannelId, Encode as _, EvidenceKind, Item, ModelId, ReceiptHash, Tick, Voucher, limit};
 use serde_json::{Value, json};
 
@@ -54,7 +56,7 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
     if let Some(bundle) = bundles.first() {
         let (bundle, trust) = (bundle.display(), network.file.trust);
         screen.say(format!(
-            "check one with: haca verify {bundle} --trust {trust} --accept-signed"
+            "check one with: haca verify {bundle} --trust {trust} --accept-signed (or --accept-optimistic)"
         ));
     }
     let is_open = lines.iter().any(|line| line.state == "signed");
@@ -65,12 +67,12 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
     })
 }
 
-/// Receipts with signatures only that nobody has settled or claimed, as ranges without a gap.
+/// Receipts without proofs that nobody has settled or claimed, as ranges without a gap.
 fn ranges(session: &Session, held: &[Kept]) -> Result<Vec<Vec<Item>>, Failure> {
     let mut waiting: BTreeMap<(ChannelId, u64), Item> = BTreeMap::new();
     for kept in held {
         let order = &kept.order.value;
-        if order.evidence != EvidenceKind::Signed {
+        if !is_coverable(order.evidence) {
             continue;
         }
         let standing = session
@@ -84,17 +86,17 @@ fn ranges(session: &Session, held: &[Kept]) -> Result<Vec<Vec<Item>>, Failure> {
         }
     }
     let mut ranges: Vec<Vec<Item>> = Vec::new();
-    let mut last: Option<(ChannelId, u64, ModelId)> = None;
+    let mut last: Option<(ChannelId, u64, ModelId, EvidenceKind)> = None;
     for ((channel, sequence), item) in waiting {
-        let model = item.order.value.model;
+        let (model, evidence) = (item.order.value.model, item.order.value.evidence);
         let follows = sequence
             .checked_sub(1)
-            .is_some_and(|before| last == Some((channel, before, model)));
+            .is_some_and(|before| last == Some((channel, before, model, evidence)));
         match ranges.last_mut() {
             Some(range) if follows && range.len() < limit::RANGE as usize => range.push(item),
             _ => ranges.push(vec![item]),
         }
-        last = Some((channel, sequence, model));
+        last = Some((channel, sequence, model, evidence));
     }
     ranges.retain(|range| range.len() > 1);
     Ok(ranges)
@@ -209,7 +211,9 @@ fn show(lines: &[Line], bundles: &[PathBuf], vouchers: &KeptVouchers, screen: &S
             "first": line.voucher.first.0,
             "count": line.voucher.count,
             "root": ReceiptHash(line.voucher.root).to_string(),
+            "evidence": line.voucher.evidence.name(),
             "total": line.voucher.total.to_string(),
+            "warranty": line.voucher.warranty.to_string(),
             "state": line.state,
             "detail": line.detail,
         })
@@ -220,7 +224,7 @@ fn show(lines: &[Line], bundles: &[PathBuf], vouchers: &KeptVouchers, screen: &S
         "skipped": held::skipped(vouchers),
     }));
     if lines.is_empty() {
-        screen.say("no two receipts with signatures wait in a row");
+        screen.say("no two receipts without a proof wait in a row");
     }
     for line in lines {
         let ink = if line.state == "refused" {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use haca_client::{Standing, demand};
-use haca_wire::state::DemandRecord;
-use haca_wire::{Amount, AssetId, EvidenceKind, ReceiptHash, TxHash};
+use haca_client::{ClientError, Included, KeptVouchers, Standing, VoucherStore, demand, demand_under};
+use haca_wire::state::{DemandRecord, HeldKey};
+use haca_wire::{Amount, AssetId, EvidenceKind, Message, ReceiptHash, Sequence, TxHash};
 use serde_json::{Value, json};
 
 use crate::args::Demand;
 use crate::claim::amount;
 use crate::failure::{Exit, Failure};
-use crate::held::{Kept, read_all};
+use crate::held::{self, Covered, Kept};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
 use crate::session::{MAX_BASE_FEE, Session, client};
@@ -23,13 +23,20 @@ pub(crate) fn run(options: &Demand, screen: &Screen) -> Result<u8, Failure> {
         &network.file.node_url,
         &network.file.inference_url,
     )?;
-    let mut kept = read_all(&network.user().join("receipts"))?;
-    kept.retain(|kept| kept.order.value.evidence == EvidenceKind::Optimistic);
+    let held = held::read_all(&network.user().join("receipts"))?;
+    let vouchers = VoucherStore::new(&network.user().join("vouchers"));
+    let vouchers = held::vouchers(&vouchers, screen)?;
+    let is_optimistic = |kept: &&Kept| kept.order.value.evidence == EvidenceKind::Optimistic;
+    let find = |kept| Doubt::find(&session, kept, &held, &vouchers);
+    let mut kept = held.iter().filter(is_optimistic);
     match options.receipt {
-        None => list(&session, &kept, screen).map(|()| 0),
+        None => {
+            let doubts = kept.map(find).collect::<Result<Vec<_>, _>>()?;
+            list(&session, &doubts, screen).map(|()| 0)
+        }
         Some(wanted) => {
             let hash = |kept: &Kept| kept.receipt.value.hash(&session.domain);
-            let found = kept.iter().find(|kept| hash(kept) == wanted);
+            let found = kept.find(|kept| hash(kept) == wanted);
             let found = found.ok_or_else(|| {
                 Failure::usage(
                     "cli.unknown_receipt",
@@ -40,29 +47,83 @@ pub(crate) fn run(options: &Demand, screen: &Screen) -> Result<u8, Failure> {
                     "`haca demand` alone lists them",
                 )
             })?;
-            one(&session, found, wanted, options, screen)
+            one(&session, &find(found)?, wanted, options, screen)
         }
     }
 }
 
+/// A receipt with optimistic evidence, settled by itself or under a voucher.
+struct Doubt<'a> {
+    kept: &'a Kept,
+    covered: Option<Covered>,
+}
+
+impl<'a> Doubt<'a> {
+    fn find(
+        session: &Session,
+        kept: &'a Kept,
+        held: &[Kept],
+        vouchers: &KeptVouchers,
+    ) -> Result<Self, Failure> {
+        let standing = session.node.standing(&kept.order, &kept.receipt);
+        let covered = match standing.map_err(client)? {
+            Standing::Used => held::covered(session, kept, held, vouchers)?,
+            _ => None,
+        };
+        Ok(Self { kept, covered })
+    }
+
+    fn sequence(&self) -> Sequence {
+        self.kept.order.value.sequence
+    }
+
+    fn standing(&self, session: &Session) -> Result<Standing, ClientError> {
+        match &self.covered {
+            Some(covered) => session
+                .node
+                .standing_of_settled(&covered.settled, self.sequence()),
+            None => session.node.standing(&self.kept.order, &self.kept.receipt),
+        }
+    }
+
+    fn message(&self, session: &Session) -> Message {
+        let covered = self.covered.as_ref();
+        let under = covered.and_then(|one| demand_under(&one.items, one.index, &session.domain));
+        under.unwrap_or_else(|| demand(&self.kept.receipt, &session.domain))
+    }
+
+    /// Whether a demand that is in the block of this height was answered. The fee of a voucher waits on, so only the state
+    /// after that block tells.
+    fn is_answered(&self, session: &Session, demanded: Option<u64>) -> Result<bool, ClientError> {
+        let (Some(covered), Some(demanded)) = (&self.covered, demanded) else {
+            return Ok(false);
+        };
+        let settlement = &covered.settled.settlement;
+        let (record, height) = session.node.held(HeldKey {
+            channel: settlement.channel,
+            first: settlement.sequence,
+        })?;
+        let open = record.and_then(|record| record.demand);
+        Ok(height.0 >= demanded && open.is_none_or(|open| open.sequence != self.sequence()))
+    }
+}
+
 /// Shows where each receipt stands, and what its proof would cost.
-fn list(session: &Session, kept: &[Kept], screen: &Screen) -> Result<(), Failure> {
+fn list(session: &Session, doubts: &[Doubt<'_>], screen: &Screen) -> Result<(), Failure> {
     let step = screen.step("receipts");
     let mut rows = Vec::new();
-    for kept in kept {
-        let standing = session
-            .node
-            .standing(&kept.order, &kept.receipt)
-            .map_err(client)?;
+    for doubt in doubts {
+        let standing = doubt.standing(session).map_err(client)?;
         let deposit = match &standing {
             Standing::Held { demand: None, .. } => {
-                let model = kept.order.value.model;
+                let model = doubt.kept.order.value.model;
                 Some(session.node.deposit_of_demand(model).map_err(client)?)
             }
             Standing::Held { demand, .. } => demand.map(|demand| demand.deposit),
             _ => None,
         };
-        rows.push((kept.receipt.value.hash(&session.domain), standing, deposit));
+        let receipt = doubt.kept.receipt.value.hash(&session.domain);
+        rows.push((receipt, standing, deposit));
     }
     step.done(&rows.len().to_string());
     let objects = rows.iter().map(|(receipt, standing, deposit)| {
@@ -115,16 +176,25 @@ fn ticks(standing: &Standing) -> (Option<u64>, Option<u64>) {
 /// Demands one proof, unless that is done, and waits for the node.
 fn one(
     session: &Session,
-    kept: &Kept,
+    doubt: &Doubt<'_>,
     receipt: ReceiptHash,
     options: &Demand,
     screen: &Screen,
 ) -> Result<u8, Failure> {
-    let standing = || session.node.standing(&kept.order, &kept.receipt);
-    let mut tx = None;
-    match standing().map_err(client)? {
-        Standing::Held { demand: Some(_), .. } => {}
-        Standing::Held { demand: None, .. } => tx = Some(send(session, kept, options, screen)?),
+    let is_ours = |demand: &DemandRecord| demand.sequence == doubt.sequence();
+    let mut sent = None;
+    let mut open: Option<DemandRecord> = None;
+    match doubt.standing(session).map_err(client)? {
+        Standing::Held { demand: None, .. } => sent = Some(send(session, doubt, options, screen)?),
+        Standing::Held { demand, .. } if demand.is_some_and(|demand| is_ours(&demand)) => open = demand,
+        Standing::Held { .. } => {
+            return Err(Failure::new(
+                Exit::Failure,
+                "cli.another_demanded",
+                "the proof of another receipt under the same voucher is demanded",
+                "demand this one when the node has answered, while the window lasts",
+            ));
+        }
         other => {
             return Err(Failure::new(
                 Exit::Failure,
@@ -135,17 +205,17 @@ fn one(
         }
     }
     let step = screen.step("the node's answer");
-    let mut open: Option<DemandRecord> = None;
+    let height = sent.as_ref().map(|(_, included)| included.height);
     let ended = session
         .node
         .poll(Duration::from_secs(options.wait_s), "the answer", || {
-            Ok(match standing()? {
-                Standing::Held { demand, .. } => {
-                    open = demand.or(open);
-                    None
-                }
-                ended => Some(ended),
-            })
+            let standing = doubt.standing(session)?;
+            let Standing::Held { demand, .. } = &standing else {
+                return Ok(Some(standing));
+            };
+            open = demand.filter(is_ours).or(open);
+            let demanded = height.or(open.map(|_| 0));
+            Ok(doubt.is_answered(session, demanded)?.then_some(standing))
         });
     let deposit = open.map(|demand| demand.deposit.to_string());
     let (name, ink, told, code) = match ended {
@@ -164,7 +234,7 @@ fn one(
             "the chain has verified the proof".to_owned(),
             0,
         ),
-        Err(haca_client::ClientError::Pending { .. }) => {
+        Err(ClientError::Pending { .. }) => {
             let due = open.map_or(String::new(), |demand| format!(" up to tick {}", demand.due));
             let told = format!("the node may answer{due}; ask again later");
             ("demanded", Ink::Yellow, told, Exit::SettlementUnknown as u8)
@@ -177,15 +247,20 @@ fn one(
         "state": name,
         "deposit": deposit,
         "due": open.map(|demand| demand.due.0),
-        "tx": tx.map(|tx| tx.to_string()),
+        "tx": sent.map(|(tx, _)| tx.to_string()),
     }));
     screen.say(format!("{receipt}  {}  {told}", screen.ink(ink, name)));
     Ok(code)
 }
 
 /// Sends the demand, signed for a base fee at which the chain takes no more than the user allows.
-fn send(session: &Session, kept: &Kept, options: &Demand, screen: &Screen) -> Result<TxHash, Failure> {
-    let model = kept.order.value.model;
+fn send(
+    session: &Session,
+    doubt: &Doubt<'_>,
+    options: &Demand,
+    screen: &Screen,
+) -> Result<(TxHash, Included), Failure> {
+    let model = doubt.kept.order.value.model;
     let deposit = session.node.deposit_of_demand(model).map_err(client)?;
     let most = match options.max_deposit {
         Some(most) => session.node.base_fee_of_demand(model, Amount(most)),
@@ -199,9 +274,8 @@ fn send(session: &Session, kept: &Kept, options: &Demand, screen: &Screen) -> Re
         ));
     };
     let step = screen.step("demand");
-    let message = demand(&kept.receipt, &session.domain);
-    let tx = session.send_below(message, most.min(MAX_BASE_FEE))?;
+    let sent = session.send_below(doubt.message(session), most.min(MAX_BASE_FEE))?;
     let shown = amount(&session.node, AssetId::OPG, deposit)?;
     step.done(&format!("deposit {shown}"));
-    Ok(tx)
+    Ok(sent)
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use haca_client::{KeptVouchers, VoucherStore, is_in_range};
-use haca_wire::{Decode, Item, Order, Receipt, Signed, Voucher};
+use haca_client::{KeptVouchers, SettledReceipt, VoucherStore, is_covered, is_in_range, path_under};
+use haca_wire::{Decode, Item, Order, Receipt, ReceiptHash, Signed, Voucher};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::screen::Screen;
-use crate::session::client;
+use crate::session::{Session, client};
 
 /// The name of a receipt's bundle in its directory.
 pub(crate) const BUNDLE: &str = "bundle.haca";
@@ -80,6 +80,45 @@ pub(crate) fn under<'a>(held: &'a [Kept], voucher: &Voucher) -> Vec<&'a Kept> {
     let by_sequence: BTreeMap<u64, &Kept> =
         in_range.map(|kept| (kept.order.value.sequence.0, kept)).collect();
     by_sequence.into_values().collect()
+}
+
+/// A receipt under a settled voucher of the user's.
+pub(crate) struct Covered {
+    /// The settlement of the voucher.
+    pub(crate) settled: SettledReceipt,
+    /// The receipts of its range, in their order.
+    pub(crate) items: Vec<Item>,
+    /// Which of them it is.
+    pub(crate) index: usize,
+}
+
+/// Where a receipt was settled under a voucher of the user's that covers exactly it.
+pub(crate) fn covered(
+    session: &Session,
+    one: &Kept,
+    held: &[Kept],
+    vouchers: &KeptVouchers,
+) -> Result<Option<Covered>, Failure> {
+    let (channel, sequence) = (one.order.value.channel, one.order.value.sequence);
+    let receipt = one.receipt.value.hash(&session.domain);
+    for voucher in vouchers.covering(channel, sequence) {
+        let items: Vec<Item> = under(held, voucher).into_iter().map(Kept::item).collect();
+        let mut sequences = items.iter().map(|item| item.order.value.sequence);
+        let Some(index) = sequences.position(|other| other == sequence) else {
+            continue;
+        };
+        let path = path_under(&items, index, &session.domain);
+        let is_under = path.is_some_and(|path| is_covered(voucher, sequence, &receipt, &path));
+        let settled = session.node.settled(ReceiptHash(voucher.root)).map_err(client)?;
+        if let Some(settled) = settled.filter(|_| is_under) {
+            return Ok(Some(Covered {
+                settled,
+                items,
+                index,
+            }));
+        }
+    }
+    Ok(None)
 }
 
 /// The vouchers on disk. A file that can't be read is named on stderr, and the others are used.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use haca_client::{Answered, ClientError, InferenceClient, NodeClient, SettledReceipt, Wallet};
+use haca_client::{Answered, ClientError, Included, InferenceClient, NodeClient, SettledReceipt, Wallet};
 use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
     Address, Amount, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence,
@@ -203,19 +203,22 @@ impl Session {
     }
 
     /// Signs a message as the user, submits it and waits until it is in a block.
-    pub(crate) fn send(&self, message: Message) -> Result<TxHash, Failure> {
+    pub(crate) fn send(&self, message: Message) -> Result<(TxHash, Included), Failure> {
         self.send_below(message, MAX_BASE_FEE)
     }
 
     /// The same, in no block with a higher base fee.
-    pub(crate) fn send_below(&self, message: Message, max_base_fee: Amount) -> Result<TxHash, Failure> {
+    pub(crate) fn send_below(
+        &self,
+        message: Message,
+        max_base_fee: Amount,
+    ) -> Result<(TxHash, Included), Failure> {
         let head = self.node.status().map_err(client)?.height;
         let tx = self
             .wallet
             .transaction(message, &self.domain, head, max_base_fee)
             .map_err(client)?;
-        let (hash, _) = self.node.submit_and_wait(&tx, INCLUSION).map_err(client)?;
-        Ok(hash)
+        self.node.submit_and_wait(&tx, INCLUSION).map_err(client)
     }
 
     /// Signs the next order of the channel for a request. The sequence is on disk before the order exists, so

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use haca_wire::state::Params;
-use haca_wire::{EvidenceKind, Gas, Message, TensorSpec, limit};
+use haca_wire::{Coverage, EvidenceKind, Gas, Message, TensorSpec, limit};
 
 use super::{Kind, ProveTimes, UNKNOWN_PROVE_MS};
 
@@ -39,25 +39,26 @@ impl GasPrices {
         }
     }
 
-    /// The most gas of a transaction that settles so many ranges, whose vouchers and roots have so many bytes.
-    pub fn vouchers(&self, ranges: usize, bytes: usize) -> u64 {
-        let signatures = self.signature.saturating_mul(2).saturating_mul(ranges as u64);
+    /// The most gas of a transaction that settles ranges which are charged for so many signatures and whose vouchers and
+    /// roots have so many bytes.
+    pub fn vouchers(&self, signatures: u64, bytes: usize) -> u64 {
+        let signatures = self.signature.saturating_mul(signatures);
         let bytes = self.byte.saturating_mul(bytes as u64);
         self.frame().saturating_add(signatures).saturating_add(bytes)
     }
 
     /// The gas of a settlement of so many bytes: 0 for any other message.
     pub fn settlement(&self, message: &Message, bytes: usize, rates: &BTreeMap<Kind, Rates>) -> u64 {
-        let (groups, ranges) = match message {
+        let (groups, signatures) = match message {
             Message::SettleBatch { groups } => (groups.as_slice(), 0),
-            Message::SettleVouchers { coverages } => (&[][..], coverages.len() as u64),
+            Message::SettleVouchers { coverages } => (&[][..], coverage_signatures(coverages)),
             _ => return 0,
         };
         let fixed = self
             .flat
             .saturating_add(self.byte.saturating_mul(bytes as u64))
             .saturating_add(self.signature.saturating_mul(self.own_signatures))
-            .saturating_add(self.signature.saturating_mul(2).saturating_mul(ranges));
+            .saturating_add(self.signature.saturating_mul(signatures));
         groups.iter().fold(fixed, |sum, group| {
             let kind = group.items.first().map(|item| Kind {
                 model: item.order.value.model,
@@ -83,12 +84,20 @@ impl GasPrices {
     }
 }
 
-/// Signatures that one receipt is charged for: the payer's and the node's, and a third where the fee waits.
+/// Signatures that one receipt, or one voucher, is charged for: the payer's and the node's, and a third where the fee waits.
 pub const fn item_signatures(evidence: EvidenceKind) -> u64 {
     match evidence {
         EvidenceKind::Optimistic => 3,
         _ => 2,
     }
+}
+
+/// Signatures that vouchers with their roots are charged for.
+pub fn coverage_signatures(coverages: &[Coverage]) -> u64 {
+    let each = coverages
+        .iter()
+        .map(|one| item_signatures(one.voucher.value.evidence));
+    each.sum()
 }
 
 /// Bytes of one receipt in a group: order, receipt, and the public tensors where evidence carries them.

@@ -71,8 +71,8 @@ impl Service {
         if !(2..=limit::RANGE).contains(&value.count) {
             return refuse("it covers fewer than 2 or more than 1,024 sequences");
         }
-        if value.evidence != EvidenceKind::Signed {
-            return refuse("only receipts with signatures are covered here");
+        if !matches!(value.evidence, EvidenceKind::Signed | EvidenceKind::Optimistic) {
+            return refuse("receipts with proofs are not covered");
         }
         let tick = head.clock.tick.0;
         let earliest = Tick(tick.saturating_add(self.config.min_settle_ticks));
@@ -89,7 +89,7 @@ impl Service {
 
     /// That the voucher is for exactly the receipts of the journal, all of which wait. Returns them.
     fn check_range(&self, voucher: &Voucher) -> Result<Vec<ReceiptHash>, Refusal> {
-        let (mut receipts, mut total) = (Vec::new(), 0u128);
+        let (mut receipts, mut total, mut warranty) = (Vec::new(), 0u128, 0u128);
         for offset in 0..u64::from(voucher.count) {
             let place = Place {
                 channel: voucher.channel,
@@ -107,6 +107,7 @@ impl Service {
             }
             receipts.push(self.receipt_of(&entry));
             total = total.saturating_add(entry.item.receipt.value.fee.0);
+            warranty = warranty.saturating_add(order.warranty.0);
         }
         let leaves: Vec<Option<ReceiptHash>> = receipts.iter().copied().map(Some).collect();
         if receipt_root(&leaves) != voucher.root {
@@ -114,6 +115,9 @@ impl Service {
         }
         if voucher.total != Amount(total) {
             return refuse("its total is not the sum of the fees");
+        }
+        if voucher.warranty > Amount(warranty) {
+            return refuse("its warranty is above the sum of the orders' warranties");
         }
         Ok(receipts)
     }

@@ -11,14 +11,14 @@ use super::Service;
 use crate::ExecError;
 use crate::chain::Chain;
 use crate::config::ExecConfig;
-use crate::entry::Place;
+use crate::entry::{HeldFee, Place};
 use crate::journal::Journal;
 use crate::log;
 use crate::model::ServedModel;
 use crate::planner::{AnswerTime, Kind, Overload, Rates, count_models, longest_proofs_ms};
 use crate::refusal::Refusal;
 
-/// Model of each such receipt.
+/// Model of each such receipt, or of the first of a range whose fee waits.
 pub(crate) type Demandable = BTreeMap<Place, ModelId>;
 
 impl Service {
@@ -42,6 +42,14 @@ impl Service {
     /// No proof of this receipt can be demanded any more.
     pub(crate) fn forget_proof(&self, place: Place) {
         self.demandable().remove(&place);
+    }
+
+    /// These receipts were settled under one voucher, and one at a time of them is demanded: they count as the first.
+    pub(crate) fn join_proofs(&self, held: &HeldFee) {
+        let mut demandable = self.demandable();
+        for place in held.places().skip(1) {
+            demandable.remove(&place);
+        }
     }
 
     /// That every proof of so many receipts of these models is made in time. A model that is not here is proven by nobody.

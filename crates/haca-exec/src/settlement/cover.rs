@@ -9,9 +9,9 @@ use haca_wire::{Amount, Coverage, Encode as _, Message, Sequence, SignedTransact
 use super::Settler;
 use super::payer::sign;
 use crate::ExecError;
-use crate::entry::{Entry, Pending, Place};
+use crate::entry::{Entry, HeldFee, Pending, Place};
 use crate::log;
-use crate::planner;
+use crate::planner::{self, coverage_signatures, item_signatures};
 
 /// Receipts that one transaction settles: the entry of each is read and written twice, and all are in memory, without
 /// what they were answered with.
@@ -53,6 +53,25 @@ pub(super) fn vouchers(tx: &SignedTransaction) -> &[Coverage] {
     }
 }
 
+/// The fees that wait after vouchers were settled, and those of receipts that were settled by themselves.
+pub(super) fn held_fees(entries: &[Entry], coverages: &[Coverage]) -> Vec<HeldFee> {
+    if coverages.is_empty() {
+        return entries.iter().filter_map(Entry::held_fee).collect();
+    }
+    let of_place: BTreeMap<Place, &Entry> = entries.iter().map(|entry| (entry.place(), entry)).collect();
+    let held = coverages.iter().filter_map(|coverage| {
+        let voucher = &coverage.voucher.value;
+        let first = of_place.get(&first(coverage))?.held_fee()?;
+        Some(HeldFee {
+            count: voucher.count,
+            fee: voucher.total,
+            warranty: voucher.warranty,
+            ..first
+        })
+    });
+    held.collect()
+}
+
 /// The places of a voucher's range.
 fn places(coverage: &Coverage) -> impl Iterator<Item = Place> {
     let voucher = &coverage.voucher.value;
@@ -79,7 +98,8 @@ impl Settler<'_> {
             receipts,
             bytes,
         } = self.worthwhile(clock, ready)?;
-        let gas = self.service.gas_prices().vouchers(coverages.len(), bytes);
+        let signatures = coverage_signatures(&coverages);
+        let gas = self.service.gas_prices().vouchers(signatures, bytes);
         // What is not worth its gas now is looked at again, or settles as receipts do.
         let Some(most) = self.consult(clock, &receipts, |situation| planner::bid_for(situation, gas)) else {
             return Ok(false);
@@ -104,14 +124,16 @@ impl Settler<'_> {
         let mut batch = Batch::default();
         for one in ready {
             let bytes = batch.bytes.saturating_add(one.coverage.encode().len());
-            let gas = prices.vouchers(batch.coverages.len() + 1, bytes);
+            let before = coverage_signatures(&batch.coverages);
+            let more = item_signatures(one.coverage.voucher.value.evidence);
+            let gas = prices.vouchers(before.saturating_add(more), bytes);
             let is_full = batch.coverages.len() >= limit::COVERAGES
                 || batch.receipts.len() + one.receipts.len() > RECEIPTS
                 || gas > prices.tx_gas;
             if is_full {
                 break;
             }
-            let own = gas.saturating_sub(prices.vouchers(batch.coverages.len(), batch.bytes));
+            let own = gas.saturating_sub(prices.vouchers(before, batch.bytes));
             let bid = self.consult(clock, &one.receipts, |situation| planner::bid_for(situation, own));
             if bid.is_none() {
                 continue;

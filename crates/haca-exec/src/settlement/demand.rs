@@ -3,6 +3,8 @@
 //! The chain keeps one docket for each node: how many demands on it are open, and when the last is due. While nobody
 //! demands anything, that is all that is read. When it changes, every fee that waits is looked at.
 //!
+//! The fee of a voucher waits as one, and one of its receipts at a time can be demanded. An answer leaves it waiting.
+//!
 //! An answer is journalled before it is sent, and nothing is waited for while it is on its way.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,19 @@ struct Watched {
     demand: Option<DemandRecord>,
     /// The tick from which something has happened to it on chain.
     look_at: Tick,
+    /// A state from before this height says nothing of it.
+    since: Height,
+}
+
+impl Watched {
+    fn new(fee: HeldFee, look_at: Tick) -> Self {
+        Self {
+            fee,
+            demand: None,
+            look_at,
+            since: fee.height,
+        }
+    }
 }
 
 /// The settler's memory of fees that wait. The journal has the fees, the chain the rest.
@@ -72,19 +87,15 @@ const fn held_key(place: Place) -> HeldKey {
 }
 
 impl Settler<'_> {
-    /// From now on, looks after the fees of these entries that wait.
-    pub(super) fn keep_watch(&mut self, entries: &[Entry]) {
+    /// From now on, looks after these fees.
+    pub(super) fn keep_watch(&mut self, held: &[HeldFee]) {
         let params = &self.service.chain.params;
         let tick = self.service.chain.last().map_or(0, |head| head.clock.tick.0);
         // The tick may have moved on since the settlement: then this is later than need be, and nothing is lost by it.
         let look_at = Tick(tick.saturating_add(params.demand_window).saturating_add(1));
-        for fee in entries.iter().filter_map(Entry::held_fee) {
-            let watched = Watched {
-                fee,
-                demand: None,
-                look_at,
-            };
-            self.watch.fees.insert(fee.place, watched);
+        for fee in held {
+            self.service.join_proofs(fee);
+            self.watch.fees.insert(fee.place, Watched::new(*fee, look_at));
         }
         // A settlement may be noticed long after its block: the docket that is known may tell of a demand on it.
         self.watch.docket = DocketRecord::default();
@@ -94,12 +105,7 @@ impl Settler<'_> {
     pub(super) fn look_at_docket(&mut self) -> Result<(), ExecError> {
         if !self.watch.is_loaded {
             for fee in self.service.journal.held_fees()? {
-                let watched = Watched {
-                    fee,
-                    demand: None,
-                    look_at: Tick(0),
-                };
-                self.watch.fees.insert(fee.place, watched);
+                self.watch.fees.insert(fee.place, Watched::new(fee, Tick(0)));
             }
             self.watch.is_loaded = true;
         }
@@ -156,8 +162,7 @@ impl Settler<'_> {
         let Some(watched) = self.watch.fees.get_mut(&place) else {
             return Ok(height);
         };
-        // A state from before the settlement shows nothing of it.
-        if height < watched.fee.height {
+        if height < watched.since {
             return Ok(height);
         }
         match record {
@@ -168,7 +173,7 @@ impl Settler<'_> {
                         "demanded",
                         format_args!(
                             "channel={} sequence={} due={} deposit={}",
-                            place.channel, place.sequence, demand.due, demand.deposit
+                            place.channel, demand.sequence, demand.due, demand.deposit
                         ),
                     );
                 }
@@ -184,31 +189,54 @@ impl Settler<'_> {
 
     /// A fee that waits no more, and no answer of this journal was on its way: paid after the window, or lost.
     fn end(&mut self, place: Place) -> Result<(), ExecError> {
-        let (journal, client) = (&self.service.journal, &self.service.chain.client);
+        let journal = &self.service.journal;
         let Some(watched) = self.watch.fees.get(&place) else {
             return Ok(());
         };
         let fee = watched.fee;
-        let claim: Option<ClaimRecord> = client.record(&key::claim(place.channel, place.sequence))?;
-        let lost = claim.filter(|claim| claim.kind == ClaimKind::Unanswered);
-        let mut entry = journal.held_entry(&fee)?;
+        let lost = self.forfeited(&fee)?;
+        let mut entries = journal.held_entries(&fee)?;
+        let state = match lost {
+            Some(_) => EntryState::Forfeited(fee.tx, fee.height),
+            None => EntryState::Settled(fee.tx, fee.height),
+        };
+        entries.iter_mut().for_each(|entry| entry.state = state.clone());
         let mut row = Totals::default();
         if let Some(claim) = lost {
             log::event(
                 "forfeited",
-                format_args!("channel={} sequence={}", place.channel, place.sequence),
+                format_args!(
+                    "channel={} sequence={} receipts={}",
+                    place.channel, place.sequence, fee.count
+                ),
             );
-            entry.state = EntryState::Forfeited(fee.tx, fee.height);
-            (row.forfeited, row.warranties) = (1, claim.paid);
+            (row.forfeited, row.warranties) = (fee.count.into(), claim.paid);
         } else {
-            entry.state = EntryState::Settled(fee.tx, fee.height);
             row.fees = fee.fee;
         }
-        let key = entry.totals_key(log::unix_ms());
-        journal.update(&[entry], &[(key, row)])?;
+        let key = entries.first().map(|entry| entry.totals_key(log::unix_ms()));
+        let rows: Vec<(TotalsKey, Totals)> = key.map(|key| (key, row)).into_iter().collect();
+        journal.update(&entries, &rows)?;
         self.watch.fees.remove(&place);
         self.service.forget_proof(place);
         Ok(())
+    }
+
+    /// The claim that a fee was lost by, if it was. It stands under the sequence that was demanded, and only a node that
+    /// lost one is jailed.
+    fn forfeited(&self, fee: &HeldFee) -> Result<Option<ClaimRecord>, ExecError> {
+        let client = &self.service.chain.client;
+        let account = self.service.account.address();
+        if !client.node(account)?.is_some_and(|node| node.jailed) {
+            return Ok(None);
+        }
+        for place in fee.places() {
+            let claim: Option<ClaimRecord> = client.record(&key::claim(place.channel, place.sequence))?;
+            if let Some(claim) = claim.filter(|claim| claim.kind == ClaimKind::Unanswered) {
+                return Ok(Some(claim));
+            }
+        }
+        Ok(None)
     }
 
     /// Follows answers that are on their way. `true` when something became of one.
@@ -365,12 +393,14 @@ impl Settler<'_> {
         let mut held = Vec::new();
         for place in &answering.places {
             if let Some(watched) = self.watch.fees.get(place) {
-                held.extend(watched.demand.map(|demand| (watched.fee, demand.deposit)));
+                held.extend(watched.demand.map(|demand| (watched.fee, demand)));
             }
         }
-        let read = held.iter().map(|(fee, _)| service.journal.held_entry(fee));
+        let read = held
+            .iter()
+            .map(|(fee, demand)| service.journal.held_entry(fee, demand.sequence));
         let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
-        service.set_proving(answering.places.iter().copied().collect());
+        service.set_proving(entries.iter().map(Entry::place).collect());
         let proved = prove(service, answering.model, &entries, self.stop);
         service.set_proving(BTreeSet::new());
         let Proven {
@@ -381,7 +411,7 @@ impl Settler<'_> {
             Ok(proven) => proven,
             Err(_) if self.is_stopped() => return Ok(()),
             Err(reason) => {
-                self.suspect(&entries, &reason);
+                self.suspect(&answering.places, &reason);
                 return Ok(());
             }
         };
@@ -390,8 +420,8 @@ impl Settler<'_> {
             evidence: EvidenceKind::Zk,
         };
         service.learn_prove_time(kind, figures.batch, figures.prove_us.div_ceil(1_000));
-        let answers = entries.iter().map(|entry| Answer {
-            first: entry.place().sequence,
+        let answers = entries.iter().zip(&held).map(|(entry, (fee, _))| Answer {
+            first: fee.place.sequence,
             receipt: entry.item.receipt.value.clone(),
         });
         let message = Message::Respond {
@@ -404,10 +434,11 @@ impl Settler<'_> {
         }
         let tx = sign(service, message, answering.max_base_fee)?;
         let hash = tx.hash();
-        for (fee, deposit) in &mut held {
+        for (fee, demand) in &mut held {
             fee.answer = Some(SentAnswer {
                 tx: hash,
-                deposit: *deposit,
+                sequence: demand.sequence,
+                deposit: demand.deposit,
             });
         }
         let fees: Vec<HeldFee> = held.iter().map(|(fee, _)| *fee).collect();
@@ -451,23 +482,37 @@ impl Settler<'_> {
 
     /// An answer is in a block: the deposit and the fee are paid.
     fn answered(&mut self, hash: TxHash, height: Height) -> Result<bool, ExecError> {
-        let (journal, fees) = (&self.service.journal, self.watch.of_answer(hash));
+        let (journal, mut fees) = (&self.service.journal, self.watch.of_answer(hash));
         let expense = self.expense(hash)?;
-        let mut entries = Vec::new();
+        let (mut entries, mut waiting) = (Vec::new(), Vec::new());
         let mut rows: Vec<(TotalsKey, Totals)> = Vec::new();
-        for fee in &fees {
-            let mut entry = journal.held_entry(fee)?;
-            entry.state = EntryState::Settled(fee.tx, fee.height);
-            let mut row = expense.part(1, fees.len() as u128);
-            (row.proven, row.fees) = (1, fee.fee);
-            row.deposits = fee.answer.map_or(Amount(0), |answer| answer.deposit);
+        let count = fees.len() as u128;
+        for fee in &mut fees {
+            let Some(answer) = fee.answer.take() else { continue };
+            let mut entry = journal.held_entry(fee, answer.sequence)?;
+            let mut row = expense.part(1, count);
+            (row.proven, row.deposits) = (1, answer.deposit);
+            if fee.count == 1 {
+                entry.state = EntryState::Settled(fee.tx, fee.height);
+                row.fees = fee.fee;
+            } else {
+                waiting.push(*fee);
+            }
             rows.push((entry.totals_key(log::unix_ms()), row));
             entries.push(entry);
         }
-        journal.resolve(&entries, hash, &rows)?;
-        for fee in &fees {
+        journal.settle(&entries, &waiting, Some(hash), &rows)?;
+        for fee in fees.iter().filter(|fee| fee.count == 1) {
             self.watch.fees.remove(&fee.place);
             self.service.forget_proof(fee.place);
+        }
+        self.remember(&waiting);
+        // A state from before the answer shows its demand, which is no more.
+        for fee in &waiting {
+            if let Some(watched) = self.watch.fees.get_mut(&fee.place) {
+                (watched.demand, watched.since) = (None, watched.since.max(height));
+            }
+            self.suspects.remove(&fee.place);
         }
         self.watch.sent.remove(&hash);
         // Another demand may have come meanwhile and left the docket as it was.
@@ -483,7 +528,10 @@ impl Settler<'_> {
     /// An answer did nothing: its demands are open, or ended otherwise.
     fn withdraw(&mut self, hash: TxHash, reason: &str, burned: bool) -> Result<bool, ExecError> {
         let mut fees = self.watch.of_answer(hash);
-        let read = fees.iter().map(|fee| self.service.journal.held_entry(fee));
+        let read = fees.iter().filter_map(|fee| {
+            let answer = fee.answer?;
+            Some(self.service.journal.held_entry(fee, answer.sequence))
+        });
         let entries = read.collect::<Result<Vec<Entry>, _>>()?;
         let totals = if burned {
             self.burned_in_vain(&entries, &self.expense(hash)?)
@@ -497,14 +545,14 @@ impl Settler<'_> {
         self.remember(&fees);
         self.watch.sent.remove(&hash);
         log::event("not_answered", format_args!("tx={hash} reason={reason}"));
-        for entry in &entries {
+        for fee in &fees {
             self.suspects
-                .entry(entry.place())
+                .entry(fee.place)
                 .or_insert_with(Retry::first)
                 .failed();
         }
-        for entry in &entries {
-            self.look_at(entry.place())?;
+        for fee in &fees {
+            self.look_at(fee.place)?;
         }
         self.watch.docket = DocketRecord::default();
         Ok(true)

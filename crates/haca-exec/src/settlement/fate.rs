@@ -1,12 +1,12 @@
 //! What became of receipts: settled, failed for now, or given up.
 
 use haca_wire::state::{ChannelState, SequenceState};
-use haca_wire::{Height, Tick, TxHash};
+use haca_wire::{Coverage, Height, Tick, TxHash};
 
 use super::Settler;
-use super::cover::vouchers;
+use super::cover::{held_fees, vouchers};
 use crate::ExecError;
-use crate::entry::{Entry, EntryState, Missed};
+use crate::entry::{Entry, EntryState, HeldFee, Missed, Place};
 use crate::log;
 
 /// Settlements of a receipt alone that burned gas for nothing, after which it is given up.
@@ -19,13 +19,15 @@ impl Settler<'_> {
         tx: TxHash,
         height: Height,
         mut entries: Vec<Entry>,
+        coverages: &[Coverage],
     ) -> Result<(), ExecError> {
         for entry in &mut entries {
             entry.state = entry.settled_by(tx, height);
         }
         let totals = self.earned(&entries, &self.expense(tx)?);
-        self.service.journal.resolve(&entries, tx, &totals)?;
-        self.keep_watch(&entries);
+        let held = held_fees(&entries, coverages);
+        self.service.journal.settle(&entries, &held, Some(tx), &totals)?;
+        self.keep_watch(&held);
         log::event(
             "settled",
             format_args!("tx={tx} height={height} receipts={}", entries.len()),
@@ -48,7 +50,7 @@ impl Settler<'_> {
             && let Some((other, height)) = self.settled_by_another(sent, &entries)?
         {
             log::event("replaced", format_args!("tx={tx} settled_by={other}"));
-            self.settled(other, height, entries)?;
+            self.settled(other, height, entries, coverages)?;
             return self.service.journal.resolve(&[], tx, &[]);
         }
         self.forget_vouchers(coverages)?;
@@ -64,7 +66,8 @@ impl Settler<'_> {
         };
         self.service.journal.resolve(&entries, tx, &totals)?;
         if coverages.is_empty() {
-            self.suspect(&entries, reason);
+            let places: Vec<Place> = entries.iter().map(Entry::place).collect();
+            self.suspect(&places, reason);
         } else {
             // The voucher failed, not its receipts: they need not settle each by itself.
             log::event(
@@ -104,9 +107,9 @@ impl Settler<'_> {
         if let Some(settled) = service.chain.client.settled(receipt)? {
             entry.state = entry.settled_by(settled.settlement.tx, settled.height);
             let totals = self.earned_by(&entry, settled.settlement.tx)?;
-            let entries = [entry];
-            service.journal.update(&entries, &totals)?;
-            self.keep_watch(&entries);
+            let held: Vec<HeldFee> = entry.held_fee().into_iter().collect();
+            service.journal.settle(&[entry], &held, None, &totals)?;
+            self.keep_watch(&held);
             return Ok(());
         }
         log::event("refused", format_args!("receipt={receipt} reason={reason}"));

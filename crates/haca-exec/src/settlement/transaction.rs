@@ -98,7 +98,7 @@ impl Settler<'_> {
             let is_late = !vouchers(tx).is_empty() && is_late(tx, client.clock()?.tick);
             if let Some(included) = client.transaction(hash)? {
                 if included.code == 0 {
-                    return self.settled(hash, Height(included.height), entries);
+                    return self.settled(hash, Height(included.height), entries, vouchers(tx));
                 }
                 return self.failed(hash, entries, &included.log, included.gas_used > 0);
             }
@@ -137,7 +137,7 @@ impl Settler<'_> {
                     Word::Later(reason) => {
                         if let Some((other, height)) = self.settled_by_another(tx, &entries)? {
                             log::event("replaced", format_args!("tx={hash} settled_by={other}"));
-                            self.settled(other, height, entries)?;
+                            self.settled(other, height, entries, vouchers(tx))?;
                             return self.service.journal.resolve(&[], hash, &[]);
                         }
                         self.hold(hash, &reason);

@@ -33,7 +33,7 @@ fn item(serving: &Serving<'_>, channel: ChannelId, sequence: u64) -> Item {
 }
 
 impl Serving<'_> {
-    fn voucher(&self, items: &[Item]) -> Voucher {
+    pub(crate) fn voucher(&self, items: &[Item]) -> Voucher {
         let settle_by = Tick(self.world.tick() + 500);
         voucher(items, &self.world.domain, settle_by).unwrap()
     }
@@ -42,13 +42,13 @@ impl Serving<'_> {
         self.world.user.sign(voucher.clone(), &self.world.domain).unwrap()
     }
 
-    fn cover(&self, voucher: &Voucher) -> Result<haca_wire::Coverage, ClientError> {
+    pub(crate) fn cover(&self, voucher: &Voucher) -> Result<haca_wire::Coverage, ClientError> {
         let signer = haca_client::Wallet::load(&self.config.home.join("receipt.key")).unwrap();
         let signed = self.sign_voucher(voucher);
         self.client.cover(&signed, signer.address(), &self.world.domain)
     }
 
-    fn orders(&self, items: &[Item]) -> Vec<OrderHash> {
+    pub(crate) fn orders(&self, items: &[Item]) -> Vec<OrderHash> {
         let hash = |item: &Item| item.order.value.hash(&self.world.domain);
         items.iter().map(hash).collect()
     }
@@ -65,7 +65,13 @@ impl Serving<'_> {
 
     /// The message of the transaction that settled an order.
     fn settled_by(&self, order: OrderHash) -> Message {
-        let tx = self.wait_for(order, "settled").tx.unwrap();
+        self.wait_for(order, "settled");
+        self.message_of(order)
+    }
+
+    /// The message of the transaction that a receipt names.
+    pub(crate) fn message_of(&self, order: OrderHash) -> Message {
+        let tx = self.status(order).tx.unwrap();
         let bytes = self.world.client().transaction_bytes(tx.parse().unwrap());
         let bytes = bytes.unwrap().unwrap();
         SignedTransaction::decode_all(&bytes).unwrap().transaction.message

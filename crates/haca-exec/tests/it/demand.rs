@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use haca_exec::{ExecConfig, InferenceNode, Journal};
 use haca_wire::state::{HeldKey, HeldRecord};
-use haca_wire::{Amount, ChannelId, EvidenceKind, Message, Order, OrderHash, Sequence};
+use haca_wire::{Amount, ChannelId, EvidenceKind, Item, Message, Order, OrderHash, Sequence};
 
 use crate::crash::crash;
 use crate::gate::{Action, Gate};
@@ -393,4 +393,129 @@ fn a_held_warranty_stays_reserved_in_the_bond() {
     let bond: haca_wire::state::BondRecord = world.client().record(&key).unwrap().unwrap();
     assert_eq!(bond.reserved, Amount(100));
     assert_eq!(world.record(channel).reserve, Amount(0));
+}
+
+impl Serving<'_> {
+    /// Answers orders while nothing is settled, covers them, and lets the voucher settle.
+    fn covered(&self, gate: &Gate, channel: ChannelId, count: u64) -> Vec<Item> {
+        gate.freeze();
+        let items: Vec<Item> = (0..count)
+            .map(|sequence| {
+                let order = self.optimistic(channel, sequence);
+                let receipt = self.infer(&self.body(), &order).unwrap().receipt;
+                let order = self.sign(&order);
+                Item { order, receipt }
+            })
+            .collect();
+        let voucher = self.voucher(&items);
+        assert_eq!(
+            (voucher.total, voucher.warranty),
+            (Amount(u128::from(count) * PRICE), Amount(u128::from(count) * 100))
+        );
+        let mut greedy = voucher.clone();
+        greedy.warranty.0 += 1;
+        assert_eq!(code(self.cover(&greedy)), "exec.voucher");
+        let coverage = self.cover(&voucher).unwrap();
+        gate.open();
+        for order in self.orders(&items) {
+            self.wait_for(order, "held");
+            let message = Message::SettleVouchers {
+                coverages: vec![coverage.clone()],
+            };
+            assert_eq!(self.message_of(order), message);
+        }
+        items
+    }
+
+    /// Demands one of the receipts under a voucher, and waits for its proof.
+    fn proven(&self, items: &[Item], index: usize) {
+        let demand = haca_client::demand_under(items, index, &self.world.domain).unwrap();
+        self.world.send(&self.world.user, demand);
+        let order = self.orders(items)[index];
+        // Each block takes a tick of the demand window.
+        self.world.pass_a_block();
+        wait("the proof", || self.status(order).proof.map(drop));
+        let channel = items[index].order.value.channel;
+        wait("the end of the demand", || {
+            self.world.pass_a_block();
+            held_fee(self.world, channel, 0).demand.is_none().then_some(())
+        });
+        assert_eq!(self.status(order).status, "held", "the fee of the range waits on");
+    }
+}
+
+#[test]
+fn the_fee_of_a_voucher_waits_as_one_and_each_of_its_receipts_can_be_demanded() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(4 * PRICE, 1_000);
+    let before = operator_dusd(&world);
+    let items = serving.covered(&gate, channel, 4);
+    let record = held_fee(&world, channel, 0);
+    assert_eq!(
+        (record.count, record.fee, record.warranty),
+        (4, Amount(4 * PRICE), Amount(400))
+    );
+    let opg = world.operator_opg();
+    serving.proven(&items, 2);
+    assert!(world.operator_opg() > opg, "the deposit is more than the gas");
+    // Another one, and after a crash a third.
+    serving.proven(&items, 0);
+    let serving = crash(serving, &gate, |_| {});
+    serving.proven(&items, 3);
+    assert_eq!(operator_dusd(&world), before);
+    world.pass_tick(record.matures.0 + 1);
+    for order in serving.orders(&items) {
+        serving.wait_for(order, "settled");
+    }
+    assert_eq!(operator_dusd(&world), before + 4 * PRICE);
+    assert!(world.stake().0 > 0);
+}
+
+/// One receipt that nobody can prove costs the fees of all.
+#[test]
+fn a_range_of_which_one_receipt_was_not_proven_is_booked_as_lost() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(3 * PRICE, 1_000);
+    let items = serving.covered(&gate, channel, 3);
+    let orders = serving.orders(&items);
+    held_fee(&world, channel, 0);
+    serving.node.shutdown();
+    let models = world.home().join("models");
+    std::fs::remove_file(models.join("linear.haca")).unwrap();
+    std::fs::write(models.join("other.haca"), crate::model::file(2)).unwrap();
+    let node = InferenceNode::start(config(&world, gate.url())).unwrap();
+    let client = haca_client::InferenceClient::new(node.url());
+    let user = world.client().balance(world.user.address(), DUSD).unwrap().0;
+    let demand = haca_client::demand_under(&items, 1, &world.domain).unwrap();
+    world.send(&world.user, demand);
+    world.pass_a_block();
+    let due = held(&world, channel, 0).unwrap().due();
+    world.pass_tick(due.0 + 1);
+    for order in orders {
+        wait("the loss", || {
+            world.pass_a_block();
+            (client.receipt(order).unwrap().unwrap().status == "forfeited").then_some(())
+        });
+    }
+    let after = world.client().balance(world.user.address(), DUSD).unwrap().0;
+    assert_eq!(after, user + 3 * PRICE + 300, "fees and warranties of all");
+    drop(node);
+}
+
+/// Of a range, one receipt at a time can be demanded: it takes the place of one proof. Here two proofs of 32 s fit.
+#[test]
+fn a_range_counts_as_one_proof() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = with_slow_proofs(serve(&world, &gate), 15_000);
+    let channel = serving.channel(4 * PRICE, 1_000);
+    serving.covered(&gate, channel, 2);
+    serving.doubted(channel, 2);
+    let order = serving.optimistic(channel, 3);
+    let refused = serving.infer(&serving.body(), &order);
+    assert_eq!(code(refused), "exec.proofs_outstanding");
 }

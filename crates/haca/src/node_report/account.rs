@@ -74,7 +74,7 @@ pub(super) fn of(facts: &Facts) -> Result<Vec<Line>, Failure> {
             evidence: evidence.name(),
             asset,
             open: open.count() as u64,
-            held: held.len() as u64,
+            held: held.iter().map(|fee| u64::from(fee.count)).sum(),
             held_fees: held.iter().fold(0, |sum, fee| sum.saturating_add(fee.fee.0)),
             month: Sums::of(facts, asset, month),
             all: Sums::of(facts, asset, all),

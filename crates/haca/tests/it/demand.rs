@@ -67,3 +67,39 @@ fn a_receipt_settled_as_optimistic_is_proven_when_its_payer_demands_it() {
     assert_eq!(verify(&["--accept-optimistic"]), 0);
     assert_eq!(verify(&["--accept-signed"]), 12, "refused by the policy alone");
 }
+
+#[test]
+fn receipts_under_a_voucher_are_demanded_one_after_the_other() {
+    let local = Local::start_with(&["--idle-ms", "10", "--block-ms", "1"]);
+    let _serving = local.serve_with(&["--batch-wait-s", "3600"]);
+    let command = |name: &str, more: &[&str]| {
+        let (code, told) = json(haca().arg(name).args(["--data"]).arg(local.path()).args(more));
+        assert_eq!(code, 0, "{told}");
+        told
+    };
+    let receipts = ["1", "2"].map(|row| {
+        let told = command("infer", &["--evidence", "optimistic", "--no-wait", "--row", row]);
+        told["receipt"]["hash"].as_str().unwrap().to_owned()
+    });
+    let covered = command("cover", &[]);
+    let voucher = &covered["vouchers"][0];
+    assert_eq!(
+        (&voucher["count"], &voucher["state"], &voucher["evidence"]),
+        (&2.into(), &"settled".into(), &"optimistic".into()),
+        "{covered}"
+    );
+    for receipt in &receipts {
+        let listed = command("demand", &[]);
+        let lines = listed["receipts"].as_array().unwrap();
+        assert!(
+            lines.iter().all(|line| line["state"] == "can be demanded"),
+            "{listed}"
+        );
+        let answered = command("demand", &[receipt, "--wait-s", "120"]);
+        assert_eq!(answered["state"], "answered", "{answered}");
+    }
+    let claims = command("claim", &[]);
+    for line in claims["receipts"].as_array().unwrap() {
+        assert_eq!(line["state"], "held", "{line}");
+    }
+}
