@@ -81,6 +81,22 @@ fn what_is_due_first_goes_first_with_all_of_its_model_that_one_proof_covers() {
     );
 }
 
+/// Whoever demands many proofs of one model must not push another's behind them.
+#[test]
+fn later_demands_of_a_model_go_first_only_while_the_others_have_time() {
+    let mut case = Case::unpriced();
+    let demands = [
+        demand(0, MODEL_A, 3_000, 1 << 40),
+        demand(1, MODEL_B, 3_001, 1 << 40),
+        demand(2, MODEL_A, 3_002, 1 << 40),
+    ];
+    assert_eq!(sequences(&answering(plan(&case, &demands))), [0, 2]);
+    case.now = Tick(3_000 - PATIENCE);
+    let first = answering(plan(&case, &demands));
+    assert_eq!(sequences(&first), [0]);
+    assert_eq!(first.slack_ms, 1_000 * PATIENCE as i64 + 2_000 - 3 * 5_250);
+}
+
 #[test]
 fn a_deposit_that_pays_the_gas_is_taken_at_once_and_one_that_does_not_is_waited_for() {
     let mut case = Case::unpriced();
