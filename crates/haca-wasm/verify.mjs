@@ -1,9 +1,12 @@
-// Verifies proofs and bundles with the WebAssembly module, in Node.js 20 or later.
+// Verifies proofs, bundles, state files and attack files with the WebAssembly module, in Node.js 20 or later.
 //
 //   node verify.mjs MODULE DIR             model.vk, statement.bin, proof.bin in DIR, as `haca zk prove` writes them:
 //                                          accepts them, refuses what is altered, prints the counts
-//   node verify.mjs MODULE BUNDLE HASH     a bundle against the genesis hash you trust, as of now
-import { readFile } from "node:fs/promises";
+//   node verify.mjs MODULE VECTORS         vectors.json and light.json in VECTORS, as in spec/vectors/verify: every case has
+//                                          the outcome and the checks that stand there
+//   node verify.mjs MODULE FILE HASH       a bundle, state file or attack file against the genesis hash you trust, as of now;
+//                                          --accept-signed and --accept-optimistic as of `haca verify`
+import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 const VERIFIED = 0;
@@ -31,9 +34,10 @@ export async function load(path) {
       request(key, statement, proof);
       return report(wasm.haca_verify_proof(key.length, statement.length, proof.length));
     },
-    verifyBundle(trust, bundle, nowUnixS, acceptSigned = false) {
-      request(trust, bundle);
-      return report(wasm.haca_verify_bundle(BigInt(nowUnixS), acceptSigned ? 1 : 0));
+    verifyFile(trust, file, nowUnixS, { acceptSigned = false, acceptOptimistic = false } = {}) {
+      request(trust, file);
+      const accepted = (acceptSigned ? 1 : 0) + (acceptOptimistic ? 2 : 0);
+      return report(wasm.haca_verify_file(BigInt(nowUnixS), accepted));
     },
   };
 }
@@ -82,21 +86,64 @@ async function check(verifier, directory) {
   return failed === 0 ? 0 : 1;
 }
 
-async function main([module, subject, hash]) {
-  if (!module || !subject) {
-    console.error("usage: node verify.mjs MODULE DIR | node verify.mjs MODULE BUNDLE HASH");
+const fromHex = (text) => Uint8Array.from(Buffer.from(text.trim().replace(/^0x/, ""), "hex"));
+
+/** Every case of the vectors: the outcome, the state of every check, and of light files whether anything is proven. */
+async function checkVectors(verifier, directory) {
+  let passed = 0;
+  let failed = 0;
+  for (const list of ["vectors.json", "light.json"]) {
+    for (const one of JSON.parse(await readFile(join(directory, list), "utf8"))) {
+      const file = fromHex(await readFile(join(directory, one.bundle ?? one.file), "utf8"));
+      const options = { acceptSigned: one.accepts_signed === true };
+      const report = verifier.verifyFile(fromHex(one.trust), file, one.now_unix_s, options);
+      const states = Object.fromEntries(report.checks.map(({ id, state }) => [id, state]));
+      const known = Object.keys(one.checks);
+      const good =
+        report.outcome === one.outcome &&
+        known.length === report.checks.length &&
+        known.every((id) => states[id] === one.checks[id]) &&
+        (report.proven !== undefined) === (one.proven !== undefined) &&
+        report.proven?.key === one.proven?.key &&
+        report.proven?.kind === one.proven?.kind;
+      if (good) passed += 1;
+      else failed += 1;
+      if (!good) console.log(`FAILED ${one.name}: expected ${one.outcome}, found ${JSON.stringify(report)}`);
+    }
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+async function main(words) {
+  const flags = words.filter((word) => word.startsWith("--"));
+  const [module, subject, hash] = words.filter((word) => !word.startsWith("--"));
+  const unknown = flags.find((flag) => !["--accept-signed", "--accept-optimistic"].includes(flag));
+  if (!module || !subject || unknown) {
+    if (unknown) console.error(`error: unknown option ${unknown}`);
+    console.error("usage: node verify.mjs MODULE DIR | MODULE VECTORS | MODULE FILE HASH [--accept-signed] [--accept-optimistic]");
     return 2;
   }
   const verifier = await load(module);
-  if (!hash) return check(verifier, subject);
-  const trust = Uint8Array.from(Buffer.from(hash.replace(/^0x/, ""), "hex"));
+  if (!hash) {
+    const isVectors = (await readdir(subject)).includes("vectors.json");
+    return isVectors ? checkVectors(verifier, subject) : check(verifier, subject);
+  }
+  const trust = fromHex(hash);
   if (trust.length !== 32) {
     console.error("error: a genesis hash has 64 hexadecimal digits");
     return 2;
   }
-  const report = verifier.verifyBundle(trust, await readFile(subject), Math.floor(Date.now() / 1000));
+  const options = {
+    acceptSigned: flags.includes("--accept-signed"),
+    acceptOptimistic: flags.includes("--accept-optimistic"),
+  };
+  const report = verifier.verifyFile(trust, await readFile(subject), Math.floor(Date.now() / 1000), options);
   console.log(JSON.stringify(report, null, 2));
   return report.verdict;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2)).catch((error) => {
+  console.error(`error: ${error.message}`);
+  return 2;
+});

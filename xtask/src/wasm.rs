@@ -44,15 +44,23 @@ pub(crate) fn check(workspace: &Workspace, module: &Path) -> Result<Count> {
         ]);
         run(example.arg(&fixture).current_dir(&workspace.root))
     })?;
-    step("verify it in Node.js", || {
-        let script = workspace.root.join("crates").join("haca-wasm").join("verify.mjs");
-        let (status, lines) = run_lines(Command::new("node").arg(script).arg(module).arg(&fixture))
-            .context("Node.js 20 or later is needed")?;
-        let count = lines.iter().rev().find_map(|line| Count::from_line(line));
-        let count = count.with_context(|| format!("node ended with {status} and printed no counts"))?;
-        ensure!(status.success() || count.failed > 0, "node ended with {status}");
-        Ok(count)
-    })
+    let mut count = step("verify it in Node.js", || node(workspace, module, &fixture))?;
+    let vectors = workspace.root.join("spec/vectors/verify");
+    count.add(step("verify the vectors' files in Node.js", || {
+        node(workspace, module, &vectors)
+    })?);
+    Ok(count)
+}
+
+/// What `verify.mjs` counts for a directory.
+fn node(workspace: &Workspace, module: &Path, directory: &Path) -> Result<Count> {
+    let script = workspace.root.join("crates").join("haca-wasm").join("verify.mjs");
+    let (status, lines) = run_lines(Command::new("node").arg(script).arg(module).arg(directory))
+        .context("Node.js 20 or later is needed")?;
+    let count = lines.iter().rev().find_map(|line| Count::from_line(line));
+    let count = count.with_context(|| format!("node ended with {status} and printed no counts"))?;
+    ensure!(status.success() || count.failed > 0, "node ended with {status}");
+    Ok(count)
 }
 
 /// Builds all that is promised to work in a browser, and returns the module.

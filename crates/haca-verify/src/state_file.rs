@@ -16,7 +16,9 @@ use crate::state_proof::StateProof;
 pub struct ProvenState {
     /// The state key.
     pub key: Vec<u8>,
-    /// What it means; `None` where the state holds nothing under the key.
+    /// The bytes under the key; `None` where the state holds nothing there.
+    pub value: Option<Vec<u8>>,
+    /// What they mean.
     pub entry: Option<Entry>,
     /// The settled receipt, where the file shows one under the entry's receipt root.
     pub settlement: Option<Settlement>,
@@ -83,6 +85,7 @@ fn check(
     let settlement = check_leaf(&file, value.as_deref(), checks)?;
     Some(ProvenState {
         key: file.key,
+        value,
         entry,
         settlement,
         height: Height(header.height.0.saturating_sub(1)),

@@ -1,12 +1,13 @@
 //! The module's exports: the caller writes a request into memory, calls, and reads a JSON report.
 //!
 //! 1. `haca_request(length)` makes room and returns its address, or 0 where the length is above [`REQUEST_BYTES`].
-//! 2. The caller writes there: key, statement and proof one after the other; or genesis hash (32 bytes) and bundle.
-//! 3. `haca_verify_proof` or `haca_verify_bundle` returns a [`Verdict`](crate::Verdict) as a number.
+//! 2. The caller writes there: key, statement and proof one after the other; or genesis hash (32 bytes) and file.
+//! 3. `haca_verify_proof` or `haca_verify_file` returns a [`Verdict`](crate::Verdict) as a number.
 //! 4. `haca_report()` and `haca_report_length()` tell where the report stands, until the next call.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use haca_wire::EvidenceKind;
 use serde_json::json;
 
 use crate::{Verdict, report};
@@ -76,13 +77,21 @@ pub extern "C" fn haca_verify_proof(key: u32, statement: u32, proof: u32) -> u32
     })
 }
 
-/// Verifies the bundle that follows a genesis hash in the request, as of a time in seconds since 1970.
+/// Verifies the bundle, state file or attack file that follows a genesis hash in the request, as of a time in seconds since
+/// 1970. `accepted` are the kinds of evidence that count beside proofs: 1 signatures, 2 optimistic ones, 3 both.
 #[expect(unsafe_code, reason = "an export keeps its name; no memory is touched by it")]
 #[unsafe(no_mangle)]
-pub extern "C" fn haca_verify_bundle(now_unix_s: u64, accept_signed: u32) -> u32 {
+pub extern "C" fn haca_verify_file(now_unix_s: u64, accepted: u32) -> u32 {
     let request = core::mem::take(&mut buffers().request);
+    let kinds = match accepted {
+        0 => &[][..],
+        1 => &[EvidenceKind::Signed],
+        2 => &[EvidenceKind::Optimistic],
+        3 => &[EvidenceKind::Signed, EvidenceKind::Optimistic],
+        _ => return answer(misuse()),
+    };
     answer(match request.split_first_chunk::<32>() {
-        Some((trust, bundle)) => report::verify_bundle(*trust, bundle, now_unix_s, accept_signed != 0),
+        Some((trust, file)) => report::verify_file(*trust, file, now_unix_s, kinds),
         None => misuse(),
     })
 }

@@ -1,12 +1,12 @@
 //! The verifier as a WebAssembly module, for browsers and Node.js.
 //!
-//! Use this crate to check a proof or a bundle where no server has to be trusted: in the reader's own browser. The
+//! Use this crate to check a proof, a bundle, or what a light client wrote where no server has to be trusted: in the reader's own browser. The
 //! module imports nothing, so it can reach neither network nor clock; the caller passes the time. `verify.mjs`
 //! beside this crate is a client.
 //!
 //! # Key types
 //!
-//! [`verify_proof`] and [`verify_bundle`] as Rust functions, [`exchange`] with the module's exports, [`Statement`].
+//! [`verify_proof`] and [`verify_file`] as Rust functions, [`exchange`] with the module's exports, [`Statement`].
 //!
 //! # Invariants
 //!
@@ -22,5 +22,5 @@ pub mod exchange;
 mod report;
 mod statement;
 
-pub use report::{Verdict, verify_bundle, verify_proof};
+pub use report::{Verdict, verify_file, verify_proof};
 pub use statement::Statement;

@@ -1,6 +1,6 @@
 //! Verification and its report as JSON.
 
-use haca_verify::{Outcome, Policy, ZkChecker};
+use haca_verify::{Accused, Outcome, Policy, ProvenAttack, ProvenState, Report, ZkChecker};
 use haca_wire::{Decode as _, EvidenceKind, GenesisHash};
 use serde_json::{Value, json};
 
@@ -41,19 +41,31 @@ pub fn verify_proof(key: &[u8], statement: &[u8], proof: &[u8]) -> (Verdict, Val
     }
 }
 
-/// Verifies a bundle from the trusted genesis hash, as of `now_unix_s` (seconds since 1970). Evidence that is
-/// signatures alone counts only with `accept_signed`.
-pub fn verify_bundle(
+/// Verifies a bundle, a state file or an attack file from the trusted genesis hash, as of `now_unix_s` (seconds since
+/// 1970). Of a bundle, these kinds of evidence count beside proofs. A verified state or attack file's report says under
+/// `proven` what it proves.
+pub fn verify_file(
     trust: [u8; 32],
-    bundle: &[u8],
+    file: &[u8],
     now_unix_s: u64,
-    accept_signed: bool,
+    accepted: &[EvidenceKind],
 ) -> (Verdict, Value) {
     let mut policy = Policy::default();
-    if accept_signed {
-        policy.accepted.push(EvidenceKind::Signed);
+    policy.accepted.extend(accepted);
+    let trust = GenesisHash(trust);
+    if haca_verify::is_state_file(file) {
+        let report = haca_verify::verify_state(file, trust, now_unix_s, &policy);
+        return of_report(&report, |state| Some(state_json(state)));
     }
-    let report = haca_verify::verify_bundle(bundle, GenesisHash(trust), now_unix_s, &policy);
+    if haca_verify::is_attack_file(file) {
+        let report = haca_verify::verify_attack(file, trust, now_unix_s, &policy);
+        return of_report(&report, |attack| Some(attack_json(attack)));
+    }
+    let report = haca_verify::verify_bundle(file, trust, now_unix_s, &policy);
+    of_report(&report, |_| None)
+}
+
+fn of_report<T>(report: &Report<T>, proven: impl FnOnce(&T) -> Option<Value>) -> (Verdict, Value) {
     let verdict = match report.outcome() {
         Outcome::Verified => Verdict::Verified,
         Outcome::Rejected => Verdict::Rejected,
@@ -71,15 +83,53 @@ pub fn verify_bundle(
             })
         })
         .collect();
-    (
-        verdict,
-        json!({ "outcome": report.outcome().name(), "checks": checks }),
-    )
+    let mut json = json!({ "outcome": report.outcome().name(), "checks": checks });
+    if let Some(proven) = report.verified().and_then(|verified| proven(verified.get())) {
+        json["proven"] = proven;
+    }
+    (verdict, json)
+}
+
+fn state_json(state: &ProvenState) -> Value {
+    json!({
+        "key": hex(&state.key),
+        "value": state.value.as_deref().map(hex),
+        "height": state.height.0,
+        "header_height": state.header_height.0,
+        "header_hash": state.header_hash.to_string(),
+        "time_unix_s": state.time_unix_s,
+    })
+}
+
+fn attack_json(attack: &ProvenAttack) -> Value {
+    let accused = |accused: &[Accused]| -> Vec<Value> {
+        accused
+            .iter()
+            .map(|one| json!({ "address": hex(&one.address), "power": one.power }))
+            .collect()
+    };
+    let sides = attack.sides.iter();
+    let sides: Vec<Value> = sides
+        .map(|side| json!({ "hash": side.hash.to_string(), "accused": accused(&side.accused) }))
+        .collect();
+    json!({
+        "kind": attack.kind.name(),
+        "common_height": attack.common_height.0,
+        "height": attack.height.0,
+        "sides": sides,
+        "double_signed": accused(&attack.double_signed),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, verify_bundle, verify_proof};
+    use haca_wire::EvidenceKind;
+
+    use super::{Verdict, verify_file, verify_proof};
 
     #[test]
     fn noise_is_rejected_with_a_code() {
@@ -89,13 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_of_noise_is_not_verified() {
-        let (verdict, report) = verify_bundle([0; 32], &[1, 2, 3], 0, true);
-        assert_ne!(verdict, Verdict::Verified);
-        assert!(
-            report["checks"]
-                .as_array()
-                .is_some_and(|checks| !checks.is_empty())
-        );
+    fn a_file_of_noise_is_not_verified() {
+        for start in [&b"HACABND1"[..], b"HACASTA1", b"HACALCA1", b""] {
+            let noise = [start, &[1, 2, 3]].concat();
+            let (verdict, report) = verify_file([0; 32], &noise, 0, &[EvidenceKind::Signed]);
+            assert_eq!(verdict, Verdict::Rejected);
+            assert!(report["proven"].is_null());
+            assert!(
+                report["checks"]
+                    .as_array()
+                    .is_some_and(|checks| !checks.is_empty())
+            );
+        }
     }
 }
