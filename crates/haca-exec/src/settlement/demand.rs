@@ -507,10 +507,12 @@ impl Settler<'_> {
             self.service.forget_proof(fee.place);
         }
         self.remember(&waiting);
-        // A state from before the answer shows its demand, which is no more.
+        // A state from before the answer shows its demand, which is no more: the first one after it is waited for.
         for fee in &waiting {
             if let Some(watched) = self.watch.fees.get_mut(&fee.place) {
-                (watched.demand, watched.since) = (None, watched.since.max(height));
+                watched.demand = None;
+                watched.look_at = Tick(0);
+                watched.since = watched.since.max(height);
             }
             self.suspects.remove(&fee.place);
         }

@@ -241,8 +241,7 @@ fn a_demand_that_came_before_the_settlement_was_noticed_is_answered() {
     let serving = serve(&world, &gate);
     let channel = serving.channel(2 * PRICE, 1_000);
     serving.doubted(channel, 0);
-    let operator = haca_client::Wallet::load(&world.home().join("account.key")).unwrap();
-    let docket = hex::encode(haca_wire::state::key::docket(operator.address()));
+    let docket = docket_path(&world);
     let looks = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&looks);
     gate.set(move |method, path| {
@@ -267,6 +266,12 @@ fn a_demand_that_came_before_the_settlement_was_noticed_is_answered() {
     gate.open();
     serving.wait_for(order.hash(&world.domain), "settled");
     assert!(world.stake().0 > 0);
+}
+
+/// The key of the node's docket, as it stands in paths.
+fn docket_path(world: &World) -> String {
+    let operator = haca_client::Wallet::load(&world.home().join("account.key")).unwrap();
+    hex::encode(haca_wire::state::key::docket(operator.address()))
 }
 
 /// What no node can answer: the model is gone. The payer has fee and warranty, and the node knows that it lost.
@@ -471,6 +476,45 @@ fn the_fee_of_a_voucher_waits_as_one_and_each_of_its_receipts_can_be_demanded() 
     }
     assert_eq!(operator_dusd(&world), before + 4 * PRICE);
     assert!(world.stake().0 > 0);
+}
+
+/// A full node that is some blocks behind still shows the demand after the answer is in a block.
+#[test]
+fn a_demand_that_was_answered_is_not_answered_again() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let channel = serving.channel(2 * PRICE, 1_000);
+    let items = serving.covered(&gate, channel, 2);
+    let sent = gate.submitted();
+    let demand = haca_client::demand_under(&items, 1, &world.domain).unwrap();
+    world.send(&world.user, demand);
+    let first = Sequence(0);
+    let behind = wait("the demand", || {
+        let (record, height) = world.client().held(HeldKey { channel, first }).unwrap();
+        record?.demand.map(|_| height.0)
+    });
+    let held_path = hex::encode(haca_wire::state::key::held(HeldKey { channel, first }));
+    let docket = docket_path(&world);
+    let looks = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&looks);
+    gate.set(move |_, path| {
+        if path.contains(&held_path) || path.contains(&docket) {
+            seen.fetch_add(1, Ordering::SeqCst);
+            Action::StateAt(behind)
+        } else {
+            Action::Pass
+        }
+    });
+    wait("the answer", || (gate.submitted() > sent).then_some(()));
+    let before = looks.load(Ordering::SeqCst);
+    wait("looks at the fee", || {
+        (looks.load(Ordering::SeqCst) > before + 12).then_some(())
+    });
+    assert_eq!(gate.submitted(), sent + 1);
+    gate.open();
+    world.pass_tick(held_fee(&world, channel, 0).matures.0 + 1);
+    serving.wait_for(serving.orders(&items)[1], "settled");
 }
 
 /// One receipt that nobody can prove costs the fees of all.

@@ -26,6 +26,8 @@ pub(crate) enum Action {
     Lose,
     /// A transaction that was signed for a lower base fee is refused, all else goes to the full node.
     RefuseBelow(u128),
+    /// A question for the state is answered with that of this height.
+    StateAt(u64),
     /// The clock is told with this base fee.
     BaseFee(u128),
     /// A transaction is said to have burned gas in a block and failed.
@@ -151,6 +153,11 @@ fn handle(stream: TcpStream, target: &str, rule: &Mutex<Rule>, submitted: &Atomi
             answer(&mut stream, 422, &error("ledger.base_fee"))?;
         }
         Action::Pass | Action::RefuseSequence(_) | Action::RefuseBelow(_) => {
+            stream.write_all(&ask_node(target, &head, &body)?).ok()?;
+        }
+        Action::StateAt(height) => {
+            let mut head = head.clone();
+            head[0] = head[0].replace(path, &format!("{path}?height={height}"));
             stream.write_all(&ask_node(target, &head, &body)?).ok()?;
         }
         Action::BaseFee(base_fee) => {
