@@ -210,7 +210,7 @@ impl Graph {
     }
 }
 
-fn check_counts(
+pub(crate) fn check_counts(
     inputs: &[TensorSpec],
     params: &[ParamSpec],
     nodes: &[Op],
@@ -377,7 +377,15 @@ impl Encode for Graph {
     }
 }
 
-impl Decode for Graph {
+/// What stands in the encoding of a graph, unchecked.
+pub(crate) struct Parts {
+    pub(crate) inputs: Vec<TensorSpec>,
+    pub(crate) params: Vec<ParamSpec>,
+    pub(crate) nodes: Vec<Op>,
+    pub(crate) outputs: Vec<(ValueId, TensorSpec)>,
+}
+
+impl Decode for Parts {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match u8::decode(reader)? {
             VERSION => {}
@@ -396,6 +404,23 @@ impl Decode for Graph {
             .into_iter()
             .map(|Output(value, spec)| (value, spec))
             .collect();
+        Ok(Self {
+            inputs,
+            params,
+            nodes,
+            outputs,
+        })
+    }
+}
+
+impl Decode for Graph {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let Parts {
+            inputs,
+            params,
+            nodes,
+            outputs,
+        } = Parts::decode(reader)?;
         Ok(Self::new(inputs, params, nodes, outputs)?)
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! [`Graph`] with its [`Op`]s and [`ParamSpec`]s; [`Function`], what an Activate op has a table of; [`Parameters`], the
 //! weights and biases; [`Manifest`], what is public about a model; [`ModelFile`], the `.haca` file; [`evaluate`], the
-//! reference interpreter.
+//! reference interpreter; [`Outline`], what can be told of a graph by reading it once.
 //!
 //! # Ops
 //!
@@ -48,6 +48,7 @@ mod graph;
 mod manifest;
 mod model_file;
 mod op;
+mod outline;
 mod parameters;
 
 pub use arrangement::Cell;
@@ -59,4 +60,5 @@ pub use graph::Graph;
 pub use manifest::Manifest;
 pub use model_file::ModelFile;
 pub use op::{Op, ParamId, Stretch, Term, ValueId, Window, WindowAxis};
+pub use outline::Outline;
 pub use parameters::{ParamSpec, Parameters};

@@ -118,13 +118,16 @@ impl<'a> Gate<'a> {
         Ok(Offered { tx, least })
     }
 
-    /// The whole price, by the models' records. Nothing is decoded for it.
+    /// The whole price, by the models' records and by the outline of a key that is registered. No key is decoded for it.
     pub(crate) fn price(&self, offered: Offered) -> Result<Priced, Stop> {
         let Offered { tx, least } = offered;
         if let Message::Respond { answers, .. } = &tx.transaction.message {
             self.check_answers(tx.transaction.meta.sender, answers)?;
         }
-        let evidence = evidence_gas(self.state, &tx.transaction.message)?;
+        let evidence = match &tx.transaction.message {
+            Message::RegisterModel { verifying_key, .. } => self.registration_gas(verifying_key)?,
+            message => evidence_gas(self.state, message)?,
+        };
         let gas = Gas(least.gas.0.saturating_add(evidence.0));
         self.check_gas(gas)?;
         let price = self.bill(&tx, gas)?;
@@ -147,6 +150,19 @@ impl<'a> Gate<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Gas of looking at a key and at its registration proof, unless it is more than a registration may take.
+    fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, Refusal> {
+        let found = self
+            .checker
+            .registration_gas(verifying_key)
+            .map_err(|reason| Refusal::VerifyingKey { reason })?;
+        let expected = self.params.gas_registration;
+        if found > expected {
+            return Err(Refusal::RegistrationGas { found, expected });
+        }
+        Ok(found)
     }
 
     /// What `gas` costs the payer of `tx`.

@@ -32,8 +32,9 @@ pub struct ModelFacts {
 pub trait CheckProof: Sync {
     /// Decodes the key and checks that its security reaches the floor.
     fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str>;
-    /// Gas of verifying the registration proof, from the key alone; `None` when the key is malformed.
-    fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas>;
+    /// Gas of [`facts`](Self::facts) and [`registration`](Self::registration), by an outline of the key that takes no more
+    /// than reading it: this is asked before anything is paid. Refuses bytes whose outline is that of no key.
+    fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, &'static str>;
     /// Verifies that committed weights and biases lie in their declared ranges.
     fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str>;
     /// Verifies that the model produced the outputs, in this context.
@@ -95,13 +96,13 @@ pub fn signatures(tx: &SignedTransaction) -> Box<dyn Iterator<Item = (&dyn Typed
 /// One proof of a transaction: what a node can verify ahead of, and in parallel to, execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvidenceJob {
-    /// [`CheckProof::registration`], unless it would take more than `limit`.
+    /// [`CheckProof::registration`], unless looking at the key would take more than `limit`.
     Registration {
         /// Encoded verifying key.
         verifying_key: Vec<u8>,
         /// The proof.
         proof: Vec<u8>,
-        /// The most gas of a registration.
+        /// The most gas of looking at a key.
         limit: Gas,
     },
     /// [`CheckProof::settlement`].
@@ -126,7 +127,7 @@ impl EvidenceJob {
                 proof,
                 limit,
             } => match checker.registration_gas(verifying_key) {
-                Some(gas) if gas <= *limit => checker.registration(verifying_key, proof),
+                Ok(gas) if gas <= *limit => checker.registration(verifying_key, proof),
                 _ => Err("registration_gas"),
             },
             Self::Settlement {

@@ -16,6 +16,10 @@ pub const BASE_FEE_FLOOR: Amount = Amount(1);
 /// One part in this many of a block's gas and bytes is kept for answers to demands (`Respond`).
 pub const RESPOND_SHARE: u64 = 5;
 
+/// A byte of a verifying key stays in the state for ever, on every full node and in every snapshot: it costs as much as
+/// this many bytes of transactions, which nodes keep as long as blocks.
+const STORED_BYTE: u64 = 100;
+
 /// The base fee moves by at most one part in this many per block. Source: EIP-1559.
 const BASE_FEE_DENOMINATOR: u128 = 8;
 
@@ -149,24 +153,25 @@ pub fn next_base_fee(params: &Params, base_fee: Amount, used: Gas) -> Amount {
     Amount(moved).max(BASE_FEE_FLOOR)
 }
 
-/// The least gas of a transaction of `bytes` bytes: a flat part, a part per byte, a part per signature, and the price of
-/// a registration. All that is known without a look at the state.
+/// The least gas of a transaction of `bytes` bytes: a flat part, a part per byte, a part per signature, and the bytes that
+/// a registration leaves in the state. All that is known without a look at the state or into a key.
 pub(crate) fn least_gas(params: &Params, tx: &SignedTransaction, bytes: usize) -> Gas {
     let message = &tx.transaction.message;
     let own = if tx.sponsor_signature.is_some() { 2 } else { 1 };
     let signatures = signatures_of(message).saturating_add(own);
     let per_byte = params.gas_byte.0.saturating_mul(bytes as u64);
     let per_signature = params.gas_signature.0.saturating_mul(signatures);
-    let registration = match message {
-        Message::RegisterModel { .. } => params.gas_registration.0,
+    let stored = match message {
+        Message::RegisterModel { verifying_key, .. } => verifying_key.len() as u64,
         _ => 0,
     };
+    let per_stored = params.gas_byte.0.saturating_mul(STORED_BYTE);
     Gas(params
         .gas_flat
         .0
         .saturating_add(per_byte)
         .saturating_add(per_signature)
-        .saturating_add(registration))
+        .saturating_add(per_stored.saturating_mul(stored)))
 }
 
 /// Signatures that the message carries.

@@ -443,13 +443,13 @@ refusals! {
         index: usize
     } = 89, "ledger.input_root", "inputs of inference {index} do not hash to its receipt's root",
         "give the inferences in the order of the receipts";
-    /// The registration takes more gas than one may.
+    /// Looking at the key takes more gas than a registration may.
     RegistrationGas {
-        /// What the key says.
+        /// What its outline says.
         found: Gas,
         /// The most.
         expected: Gas
-    } = 190, "ledger.registration_gas", "the registration takes {found} gas, a registration may take {expected}",
+    } = 190, "ledger.registration_gas", "looking at the key takes {found} gas, a registration may take {expected}",
         "register a smaller model";
     /// The mempool is nearly full, and what waits pays more.
     Outbid {

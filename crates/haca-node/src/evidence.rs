@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use haca_ledger::{CheckProof, ModelFacts};
-use haca_verify::{ZkFacts, ZkKey};
+use haca_verify::{ZkChecker, ZkFacts, ZkKey};
 use haca_wire::{Gas, Inference};
 
 use crate::answer_memory::AnswerMemory;
 use crate::key_memory::{KeyLimits, KeyMemory};
 
-/// What the ledger asks about a key without a proof: facts, and gas of the registration when the key can be decoded.
-type Answers = (Result<ModelFacts, &'static str>, Option<Gas>);
-
 /// The verifier of `haca-verify` behind the ledger's trait. Keeps the verifying keys that it was asked about last, and
-/// facts and prices of many more; every answer follows from the arguments all the same.
+/// facts of many more; every answer follows from the arguments all the same.
 #[derive(Debug)]
 pub struct ZkEvidence {
     keys: KeyMemory<ZkKey>,
-    answers: AnswerMemory<Answers>,
+    answers: AnswerMemory<Result<ModelFacts, &'static str>>,
 }
 
 impl Default for ZkEvidence {
@@ -42,13 +39,6 @@ impl ZkEvidence {
             Ok((key, bytes))
         })
     }
-
-    fn answers(&self, verifying_key: &[u8]) -> Answers {
-        self.answers.get(verifying_key, || match self.key(verifying_key) {
-            Ok(key) => (key.facts().map(ledger_facts), Some(key.registration_gas())),
-            Err(code) => (Err(code), None),
-        })
-    }
 }
 
 fn ledger_facts(facts: ZkFacts) -> ModelFacts {
@@ -63,11 +53,12 @@ fn ledger_facts(facts: ZkFacts) -> ModelFacts {
 
 impl CheckProof for ZkEvidence {
     fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
-        self.answers(verifying_key).0
+        let facts = || self.key(verifying_key)?.facts().map(ledger_facts);
+        self.answers.get(verifying_key, facts)
     }
 
-    fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        self.answers(verifying_key).1
+    fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, &'static str> {
+        ZkChecker.registration_gas(verifying_key)
     }
 
     fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str> {

@@ -142,7 +142,7 @@ impl CheckProof for EvidenceMemory {
         self.checker.facts(verifying_key)
     }
 
-    fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
+    fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, &'static str> {
         self.checker.registration_gas(verifying_key)
     }
 

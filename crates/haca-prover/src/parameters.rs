@@ -516,7 +516,7 @@ fn cuts(circuit: &Circuit) -> Vec<Cut> {
     let biases: usize = circuit.biases.iter().map(|b| b.columns.next_power_of_two()).sum();
     let mut cuts = Vec::new();
     for (pieces, fold) in (1..=PIECES).flat_map(|pieces| WEIGHT_FOLDS.map(|fold| (pieces, fold))) {
-        let tiles = tiles(circuit, pieces, usize::from(fold)).1;
+        let tiles = tiles(&circuit.weights, pieces, usize::from(fold)).1;
         let cells = tiles.iter().map(|tile| 1usize << tile.variables);
         let cells = cells.fold(biases.next_power_of_two().max(1 << fold), usize::saturating_add);
         if log2_ceil(cells) <= WEIGHT_VARIABLES {

@@ -67,11 +67,6 @@ impl ZkKey {
         })
     }
 
-    /// Gas of verifying the registration proof.
-    pub fn registration_gas(&self) -> Gas {
-        self.0.registration_gas()
-    }
-
     /// Verifies that committed weights and biases lie in their declared ranges.
     pub fn registration(&self, proof: &[u8]) -> Result<(), &'static str> {
         haca_zk::verify_registration(&self.0, proof).map_err(|rejection| rejection.code())
@@ -99,11 +94,10 @@ impl ZkChecker {
         ZkKey::decode(verifying_key)?.facts()
     }
 
-    /// Gas of verifying the registration proof, from the key alone; `None` when the key is malformed.
-    pub fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        ZkKey::decode(verifying_key)
-            .ok()
-            .map(|key| key.registration_gas())
+    /// Gas of decoding a key, of [`facts`](Self::facts) and of [`registration`](Self::registration), from an outline of the
+    /// key: nothing of it is decoded that takes longer than reading it.
+    pub fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, &'static str> {
+        haca_zk::registration_price(verifying_key).map_err(|error| error.code())
     }
 
     /// Verifies that committed weights and biases lie in their declared ranges.

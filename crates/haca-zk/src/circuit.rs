@@ -2,7 +2,8 @@
 
 mod builder;
 
-use haca_graph::{Function, Graph, ValueId};
+use haca_graph::{Function, Graph, ParamSpec, ValueId};
+use haca_wire::DType;
 
 use crate::ProofRejection;
 use crate::value::Value;
@@ -175,6 +176,34 @@ pub struct Param {
     pub columns: usize,
     /// Declared range.
     pub range: (i64, i64),
+}
+
+impl Param {
+    /// The matrices and the vectors that a graph declares, and for each of its parameters the index among its own kind.
+    pub(crate) fn lists(specs: &[ParamSpec]) -> (Vec<Self>, Vec<Self>, Vec<usize>) {
+        let (mut weights, mut biases, mut indices) = (Vec::new(), Vec::new(), Vec::new());
+        for (param, spec) in specs.iter().enumerate() {
+            let range = (spec.low, spec.high);
+            let elements = spec.shape.elements();
+            let list = if spec.dtype == DType::I8 {
+                &mut weights
+            } else {
+                &mut biases
+            };
+            let rows = match spec.shape.dims() {
+                [rows, _, ..] => *rows as usize,
+                _ => 1,
+            };
+            indices.push(list.len());
+            list.push(Self {
+                param,
+                rows,
+                columns: elements / rows.max(1),
+                range,
+            });
+        }
+        (weights, biases, indices)
+    }
 }
 
 /// Who asks for accumulators: each is one claim.

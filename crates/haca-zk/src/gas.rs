@@ -5,6 +5,7 @@ use haca_wire::Gas;
 
 use crate::circuit::{Circuit, Form, Mapping};
 use crate::joined::RowShape;
+use crate::outline::{Counts as Outlined, Openings};
 use crate::proof::Counts;
 use crate::registration::RANGE_BITS;
 use crate::schedule::{Config, query_phases};
@@ -127,6 +128,57 @@ const ENTRY: u64 = 700;
 const RECORD: u64 = 500;
 /// One element of a value that is arranged: decoding looks where it comes from.
 const ARRANGED: u64 = 100;
+
+/// One node, stage, or opening of a use in the layouts, the security budget and the gas of one batch size.
+const LAID_OUT: u64 = 300;
+/// One earlier value that a node is compared with.
+const COMPARED: u64 = 10;
+
+/// What decoding a key takes, and finding out what it says of its model, told by an outline of it (W3).
+pub(crate) fn outlined(counts: &Outlined<'_>) -> u64 {
+    let Outlined {
+        graph,
+        batches,
+        tables,
+        pieces,
+    } = counts;
+    let records = graph.nodes().saturating_add(graph.params().len() as u64);
+    let made = graph.nodes().saturating_add(graph.stages());
+    let openings = pieces.saturating_mul(*pieces).saturating_add(1);
+    let laid_out = made
+        .saturating_add(graph.uses().saturating_mul(openings))
+        .saturating_add(*tables)
+        .saturating_mul(*batches);
+    [
+        (BASE, 1),
+        (RECORD, records),
+        (ARGUMENT, graph.arguments()),
+        (ENTRY, graph.distinct_arguments()),
+        (ARRANGED, graph.moved()),
+        (LAID_OUT, laid_out),
+        (COMPARED, graph.nodes().saturating_mul(made)),
+    ]
+    .into_iter()
+    .fold(0, |sum, (each, count)| {
+        sum.saturating_add(each.saturating_mul(count))
+    })
+}
+
+/// The claims of a registration proof about the weights: each is about one table, and all tables are listed for it.
+pub(crate) fn weight_claims(tables: u64) -> u64 {
+    let each = CLAIM.saturating_add(tables.saturating_mul(TABLE));
+    tables.saturating_mul(2).saturating_mul(each)
+}
+
+/// The work of decoding a key and of verifying its registration proof (W3).
+pub(crate) fn price(counts: &Outlined<'_>, openings: &Openings<'_>) -> Gas {
+    let tables = usize::try_from(counts.tables).unwrap_or(usize::MAX);
+    let verifying = tree(openings.lookup_variables)
+        + tree(RANGE_BITS)
+        + opening(openings.witness, None, 11, 2)
+        + opening(openings.weights, None, 2 * tables, tables);
+    Gas(outlined(counts).saturating_add(verifying))
+}
 
 /// What decoding the key reads, looks up and computes.
 fn decoding(key: &VerifyingKey) -> u64 {

@@ -36,7 +36,7 @@ pub struct ProtocolParameters {
 
 impl ProtocolParameters {
     /// What can be told without a graph: batch sizes are one to the most, and all of them commit to a witness or none.
-    fn check_batches(&self) -> Result<(), ProofRejection> {
+    pub(crate) fn check_batches(&self) -> Result<(), ProofRejection> {
         let batches = self.batches.len();
         if batches == 0 || batches > BATCH_VARIABLES + 1 {
             return Err(ProofRejection::Parameter { what: "batch sizes" });
@@ -379,19 +379,7 @@ impl Encode for VerifyingKey {
 
 impl Decode for VerifyingKey {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let found = u8::decode(reader)?;
-        if found != PROTOCOL_VERSION {
-            let what = "version of a verifying key";
-            return Err(DecodeError::BadTag {
-                what,
-                found: u64::from(found),
-            });
-        }
-        if reader.array()? != TABLE_CATALOGUE {
-            return Err(DecodeError::Invalid {
-                what: "table catalogue",
-            });
-        }
+        read_head(reader)?;
         let manifest = Manifest::decode(reader)?;
         let parameters = ProtocolParameters::decode(reader)?;
         let root = reader.array()?;
@@ -402,7 +390,7 @@ impl Decode for VerifyingKey {
         parameters.check_batches().map_err(invalid)?;
         let circuit = Circuit::new(&manifest.graph).map_err(invalid)?;
         // One answer for each tile of each matrix, and one for the biases.
-        let tiles = crate::weight::tiles(&circuit, parameters.pieces.min(PIECES), 0)
+        let tiles = crate::weight::tiles(&circuit.weights, parameters.pieces.min(PIECES), 0)
             .1
             .len();
         let mut answers = Vec::new();
@@ -412,6 +400,24 @@ impl Decode for VerifyingKey {
         let layouts = Layouts::of(circuit, &parameters).map_err(invalid)?;
         Self::assemble(manifest, parameters, root, answers, layouts).map_err(invalid)
     }
+}
+
+/// Reads version and table catalogue.
+pub(crate) fn read_head(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let found = u8::decode(reader)?;
+    if found != PROTOCOL_VERSION {
+        let what = "version of a verifying key";
+        return Err(DecodeError::BadTag {
+            what,
+            found: u64::from(found),
+        });
+    }
+    if reader.array()? != TABLE_CATALOGUE {
+        return Err(DecodeError::Invalid {
+            what: "table catalogue",
+        });
+    }
+    Ok(())
 }
 
 /// Reads an extension element; each coefficient must be below the characteristic.

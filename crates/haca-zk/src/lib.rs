@@ -55,6 +55,7 @@ pub mod witness;
 
 mod gas;
 mod key;
+mod outline;
 mod rejection;
 mod security;
 mod statement;
@@ -64,6 +65,7 @@ pub use haca_wire::Inference;
 pub use key::{
     Layouts, PROTOCOL_VERSION, ProtocolParameters, TABLE_CATALOGUE, VerifyingKey, out_of_domain_points,
 };
+pub use outline::registration_price;
 pub use registration::verify as verify_registration;
 pub use rejection::ProofRejection;
 pub use security::{FLOOR_BITS, GOAL_BITS, SecurityBudget, UNION_GOAL_BITS};

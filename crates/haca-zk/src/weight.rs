@@ -135,16 +135,22 @@ pub const PIECES: u8 = 4;
 impl WeightLayout {
     /// Step R2 of `spec/zk.md`: matrices are cut into at most `pieces` spans of rows and of columns.
     pub fn new(circuit: &Circuit, pieces: u8, schedule: &Schedule) -> Result<Self, ProofRejection> {
+        Self::of(&circuit.weights, &circuit.biases, pieces, schedule)
+    }
+
+    /// The layout of these matrices and vectors.
+    pub(crate) fn of(
+        matrices: &[Param],
+        vectors: &[Param],
+        pieces: u8,
+        schedule: &Schedule,
+    ) -> Result<Self, ProofRejection> {
         if !(1..=PIECES).contains(&pieces) {
             return Err(ProofRejection::Parameter { what: "pieces" });
         }
         let fold = schedule.first_fold();
-        let (tilings, weights) = tiles(circuit, pieces, fold);
-        let sizes: Vec<usize> = circuit
-            .biases
-            .iter()
-            .map(|param| log2_ceil(param.columns))
-            .collect();
+        let (tilings, weights) = tiles(matrices, pieces, fold);
+        let sizes: Vec<usize> = vectors.iter().map(|param| log2_ceil(param.columns)).collect();
         let (blocks, needed) = place(&sizes);
         let bias_variables = needed.max(fold);
         let cells = weights
@@ -159,7 +165,7 @@ impl WeightLayout {
         Ok(Self {
             tilings,
             weights,
-            biases: circuit.biases.iter().copied().zip(blocks).collect(),
+            biases: vectors.iter().copied().zip(blocks).collect(),
             bias_variables,
             variables,
             fold,
@@ -193,9 +199,9 @@ impl WeightLayout {
 }
 
 /// The tiles of all matrices. A table has at least as many variables as the first fold.
-pub fn tiles(circuit: &Circuit, pieces: u8, fold: usize) -> (Vec<Tiling>, Vec<WeightTable>) {
+pub fn tiles(matrices: &[Param], pieces: u8, fold: usize) -> (Vec<Tiling>, Vec<WeightTable>) {
     let (mut tilings, mut weights) = (Vec::new(), Vec::new());
-    for param in &circuit.weights {
+    for param in matrices {
         let tiling = Tiling {
             rows: spans(param.rows, pieces),
             columns: spans(param.columns, pieces),

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use haca_graph::{
-    Cell, Graph, GraphError, Manifest, ModelFile, Op, ParamId, ParamSpec, Parameters, ValueId, evaluate,
+    Cell, Graph, GraphError, Manifest, ModelFile, Op, Outline, ParamId, ParamSpec, Parameters, ValueId,
+    evaluate,
 };
 use haca_wire::{DType, Decode, Encode, Name, Scale, Shape, Tensor, TensorSpec};
 use proptest::prelude::*;
@@ -270,8 +271,11 @@ proptest! {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
+        // Whatever is a graph has an outline.
+        let outline = Outline::decode_all(&bytes);
         if let Ok(graph) = Graph::decode_all(&bytes) {
             prop_assert_eq!(graph.encode(), bytes);
+            prop_assert_eq!(outline.unwrap().nodes(), graph.nodes().len() as u64);
             for (node, op) in graph.nodes().iter().enumerate() {
                 let value = graph.value_type(graph.node_value(node)).unwrap();
                 let operands = op.inputs();
@@ -299,6 +303,7 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Outline::decode_all(&bytes);
         let _ = Graph::decode_all(&bytes);
         let _ = ModelFile::decode_all(&[b"HACAMDL1".to_vec(), bytes].concat());
     }

@@ -1,6 +1,6 @@
 //! Random graphs of all ops against the reference in i128, and extreme weights and inputs against the static ranges.
 
-use haca_graph::{Graph, Op, ParamSpec, Parameters, evaluate};
+use haca_graph::{Graph, Op, Outline, ParamSpec, Parameters, evaluate};
 use haca_wire::{DType, Decode, Encode, Tensor};
 use proptest::prelude::*;
 
@@ -64,8 +64,23 @@ proptest! {
             let elements = fill(graph.params(), |low, high| if all { low } else { high });
             check(&growth, &graph, &elements, vec![x; count])?;
         }
-        prop_assert_eq!(Graph::decode_all(&graph.encode()).unwrap(), graph);
+        let bytes = graph.encode();
+        let outline = Outline::decode_all(&bytes).unwrap();
+        prop_assert_eq!(outline.params(), graph.params());
+        prop_assert_eq!(outline.nodes(), graph.nodes().len() as u64);
+        prop_assert!(outline.moved() >= moved(&graph));
+        prop_assert_eq!(Graph::decode_all(&bytes).unwrap(), graph);
     }
+}
+
+/// Elements of all values that ops make which only move elements, Reshape aside.
+fn moved(graph: &Graph) -> u64 {
+    let nodes = graph.nodes().iter().enumerate();
+    let moving =
+        nodes.filter(|(node, op)| graph.arrangement(*node).is_some() && !matches!(op, Op::Reshape { .. }));
+    moving
+        .map(|(node, _)| graph.value_type(graph.node_value(node)).unwrap().shape.elements() as u64)
+        .sum()
 }
 
 /// The property above is about graphs that are accepted: most are, and every op is among them.

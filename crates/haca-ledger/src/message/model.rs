@@ -16,13 +16,6 @@ impl Execution<'_, '_> {
         let facts = checker
             .facts(verifying_key)
             .map_err(|reason| Refusal::VerifyingKey { reason })?;
-        let found = checker
-            .registration_gas(verifying_key)
-            .ok_or(Refusal::VerifyingKey { reason: "no_gas" })?;
-        let expected = self.rules.params.gas_registration;
-        if found > expected {
-            return Err(Refusal::RegistrationGas { found, expected }.into());
-        }
         let model = facts.model;
         if self.state.get::<ModelRecord>(&key::model(model))?.is_some() {
             return Err(Refusal::ModelExists { model }.into());

@@ -1,10 +1,12 @@
 //! RegisterModel.
 
-use haca_ledger::{CheckMode, Effect, Refusal, check_proposal, check_tx, query, select_proposal};
+use haca_ledger::{
+    Admission, CheckMode, Effect, ProposalRefusal, Refusal, check_proposal, check_tx, query, select_proposal,
+};
 use haca_wire::{Amount, Encode, EvidenceKind, Gas, Message};
 
-use crate::script::{Key, UNPRICED};
-use crate::world::{World, alice, bob, node};
+use crate::script::{HOLLOW, Key};
+use crate::world::{OPG, World, alice, bob, node};
 
 fn register(key: &Key) -> Message {
     Message::RegisterModel {
@@ -66,49 +68,103 @@ fn a_wrong_registration_proof_burns_its_gas() {
 #[test]
 fn a_key_that_is_refused_has_paid_for_being_looked_at() {
     let mut world = World::new();
-    let mut unpriced = Key::new(1);
-    unpriced.gas = UNPRICED;
+    let mut hollow = Key::new(1);
+    hollow.gas = HOLLOW;
+    let tx = world.tx(&bob(), register(&hollow));
+    let before = world.script.decoded();
+    let admission = admission(&world, &tx).unwrap();
+    assert_eq!(
+        offered(&world, &tx),
+        Ok(()),
+        "else it could be asked for without end"
+    );
+    assert_eq!(world.script.decoded(), before, "looked at only in a block");
+    let outcome = world.block(&[tx]).txs.remove(0);
+    let reason = "script.hollow";
+    assert_eq!(outcome.refusal, Some(Refusal::VerifyingKey { reason }));
+    assert_eq!(outcome.gas_used, admission.gas);
+    assert!(outcome.gas_used > HOLLOW && outcome.burned.0 > 0);
+    assert_eq!(world.script.count(), 0);
+}
+
+fn admission(world: &World, tx: &[u8]) -> Result<Admission, Refusal> {
+    let nobody_waits = |_| Amount(0);
+    check_tx(&world.state, tx, CheckMode::New, &nobody_waits, &world.script).unwrap()
+}
+
+/// Whether a proposer includes the transaction, and others accept that.
+fn offered(world: &World, tx: &[u8]) -> Result<(), ProposalRefusal> {
+    let txs = [tx.to_vec()];
+    let verdict = check_proposal(&world.state, &txs, &world.script).unwrap();
+    let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
+    assert_eq!(chosen.len(), usize::from(verdict.is_ok()));
+    verdict
+}
+
+/// An outline costs no more than reading it, so what only that fails need not be charged, and is refused everywhere.
+#[test]
+fn bytes_without_the_outline_of_a_key_are_refused_before_they_are_charged() {
+    let mut world = World::new();
     let malformed = Message::RegisterModel {
         verifying_key: vec![1, 2, 3],
         proof: Vec::new(),
     };
-    for (message, reason) in [(malformed, "script.key"), (register(&unpriced), "no_gas")] {
-        let tx = world.tx(&bob(), message);
-        let before = world.script.decoded();
-        let nobody_waits = |_| Amount(0);
-        let admission = check_tx(&world.state, &tx, CheckMode::New, &nobody_waits, &world.script).unwrap();
-        assert!(admission.is_ok(), "else it could be asked for without end");
-        let txs = [tx];
-        assert_eq!(
-            select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap(),
-            [0]
-        );
-        assert_eq!(check_proposal(&world.state, &txs, &world.script).unwrap(), Ok(()));
-        assert_eq!(world.script.decoded(), before, "looked at only in a block");
-        let outcome = world.block(&txs).txs.remove(0);
-        assert_eq!(outcome.refusal, Some(Refusal::VerifyingKey { reason }));
-        assert!(outcome.gas_used > world.params().gas_registration);
-    }
-    assert_eq!(world.script.count(), 0);
+    let reason = "script.key";
+    refused_uncharged(&mut world, malformed, Refusal::VerifyingKey { reason });
+}
+
+fn refused_uncharged(world: &mut World, message: Message, refusal: Refusal) {
+    let tx = world.tx(&bob(), message);
+    let before = world.script.decoded();
+    assert_eq!(admission(world, &tx), Err(refusal.clone()));
+    assert!(offered(world, &tx).is_err());
+    let outcome = world.block(&[tx]).txs.remove(0);
+    assert_eq!(outcome.refusal, Some(refusal));
+    assert_eq!((outcome.gas_used, outcome.burned), (Gas(0), Amount(0)));
+    assert_eq!(world.script.decoded(), before, "no key is decoded");
+    assert_eq!(world.script.count(), 0, "no proof is looked at");
 }
 
 #[test]
-fn every_registration_has_the_same_price_and_none_takes_more() {
+fn a_registration_costs_what_its_key_asks_for_and_the_bytes_that_stay() {
     let mut world = World::new();
+    let cheap = Key::new(1);
     let mut dear = Key::new(2);
     dear.gas = world.params().gas_registration;
-    let cheap = world.run(&bob(), register(&Key::new(1))).gas_used;
-    let outcome = world.run(&bob(), register(&dear));
-    assert_eq!((outcome.refusal, outcome.gas_used), (None, cheap));
-    let mut too_dear = Key::new(3);
-    too_dear.gas = Gas(dear.gas.0 + 1);
-    let (found, expected) = (too_dear.gas, dear.gas);
-    let before = world.script.count();
-    assert_eq!(
-        world.refused(&bob(), register(&too_dear)),
-        Refusal::RegistrationGas { found, expected }
+    let [one, other] = [&cheap, &dear].map(|key| {
+        let outcome = world.run(&bob(), register(key));
+        assert_eq!(outcome.refusal, None);
+        outcome.gas_used
+    });
+    assert_eq!(other.0 - one.0, dear.gas.0 - cheap.gas.0);
+    // A byte of the proof costs one of the transaction; a byte of the key stays.
+    let price = |world: &mut World, message| {
+        let tx = world.tx(&bob(), message);
+        admission(world, &tx).unwrap().gas.0 - world.params().gas_byte.0 * tx.len() as u64
+    };
+    let transfer = Message::Transfer {
+        to: alice().address(),
+        asset: OPG,
+        amount: Amount(1),
+    };
+    let third = Key::new(3);
+    let (flat, whole) = (price(&mut world, transfer), price(&mut world, register(&third)));
+    let stored = third.encode().len() as u64 * 100 * world.params().gas_byte.0;
+    assert_eq!(whole - flat, third.gas.0 + stored);
+}
+
+#[test]
+fn a_registration_that_takes_more_than_one_may_is_refused_before_it_is_charged() {
+    let mut world = World::new();
+    let mut dear = Key::new(3);
+    let expected = world.params().gas_registration;
+    dear.gas = Gas(expected.0 + 1);
+    let found = dear.gas;
+    refused_uncharged(
+        &mut world,
+        register(&dear),
+        Refusal::RegistrationGas { found, expected },
     );
-    assert_eq!(world.script.count(), before, "its proof is not looked at");
 }
 
 #[test]

@@ -171,7 +171,11 @@ fn no_key_is_decoded_before_it_is_paid_for() {
     let before = world.script.decoded();
     let outcome = world.block(&[tx.encode()]);
     assert!(world.script.decoded() > before, "in a block it is");
-    assert!(outcome.gas_used >= world.params().gas_registration);
+    assert_eq!(
+        outcome.gas_used,
+        check(&World::new(), &tx).unwrap().gas,
+        "known before"
+    );
 }
 
 #[test]

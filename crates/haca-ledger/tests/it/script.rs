@@ -7,8 +7,8 @@ use haca_wire::Decode;
 use haca_wire::{DType, Encode, Gas, Inference, ModelId, Name, Scale, Shape, TensorSpec, codec_struct};
 use sha2::{Digest, Sha256};
 
-/// The gas of a key that decodes and yet has no price.
-pub(crate) const UNPRICED: Gas = Gas(u64::MAX);
+/// The gas of a key whose outline is that of one, and which is none.
+pub(crate) const HOLLOW: Gas = Gas(999);
 
 /// The tests' verifying key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,9 @@ impl Script {
 impl CheckProof for Script {
     fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
         let key = self.decode(verifying_key).ok_or("script.key")?;
+        if key.gas == HOLLOW {
+            return Err("script.hollow");
+        }
         Ok(ModelFacts {
             model: key.model,
             units: key.units,
@@ -96,9 +99,9 @@ impl CheckProof for Script {
         })
     }
 
-    fn registration_gas(&self, verifying_key: &[u8]) -> Option<Gas> {
-        let key = self.decode(verifying_key)?;
-        (key.gas != UNPRICED).then_some(key.gas)
+    fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, &'static str> {
+        let key = Key::decode_all(verifying_key).map_err(|_| "script.key")?;
+        Ok(key.gas)
     }
 
     fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str> {

@@ -50,7 +50,7 @@ fn cases(count: usize) -> Vec<Case> {
 /// All that can be asked about a case.
 type Answers = (
     Result<(ModelId, Vec<Gas>), &'static str>,
-    Option<Gas>,
+    Result<Gas, &'static str>,
     Result<(), &'static str>,
     Result<(), &'static str>,
 );

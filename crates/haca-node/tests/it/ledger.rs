@@ -88,8 +88,8 @@ impl haca_ledger::CheckProof for NoEvidence {
     fn facts(&self, _: &[u8]) -> Result<haca_ledger::ModelFacts, &'static str> {
         Err("test.no_evidence")
     }
-    fn registration_gas(&self, _: &[u8]) -> Option<haca_wire::Gas> {
-        None
+    fn registration_gas(&self, _: &[u8]) -> Result<haca_wire::Gas, &'static str> {
+        Err("test.no_evidence")
     }
     fn registration(&self, _: &[u8], _: &[u8]) -> Result<(), &'static str> {
         Err("test.no_evidence")

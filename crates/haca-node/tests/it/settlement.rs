@@ -38,8 +38,8 @@ impl CheckProof for Counting {
             outputs: Vec::new(),
         })
     }
-    fn registration_gas(&self, _: &[u8]) -> Option<Gas> {
-        Some(Gas(1000))
+    fn registration_gas(&self, _: &[u8]) -> Result<Gas, &'static str> {
+        Ok(Gas(1000))
     }
     fn registration(&self, _: &[u8], proof: &[u8]) -> Result<(), &'static str> {
         (proof == PROOF).then_some(()).ok_or("test.proof")

@@ -86,8 +86,8 @@ pub struct Params {
     pub signer_grace: u64,
     /// The proposer of a block receives the pool divided by this number; 0 pays nothing.
     pub reward_divisor: u64,
-    /// Gas of decoding a verifying key and verifying its registration proof, whatever the key: what it takes is known
-    /// only once it is decoded. A key whose registration takes more is refused.
+    /// Most gas that decoding a verifying key and verifying its registration proof may take. A key whose outline says more is
+    /// refused.
     pub gas_registration: Gas,
     /// The rules for validators.
     pub validators: ValidatorParams,

@@ -1,8 +1,5 @@
 //! Reading a graph node by node.
 
-use haca_graph::{Cell, Graph, Op, ParamId, Term, ValueId, Window};
-use haca_wire::DType;
-
 use super::{
     Accumulator, Addend, Circuit, Form, Mapping, Matrix, Operand, Param, Part, Requantise, Role, Site, Stage,
     Use,
@@ -11,6 +8,7 @@ use crate::ProofRejection;
 use crate::block::log2_ceil;
 use crate::value::{Element, Origin, Source, Value};
 use crate::windows::Windows;
+use haca_graph::{Cell, Graph, Op, ParamId, Term, ValueId, Window};
 
 /// Elements of all arranged values together: a verifier looks at each of them.
 const ARRANGED: usize = 1 << 20;
@@ -47,27 +45,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(graph: &'a Graph) -> Result<Self, ProofRejection> {
-        let (mut weights, mut biases, mut params) = (Vec::new(), Vec::new(), Vec::new());
-        for (param, spec) in graph.params().iter().enumerate() {
-            let range = (spec.low, spec.high);
-            let elements = spec.shape.elements();
-            let list = if spec.dtype == DType::I8 {
-                &mut weights
-            } else {
-                &mut biases
-            };
-            let rows = match spec.shape.dims() {
-                [rows, _, ..] => *rows as usize,
-                _ => 1,
-            };
-            params.push(list.len());
-            list.push(Param {
-                param,
-                rows,
-                columns: elements / rows.max(1),
-                range,
-            });
-        }
+        let (weights, biases, params) = Param::lists(graph.params());
         let mut builder = Self {
             graph,
             circuit: Circuit {

@@ -1,7 +1,7 @@
 //! What a graph becomes before it is proven (step R1 of `spec/zk.md`).
 
-use haca_graph::{Graph, Op, ParamId, ParamSpec, Stretch, ValueId};
-use haca_wire::{DType, Name, Scale, Shape, TensorSpec};
+use haca_graph::{Graph, Op, Outline, ParamId, ParamSpec, Stretch, ValueId};
+use haca_wire::{DType, Decode, Encode, Name, Scale, Shape, TensorSpec};
 use haca_zk::cell::BlockWeights;
 use haca_zk::circuit::{Circuit, Site};
 use haca_zk::field::{Extension, extension};
@@ -64,7 +64,13 @@ fn layer(
         outputs,
     )
     .unwrap();
-    Circuit::new(&graph).unwrap()
+    let circuit = Circuit::new(&graph).unwrap();
+    // What a registration is priced by misses nothing.
+    let outline = Outline::decode_all(&graph.encode()).unwrap();
+    assert!(outline.moved() >= circuit.arranged as u64);
+    assert_eq!(outline.stages(), circuit.stages.len() as u64);
+    assert!(outline.uses() >= circuit.uses.len() as u64);
+    circuit
 }
 
 #[test]

@@ -17,5 +17,6 @@ mod graph;
 mod joined;
 mod limits;
 mod parameters;
+mod price;
 mod vectors;
 mod witness;

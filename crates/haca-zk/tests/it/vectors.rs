@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use haca_wire::codec::Reader;
 use haca_wire::{Decode, Inference};
-use haca_zk::{Statement, VerifyingKey, verify, verify_registration};
+use haca_zk::{Statement, VerifyingKey, registration_price, verify, verify_registration};
 use serde_json::Value as Json;
 
 const ACCEPT: &[u8] = include_bytes!("../../../../spec/vectors/zk/accept.json.gz");
@@ -92,6 +92,9 @@ fn accepted() {
         assert_eq!(key.model_id().0.to_vec(), bytes(&vector["model"]), "{name}");
         assert_eq!(key.verification_gas(batch).0, vector["gas"], "{name}");
         assert_eq!(key.registration_gas().0, vector["registration_gas"], "{name}");
+        let price = registration_price(&fields["key"]).unwrap();
+        assert!(price >= key.registration_gas(), "{name}");
+        assert!(price.0 < 4 * key.registration_gas().0, "{name}: {price}");
         let bits = [
             (budget.round_by_round_bits, "round_by_round_bits"),
             (budget.union_bits, "union_bits"),

@@ -1,10 +1,12 @@
 //! `haca bench ledger`: gas against time, for what blocks are made of.
 
 mod books;
+mod graphs;
 
 use haca_ledger::{CheckProof as _, standard_params, usable_gas};
 use haca_node::evidence::ZkEvidence;
 use haca_onnx::{quantise_model, quantise_sample};
+use haca_prover::Registration;
 use haca_wire::{
     Address, Amount, AssetId, Encode as _, Evidence, EvidenceKind, Group, Message, ReceiptHash, limit,
     proof_context,
@@ -31,6 +33,8 @@ struct Row {
     count: usize,
     /// Gas of the block.
     gas: u64,
+    /// Bytes by which the state grows with it, nonces aside, which are forgotten.
+    stored_bytes: usize,
     /// Seconds of each execution.
     seconds: Vec<f64>,
 }
@@ -44,6 +48,7 @@ impl Row {
             "what": self.what,
             "count": self.count,
             "gas": self.gas,
+            "stored_bytes": self.stored_bytes,
             "ms": seconds * 1e3,
             "ns_per_gas": seconds * 1e9 / self.gas as f64,
             "per_second": self.count as f64 / seconds,
@@ -64,6 +69,7 @@ fn measure(
         what,
         count,
         gas: 0,
+        stored_bytes: 0,
         seconds: Vec::new(),
     };
     for run in 0..=runs {
@@ -72,6 +78,7 @@ fn measure(
             return Err(broken(tx.log()));
         }
         row.gas = outcome.gas_used.0;
+        row.stored_bytes = books::lasting(&outcome);
         // The first one warms up.
         if run > 0 {
             row.seconds.push(seconds);
@@ -104,23 +111,15 @@ pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
     };
     let mut rows = Vec::new();
 
-    let mut fresh = Books::new()?;
-    let register = fresh.sent_by_payer(Message::RegisterModel {
-        verifying_key: encoded.clone(),
-        proof: registration.proof.clone(),
-    })?;
-    rows.push(measure("registration".to_owned(), 1, bench.runs, false, || {
-        fresh.execute(std::slice::from_ref(&register), &ZkEvidence::default())
-    })?);
-    let bytes = fresh.sent_by_payer(Message::RegisterModel {
-        verifying_key: vec![0],
-        proof: vec![1; limit::TX_BYTES - 1_000],
-    })?;
-    let mut row = measure("megabytes".to_owned(), 1, bench.runs, true, || {
-        fresh.execute(std::slice::from_ref(&bytes), &ZkEvidence::default())
-    })?;
-    row.gas -= standard_params().gas_registration.0;
-    rows.push(row);
+    rows.push(registering("registration".to_owned(), &registration, bench.runs)?);
+    for (what, model) in graphs::all()? {
+        rows.push(registering(
+            format!("registration: {what}"),
+            &work.register(model)?,
+            bench.runs,
+        )?);
+    }
+    rows.push(megabyte(&encoded, &evidence, bench.runs)?);
 
     let mut books = Books::new()?;
     books.open(encoded.clone(), registration.proof.clone(), &evidence)?;
@@ -217,6 +216,36 @@ pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// A block with one registration, whose key no node has seen before.
+fn registering(what: String, registration: &Registration, runs: usize) -> Result<Row, Failure> {
+    let mut books = Books::new()?;
+    let register = books.sent_by_payer(Message::RegisterModel {
+        verifying_key: registration.verifying_key.encode(),
+        proof: registration.proof.clone(),
+    })?;
+    measure(what, 1, runs, false, || {
+        books.execute(std::slice::from_ref(&register), &ZkEvidence::default())
+    })
+}
+
+/// The bytes of a large transaction alone: a registration whose key is known already, with a proof that is none. Its gas is
+/// what bytes, one signature and the rest of every transaction cost.
+fn megabyte(key: &[u8], evidence: &ZkEvidence, runs: usize) -> Result<Row, Failure> {
+    let mut books = Books::new()?;
+    let tx = books.sent_by_payer(Message::RegisterModel {
+        verifying_key: key.to_vec(),
+        proof: vec![1; limit::TX_BYTES - key.len() - 1_000],
+    })?;
+    let txs = [tx];
+    let mut row = measure("megabytes".to_owned(), 1, runs, true, || {
+        books.execute(&txs, evidence)
+    })?;
+    let params = standard_params();
+    let bytes: usize = txs.iter().map(Vec::len).sum();
+    row.gas = params.gas_flat.0 + params.gas_signature.0 + params.gas_byte.0 * bytes as u64;
+    Ok(row)
+}
+
 /// An account of its own for each number.
 fn address(number: u64) -> Address {
     let mut bytes = [1; 20];
@@ -228,16 +257,17 @@ fn address(number: u64) -> Address {
 fn say(rows: &[Value], screen: &Screen) {
     screen.say(format!("machine     {}, one thread of it", cpu()));
     screen.say(format!(
-        "{:<36}{:>8}{:>16}{:>12}{:>12}{:>12}{:>8}",
-        "a block of", "count", "gas", "ms", "ns per gas", "per second", "spread"
+        "{:<40}{:>8}{:>16}{:>10}{:>12}{:>12}{:>12}{:>8}",
+        "a block of", "count", "gas", "stored", "ms", "ns per gas", "per second", "spread"
     ));
     for row in rows {
         let number = |key: &str| row[key].as_f64().unwrap_or_default();
         screen.say(format!(
-            "{:<36}{:>8}{:>16}{:>12.3}{:>12.3}{:>12.0}{:>8.2}",
+            "{:<40}{:>8}{:>16}{:>10}{:>12.3}{:>12.3}{:>12.0}{:>8.2}",
             row["what"].as_str().unwrap_or_default(),
-            row["count"],
-            row["gas"],
+            number("count"),
+            number("gas"),
+            number("stored_bytes"),
             number("ms"),
             number("ns_per_gas"),
             number("per_second"),

@@ -115,8 +115,8 @@ impl CheckProof for Truth {
         })
     }
 
-    fn registration_gas(&self, _: &[u8]) -> Option<Gas> {
-        Some(Gas(PROOF_GAS[0]))
+    fn registration_gas(&self, _: &[u8]) -> Result<Gas, &'static str> {
+        Ok(Gas(PROOF_GAS[0]))
     }
 
     fn registration(&self, _: &[u8], proof: &[u8]) -> Result<(), &'static str> {

@@ -62,6 +62,16 @@ pub(super) fn params() -> Params {
     }
 }
 
+/// Bytes of the entries that a block writes, without what is written anew in every block and what is forgotten.
+pub(super) fn lasting(outcome: &BlockOutcome) -> usize {
+    let passing: [&[u8]; 6] = [b"nonce/", b"spent/", b"receipts/", b"clock", b"supply/", b"pool"];
+    let entries = outcome.writes.iter();
+    let lasting = entries.filter(|(key, _)| !passing.iter().any(|prefix| key.starts_with(prefix)));
+    lasting
+        .filter_map(|(key, value)| Some(key.len() + value.as_ref()?.len()))
+        .sum()
+}
+
 /// An ed25519 key; nobody signs with it here.
 const VALIDATOR: &str = "1398f62c6d1a457c51ba6a4b5f3dbd2f69fca93216218dc8997e416bd17d93ca";
 
