@@ -1,7 +1,7 @@
 //! Demanding the proof of a receipt that was settled as `Optimistic`.
 
 use haca_wire::state::{ModelRecord, Params};
-use haca_wire::{Amount, Domain, Item, Message, ModelId, Receipt, Signed, limit};
+use haca_wire::{Amount, Domain, Item, Message, ModelId, Receipt, Signed};
 
 use crate::voucher::path_under;
 use crate::{ClientError, NodeClient};
@@ -31,34 +31,13 @@ pub fn demand_under(items: &[Item], index: usize, domain: &Domain) -> Option<Mes
     })
 }
 
-/// What the payer deposits with a demand, in OPG (`spec/ledger.md`, L17.2.3): the node's when it answers, else returned.
-/// `None` when no receipt of the model can be proven alone.
-pub fn demand_deposit(params: &Params, base_fee: Amount, model: &ModelRecord) -> Option<Amount> {
-    let (gas, proving) = deposit_parts(params, model)?;
-    let burned = base_fee.0.saturating_mul(gas.into());
-    Some(Amount(burned.saturating_add(proving)))
-}
-
 /// The highest base fee at which a demand deposits no more than `most`: signed for it, the chain takes no more. `None`
-/// when no base fee is low enough, or no receipt of the model can be proven alone.
+/// when no base fee is low enough, or the model is not provable.
 fn base_fee_of_deposit(params: &Params, most: Amount, model: &ModelRecord) -> Option<Amount> {
-    let (gas, proving) = deposit_parts(params, model)?;
-    let base_fee = most.0.checked_sub(proving)?.checked_div(gas.into())?;
+    let gas = params.answer_gas(model).filter(|_| params.is_provable(model))?;
+    let rest = most.0.checked_sub(params.proving_deposit(model).0)?;
+    let base_fee = rest.checked_div(gas.0.into())?;
     (base_fee > 0).then_some(Amount(base_fee))
-}
-
-/// Gas that a deposit pays at the base fee, and OPG that it pays for proving.
-fn deposit_parts(params: &Params, model: &ModelRecord) -> Option<(u64, u128)> {
-    let gas = params
-        .gas_byte
-        .0
-        .saturating_mul(limit::TX_BYTES as u64)
-        .saturating_add(params.gas_flat.0)
-        .saturating_add(params.gas_signature.0)
-        .saturating_add(model.gas(1)?.0)
-        .min(params.tx_gas.0);
-    let proving = params.prove_price.0.saturating_mul(model.units.into());
-    Some((gas, proving.div_ceil(1_000_000)))
 }
 
 impl NodeClient {
@@ -69,7 +48,7 @@ impl NodeClient {
     /// [`ClientError::UnknownModel`], also for a model of which no receipt can be proven alone.
     pub fn deposit_of_demand(&self, model: ModelId) -> Result<Amount, ClientError> {
         let (params, base_fee) = (self.params()?, self.clock()?.base_fee);
-        let deposit = demand_deposit(&params, base_fee, &self.known_model(model)?);
+        let deposit = params.demand_deposit(base_fee, &self.known_model(model)?);
         deposit.ok_or_else(|| self.unknown_model(model))
     }
 

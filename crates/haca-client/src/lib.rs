@@ -37,7 +37,7 @@ mod wallet;
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
 pub use claim::{Standing, equivocation, missed};
 pub use covering::CoveredRange;
-pub use demand::{demand, demand_deposit, demand_under};
+pub use demand::{demand, demand_under};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
 pub use inference_node::{

@@ -102,20 +102,6 @@ impl Usage {
     }
 }
 
-/// What a payer deposits for the proof of one receipt of `model`: the gas of the largest answer at this base fee, and
-/// the proving by units. `None` when the model is never proven for one receipt alone.
-pub fn demand_deposit(params: &Params, base_fee: Amount, model: &ModelRecord) -> Option<Amount> {
-    let most = (haca_wire::limit::TX_BYTES as u64).saturating_mul(params.gas_byte.0);
-    let gas = most
-        .saturating_add(params.gas_flat.0)
-        .saturating_add(params.gas_signature.0)
-        .saturating_add(model.gas(1)?.0)
-        .min(params.tx_gas.0);
-    let proving = params.prove_price.0.saturating_mul(model.units.into());
-    let burned = base_fee.0.saturating_mul(gas.into());
-    Some(Amount(burned.saturating_add(proving.div_ceil(1_000_000))))
-}
-
 /// What a block used of its budget, in gas: of gas and bytes the one that is scarcer. Bytes alone can exhaust a block,
 /// so they alone must be able to make the next one dearer.
 pub(crate) fn used_budget(params: &Params, gas: Gas, bytes: u64) -> Gas {

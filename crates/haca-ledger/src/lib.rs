@@ -58,7 +58,7 @@ pub use block::{BlockContext, CommitVote, Misbehaviour, MisbehaviourKind, execut
 pub use check::{CheckProof, EvidenceJob, ModelFacts, evidence_job, evidence_places, signatures};
 pub use error::{GenesisError, LedgerError};
 pub use export::{ExportText, export, record_json};
-pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, demand_deposit, next_base_fee, tip_density, usable_gas};
+pub use fee::{BASE_FEE_FLOOR, RESPOND_SHARE, next_base_fee, tip_density, usable_gas};
 pub use genesis::{Genesis, GenesisOutcome, init_genesis, standard_params};
 pub use governance::LATEST_VERSION;
 pub use outcome::{BlockOutcome, Effect, Lapse, TxOutcome, tx_hash};

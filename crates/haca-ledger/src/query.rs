@@ -10,7 +10,6 @@ use haca_wire::{
 };
 
 use crate::error::LedgerError;
-use crate::fee::demand_deposit;
 use crate::overlay::{need, read};
 use crate::state_reader::StateReader;
 
@@ -124,7 +123,7 @@ pub fn held(state: &dyn StateReader, held_key: HeldKey) -> Result<Option<HeldRec
 pub fn deposit_of_demand(state: &dyn StateReader, model: ModelId) -> Result<Option<Amount>, LedgerError> {
     let (params, clock) = (params(state)?, clock(state)?);
     let record = self::model(state, model)?;
-    Ok(record.and_then(|record| demand_deposit(&params, clock.base_fee, &record)))
+    Ok(record.and_then(|record| params.demand_deposit(clock.base_fee, &record)))
 }
 
 /// A model.

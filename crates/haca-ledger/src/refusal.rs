@@ -690,11 +690,11 @@ refusals! {
         expected: Tick
     } = 155, "ledger.answer_too_late", "the demand was due at tick {expected}, this is {found}",
         "answer before the demand is due";
-    /// No receipt of the model can be proven alone.
+    /// The answer to a demand on a receipt of the model may not fit into a transaction.
     NotProvable {
         /// The model.
         model: ModelId
-    } = 156, "ledger.not_provable", "no transaction can prove one inference of model {model}",
+    } = 156, "ledger.not_provable", "a transaction may not hold the proof of one inference of model {model}",
         "use a model whose proof of one inference fits a transaction";
     /// A voucher covers too few or too many sequences.
     RangeLength {

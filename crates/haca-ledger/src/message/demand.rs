@@ -10,7 +10,6 @@ use super::hold::{close_demand, pay, schedule};
 use super::settle::{check_render, check_tensors};
 use super::{Execution, Stop, Trust, later};
 use crate::bank::Purse;
-use crate::fee::demand_deposit;
 use crate::outcome::Effect;
 use crate::refusal::Refusal;
 
@@ -92,7 +91,7 @@ impl Execution<'_, '_> {
     /// What the payer deposits, at this block's base fee.
     fn deposit_of(&self, model: ModelId) -> Result<Amount, Stop> {
         let record: ModelRecord = self.state.need(&key::model(model))?;
-        let deposit = demand_deposit(&self.rules.params, self.rules.base_fee, &record);
+        let deposit = self.rules.params.demand_deposit(self.rules.base_fee, &record);
         deposit.ok_or(Refusal::NotProvable { model }.into())
     }
 

@@ -188,12 +188,12 @@ impl Execution<'_, '_> {
         hold(self.state, charge.held_key, &held)
     }
 
-    /// Refuses a model of which no single receipt can be proven within the gas of one transaction.
+    /// Refuses a model of which the answer to a demand may not fit into a transaction.
     pub(super) fn check_provable(&self, model: ModelId, record: &ModelRecord) -> Result<(), Refusal> {
-        match record.gas(1) {
-            Some(gas) if gas < self.rules.params.tx_gas => Ok(()),
-            _ => Err(Refusal::NotProvable { model }),
+        if self.rules.params.is_provable(record) {
+            return Ok(());
         }
+        Err(Refusal::NotProvable { model })
     }
 
     /// Refuses a model that was registered in this block: gas was computed from the state before it.

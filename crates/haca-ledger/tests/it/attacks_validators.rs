@@ -279,10 +279,10 @@ fn who_has_left_takes_no_place_for_proposals() {
 fn no_vote_lets_a_single_transaction_stop_the_clock() {
     let mut world = four();
     for (parameter, value) in [
-        (Parameter::TxGas, 800_000),
-        (Parameter::TxGas, 200_001),
-        (Parameter::BlockGas, 125_000),
-        (Parameter::BlockGas, 499_999),
+        (Parameter::TxGas, 16_000_000),
+        (Parameter::TxGas, 4_000_001),
+        (Parameter::BlockGas, 2_500_000),
+        (Parameter::BlockGas, 9_999_999),
     ] {
         let refusal = world.refused(&alice(), propose(20, change(parameter, value)));
         assert!(
@@ -290,7 +290,7 @@ fn no_vote_lets_a_single_transaction_stop_the_clock() {
             "{parameter:?} {value}: {refusal:?}"
         );
     }
-    pass(&mut world, 1, change(Parameter::BlockGas, 500_000));
+    pass(&mut world, 1, change(Parameter::BlockGas, 10_000_000));
     conclusion(&mut world);
     let tx = world.tx(&alice(), vote(20, 99, true));
     assert!(!world.block(&[tx]).exhausted);

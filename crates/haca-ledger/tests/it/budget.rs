@@ -2,8 +2,9 @@
 
 use haca_ledger::{BASE_FEE_FLOOR, Refusal, next_base_fee, usable_gas};
 use haca_wire::state::Params;
-use haca_wire::{Amount, EvidenceKind, Gas, Message, Tick};
+use haca_wire::{Amount, Encode, EvidenceKind, Gas, Message, Tick};
 
+use crate::script::Key;
 use crate::world::{USD, World, alice, bob, node, test_params};
 
 /// A network whose blocks hold a handful of transfers.
@@ -153,12 +154,13 @@ fn a_block_full_of_cheap_bytes_raises_the_base_fee() {
         ..test_params()
     });
     let junk = Message::RegisterModel {
-        verifying_key: vec![0; 250_000],
-        proof: vec![0; 500_000],
+        verifying_key: Key::new(9).encode(),
+        proof: vec![0; 750_000],
     };
     let before = world.base_fee();
     let tx = world.tx(&alice(), junk);
-    world.block(&[tx]);
+    let outcome = world.block(&[tx]).txs.remove(0);
+    assert!(outcome.gas_used.0 < 2_000, "{:?}", outcome.refusal);
     assert!(world.base_fee() > before, "a few gas, and most of the bytes");
 }
 

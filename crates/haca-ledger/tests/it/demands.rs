@@ -6,10 +6,13 @@ use haca_wire::state::{Calendar, ClaimKind, HeldKey, HeldRecord};
 use haca_wire::*;
 
 use crate::script::Key;
-use crate::world::{OPG, RICH, STAKE, USD, World, alice, bob, node, other_node, payout, signer, test_params};
+use crate::world::{
+    OPG, RICH, STAKE, USD, World, alice, bob, node, other_node, payout, signer, sponsor, test_params,
+};
 
-/// 100,000 gas at a base fee of 1, and 1,001 units at 1,000,000 a million.
-pub(crate) const DEPOSIT: u128 = 101_001;
+/// The gas of the largest answer at a base fee of 1 (10 flat, 2^20 bytes, two signatures of 20, and 100 of the proof), and
+/// 1,001 units at 1,000,000 a million.
+pub(crate) const DEPOSIT: u128 = 1_049_727;
 
 pub(crate) fn place(item: &Item) -> HeldKey {
     HeldKey {
@@ -576,33 +579,78 @@ fn a_warranty_beyond_the_reserve_puts_aside_what_is_there() {
     assert_eq!(world.channel(channel).reserve, Amount(0));
 }
 
-#[test]
-fn a_model_that_nothing_can_prove_settles_no_optimistic_receipt() {
-    let (mut world, channel) = World::with_channel();
-    let heavy = Key {
-        gas: Gas(test_params().tx_gas.0),
-        ..Key::new(3)
-    };
+/// A model of which the proof of one inference takes this much gas, and one receipt of it as a group.
+fn heavy(world: &mut World, channel: ChannelId, tag: u8, gas: Gas) -> (Key, Group) {
+    let key = Key { gas, ..Key::new(tag) };
     let mut record = query::model(&world.state, Key::new(1).model).unwrap().unwrap();
-    record.batch_gas = vec![heavy.gas];
+    record.batch_gas = vec![gas];
     record.max_batch = 1;
-    record.units = heavy.units;
-    world
-        .state
-        .insert(state::key::model(heavy.model), record.encode());
+    record.units = key.units;
+    record.verifying_key = key.encode();
+    world.state.insert(state::key::model(key.model), record.encode());
     let mut order = world.order(channel, 0, EvidenceKind::Optimistic);
-    order.model = heavy.model;
+    order.model = key.model;
     let mut receipt = world.receipt(&order);
-    receipt.units = heavy.units;
-    let group = Group {
-        items: vec![world.sign_item(order, receipt)],
-        evidence: Evidence::Optimistic,
-    };
-    let message = Message::SettleBatch { groups: vec![group] };
-    assert!(matches!(
-        world.refused(&node(), message),
-        Refusal::NotProvable { .. }
-    ));
+    receipt.units = key.units;
+    let items = vec![world.sign_item(order, receipt)];
+    let evidence = Evidence::Optimistic;
+    (key, Group { items, evidence })
+}
+
+/// An answer carries bytes and signatures besides its proof. What can't be answered can't be promised either.
+#[test]
+fn what_is_held_can_be_answered_and_nothing_else_is_held() {
+    let (mut world, channel) = World::with_channel();
+    let params = test_params();
+    let carried = params.gas_flat.0 + (params.gas_byte.0 << 20) + 2 * params.gas_signature.0;
+    let most = params.tx_gas.0 - carried;
+    let refused = |refusal: Refusal| assert!(matches!(refusal, Refusal::NotProvable { .. }), "{refusal:?}");
+
+    let (key, group) = heavy(&mut world, channel, 3, Gas(most + 1));
+    let terms = offering(&world, key.model);
+    refused(world.refused(&node(), terms));
+    refused(world.refused(&node(), Message::SettleBatch { groups: vec![group] }));
+
+    let (key, group) = heavy(&mut world, channel, 4, Gas(most));
+    let terms = offering(&world, key.model);
+    world.ok(&node(), terms);
+    let item = group.items[0].clone();
+    world.ok(&node(), Message::SettleBatch { groups: vec![group] });
+    let message = demand(&world, &item);
+    world.ok(&alice(), message);
+    // As many bytes as a transaction may have, and a sponsor.
+    let mut answer = answer_to(&world, &[&item]);
+    let len = sponsored(&mut world, answer.clone()).len();
+    if let Message::Respond { proof, .. } = &mut answer {
+        proof.resize(proof.len() + limit::TX_BYTES - len, 0);
+    }
+    let tx = sponsored(&mut world, answer);
+    assert_eq!(tx.len(), limit::TX_BYTES);
+    let outcome = world.block(&[tx]).txs.remove(0);
+    assert_eq!(outcome.gas_used, params.tx_gas, "included");
+    assert!(matches!(outcome.refusal, Some(Refusal::Evidence { .. })));
+}
+
+fn offering(world: &World, model: ModelId) -> Message {
+    let mut terms = world.terms();
+    if let Message::RegisterNode { offers, .. } = &mut terms {
+        offers.push(Offer {
+            model,
+            evidence: EvidenceKind::Optimistic,
+            asset: USD,
+            base_price: Amount(1),
+            unit_price: Amount(0),
+        });
+    }
+    terms
+}
+
+/// A transaction of the node's whose gas somebody else pays.
+fn sponsored(world: &mut World, message: Message) -> Vec<u8> {
+    let mut meta = world.meta(&node());
+    meta.sponsor = sponsor().address();
+    let signed = world.sign(&node(), Transaction { meta, message });
+    signed.cosign(&world.domain, &sponsor()).unwrap().encode()
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn rejects_json_of_another_form() {
 fn rejects_parameters_under_which_a_rule_would_not_hold() {
     let cases = [
         ("tx_gas", json!(0)),
-        ("tx_gas", json!(800_001)),
+        ("tx_gas", json!(16_000_001)),
         ("block_bytes", json!(1_000)),
         ("gas_flat", json!(0)),
         ("node_stake", json!("0")),

@@ -107,8 +107,8 @@ fn three_of_four_change_a_parameter_after_the_timelock() {
 fn every_parameter_reaches_its_place() {
     // A value that each may have, far from the one it has.
     let wanted: Vec<(Parameter, u128)> = vec![
-        (Parameter::BlockGas, 5_000_000),
-        (Parameter::TxGas, 900_000),
+        (Parameter::BlockGas, 100_000_000),
+        (Parameter::TxGas, 18_000_000),
         (Parameter::GasFlat, 11),
         (Parameter::GasByte, 0),
         (Parameter::GasSignature, 21),
@@ -137,8 +137,8 @@ fn every_parameter_reaches_its_place() {
     conclusion(&mut world);
     let old = test_params();
     let mut expected = Params {
-        block_gas: Gas(5_000_000),
-        tx_gas: Gas(900_000),
+        block_gas: Gas(100_000_000),
+        tx_gas: Gas(18_000_000),
         gas_flat: Gas(11),
         gas_byte: Gas(0),
         gas_signature: Gas(21),
@@ -190,9 +190,9 @@ fn rejects_parameters_under_which_a_rule_of_money_breaks() {
     let mut world = four();
     for (parameter, value, name) in [
         (Parameter::TxGas, 0, "tx_gas"),
-        (Parameter::TxGas, 99_999, "tx_gas"),
-        (Parameter::TxGas, 800_001, "tx_gas"),
-        (Parameter::BlockGas, 124_998, "tx_gas"),
+        (Parameter::TxGas, 1_999_999, "tx_gas"),
+        (Parameter::TxGas, 16_000_001, "tx_gas"),
+        (Parameter::BlockGas, 2_499_998, "tx_gas"),
         (Parameter::BlockGas, 1 << 64, "block_gas"),
         (Parameter::GasFlat, 0, "gas_flat"),
         // What settles at the limit of a transaction would settle no more.
@@ -233,8 +233,8 @@ fn rejects_parameters_under_which_a_rule_of_money_breaks() {
             },
         ])
     };
-    world.refused(&alice(), propose(20, both(100_499)));
-    world.ok(&alice(), propose(20, both(100_500)));
+    world.refused(&alice(), propose(20, both(2_000_499)));
+    world.ok(&alice(), propose(20, both(2_000_500)));
 }
 
 #[test]
@@ -369,8 +369,8 @@ fn what_has_passed_can_be_called_off() {
 #[test]
 fn of_two_that_cannot_both_hold_the_second_lapses() {
     let mut world = four();
-    pass(&mut world, 1, change(Parameter::TxGas, 200_000));
-    world.ok(&bob(), propose(21, change(Parameter::TxGas, 150_000)));
+    pass(&mut world, 1, change(Parameter::TxGas, 4_000_000));
+    world.ok(&bob(), propose(21, change(Parameter::TxGas, 3_000_000)));
     world.ok(&alice(), vote(20, 2, true));
     world.ok(&sponsor(), vote(22, 2, true));
     let first = conclusion(&mut world);
@@ -385,7 +385,7 @@ fn of_two_that_cannot_both_hold_the_second_lapses() {
         panic!("{second:?}");
     };
     assert!(matches!(reason, Lapse::Parameter(fault) if fault.name == "tx_gas"));
-    assert_eq!(world.params().tx_gas, Gas(200_000));
+    assert_eq!(world.params().tx_gas, Gas(4_000_000));
 }
 
 #[test]

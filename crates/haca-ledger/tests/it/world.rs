@@ -76,8 +76,8 @@ pub(crate) fn consensus_key(tag: u8) -> ed25519_consensus::SigningKey {
 
 pub(crate) fn test_params() -> Params {
     Params {
-        block_gas: Gas(1_000_000),
-        tx_gas: Gas(100_000),
+        block_gas: Gas(20_000_000),
+        tx_gas: Gas(2_000_000),
         block_bytes: 4 << 20,
         gas_flat: Gas(10),
         gas_byte: Gas(1),

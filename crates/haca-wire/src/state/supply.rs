@@ -4,8 +4,10 @@ use crate::codec::{Decode, DecodeError, Encode, Reader, put_list};
 use crate::codec_struct;
 use crate::eip712::Domain;
 use crate::id::{Address, Amount, ChainId, Gas, GenesisHash, Height, Nonce, Tick};
+use crate::limit;
 use crate::quant::Name;
 
+use super::ModelRecord;
 use super::governance::GovernanceParams;
 use super::validator::ValidatorParams;
 
@@ -118,6 +120,40 @@ codec_struct!(Params {
     validators,
     governance
 });
+
+/// Signatures of an answer to a demand: the node's, and that of who pays its gas.
+const ANSWER_SIGNATURES: u64 = 2;
+
+impl Params {
+    /// Gas of the largest transaction that answers a demand on one receipt of `model`: of the proof, its signatures, and as
+    /// many bytes as a transaction may have. `None` when the model has no price for a proof of one receipt.
+    pub fn answer_gas(&self, model: &ModelRecord) -> Option<Gas> {
+        let bytes = self.gas_byte.0.saturating_mul(limit::TX_BYTES as u64);
+        let signatures = self.gas_signature.0.saturating_mul(ANSWER_SIGNATURES);
+        let gas = self.gas_flat.0.saturating_add(bytes).saturating_add(signatures);
+        Some(Gas(gas.saturating_add(model.gas(1)?.0)))
+    }
+
+    /// Whether every answer to a demand on one receipt of `model` fits into a transaction. Else nobody could prove what was
+    /// settled as `Optimistic`, and an honest node would lose what a false one does.
+    pub fn is_provable(&self, model: &ModelRecord) -> bool {
+        self.answer_gas(model).is_some_and(|gas| gas <= self.tx_gas)
+    }
+
+    /// What a payer deposits with a demand on one receipt of `model`: the gas of the largest answer at this base fee, and the
+    /// proving by units. `None` when the model is not provable.
+    pub fn demand_deposit(&self, base_fee: Amount, model: &ModelRecord) -> Option<Amount> {
+        let gas = self.answer_gas(model).filter(|gas| *gas <= self.tx_gas)?;
+        let burned = base_fee.0.saturating_mul(gas.0.into());
+        Some(Amount(burned.saturating_add(self.proving_deposit(model).0)))
+    }
+
+    /// The part of the deposit that is for proving, whatever the base fee is.
+    pub fn proving_deposit(&self, model: &ModelRecord) -> Amount {
+        let proving = self.prove_price.0.saturating_mul(model.units.into());
+        Amount(proving.div_ceil(1_000_000))
+    }
+}
 
 /// An asset, fixed at genesis.
 #[derive(Clone, Debug, PartialEq, Eq)]

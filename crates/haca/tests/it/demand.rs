@@ -1,6 +1,5 @@
 //! `haca demand`: a proof that is made when its payer asks for it.
 
-use haca_client::demand_deposit;
 use haca_wire::{Amount, Decode as _, SignedTransaction};
 
 use crate::local::{Local, haca, json};
@@ -44,7 +43,7 @@ fn a_receipt_settled_as_optimistic_is_proven_when_its_payer_demands_it() {
     let model = inferred["model_id"].as_str().unwrap().parse().unwrap();
     let model = local.node().model(model).unwrap().unwrap();
     let params = local.node().params().unwrap();
-    let taken = |base_fee| demand_deposit(&params, base_fee, &model).unwrap().0;
+    let taken = |base_fee| params.demand_deposit(base_fee, &model).unwrap().0;
     assert!(taken(signed.max_base_fee) <= most, "{}", signed.max_base_fee);
     assert!(taken(Amount(signed.max_base_fee.0 + 1)) > most);
     let (_, listed) = demand(&[]);
