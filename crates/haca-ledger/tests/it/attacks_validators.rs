@@ -479,3 +479,33 @@ fn consensus_takes_every_list_of_changes() {
         assert_eq!(told, set.active.iter().map(|v| (v.key, v.power)).collect());
     }
 }
+
+/// A list of validators or proposals takes longer to read than a record: who has it read pays for that.
+#[test]
+fn messages_of_validators_pay_for_the_lists_they_read() {
+    let mut world = four();
+    let signatures = |world: &mut World, message: Message| {
+        let params = world.params();
+        let tx = world.tx(&alice(), message);
+        let gas = world.block(std::slice::from_ref(&tx)).txs.remove(0).gas_used;
+        (gas.0 - params.gas_flat.0 - params.gas_byte.0 * tx.len() as u64) / params.gas_signature.0
+    };
+    let newcomer = world.stake_message(&alice(), 30, 2_000);
+    let messages = [
+        // The sender's signature, that of the key, and four for the list.
+        (newcomer, 6),
+        (propose(20, change(Parameter::NodeStake, 6_000)), 9),
+        (vote(20, 1, true), 2),
+        (unstake(30, 2_000), 3),
+        (
+            Message::Unjail {
+                key: consensus_id(20),
+            },
+            2,
+        ),
+    ];
+    for (message, expected) in messages {
+        let name = message.name();
+        assert_eq!(signatures(&mut world, message), expected, "{name}");
+    }
+}

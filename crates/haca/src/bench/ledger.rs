@@ -1,6 +1,7 @@
 //! `haca bench ledger`: gas against time, for what blocks are made of.
 
 mod books;
+mod crowd;
 mod graphs;
 
 use haca_ledger::{CheckProof as _, standard_params, usable_gas};
@@ -120,6 +121,8 @@ pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
         )?);
     }
     rows.push(megabyte(&encoded, &evidence, bench.runs)?);
+
+    rows.extend(crowd::rows(bench.runs, &evidence)?);
 
     let mut books = Books::new()?;
     books.open(encoded.clone(), registration.proof.clone(), &evidence)?;

@@ -8,9 +8,10 @@ use haca_ledger::{BlockContext, BlockOutcome, CheckProof, execute_block, init_ge
 use haca_wire::order::Signed;
 use haca_wire::state::Params;
 use haca_wire::{
-    Address, Amount, AssetId, BlockHash, ChannelId, Domain, Encode as _, Evidence, EvidenceKind, GenesisHash,
-    Group, Height, Inference, Item, Message, ModelId, Nonce, Order, Quote, Receipt, RenderId, RequestHash,
-    SecretKey, Sequence, SignedTransaction, TensorSpec, Tick, Transaction, TxMeta, render, tensor_root,
+    Address, Amount, AssetId, BlockHash, ChannelId, Decode, Domain, Encode, Evidence, EvidenceKind,
+    GenesisHash, Group, Height, Inference, Item, Message, ModelId, Nonce, Order, Quote, Receipt, RenderId,
+    RequestHash, SecretKey, Sequence, SignedTransaction, TensorSpec, Tick, Transaction, TxMeta, render,
+    tensor_root,
 };
 use serde_json::json;
 
@@ -91,12 +92,12 @@ impl Books {
                 "account": node.address().to_string(),
                 "stake": stake.to_string(),
             }],
-            "params": haca_ledger::genesis::GenesisParams::from(params()),
+            "params": haca_ledger::genesis::GenesisParams::from(standard_params()),
         });
         let outcome = init_genesis(genesis.to_string().as_bytes(), GenesisHash([7; 32])).map_err(broken)?;
         let domain = outcome.chain.domain();
         let entries = outcome.writes.into_iter();
-        Ok(Self {
+        let mut books = Self {
             state: entries
                 .filter_map(|(key, value)| value.map(|value| (key, value)))
                 .collect(),
@@ -106,7 +107,26 @@ impl Books {
             payer,
             node,
             channel: ChannelId::default(),
-        })
+        };
+        // No network has these.
+        books.put(haca_wire::state::key::PARAMS.to_vec(), &params());
+        Ok(books)
+    }
+
+    /// The payer's account.
+    pub(super) fn payer(&self) -> Address {
+        self.payer.address()
+    }
+
+    /// Writes an entry past all rules.
+    pub(super) fn put(&mut self, key: Vec<u8>, value: &impl Encode) {
+        self.state.insert(key, value.encode());
+    }
+
+    /// What stands under a key.
+    pub(super) fn get<T: Decode>(&self, key: &[u8]) -> Result<T, Failure> {
+        let value = self.state.get(key).ok_or_else(|| broken("missing entry"))?;
+        T::decode_all(value).map_err(broken)
     }
 
     fn sign(&mut self, sender: &SecretKey, message: Message) -> Result<Vec<u8>, Failure> {
