@@ -228,6 +228,11 @@ impl GenesisError {
 
     /// What to do about it.
     pub const fn hint(&self) -> &'static str {
-        "correct app_state in the genesis document; its form is in spec/ledger.md, \"Genesis\""
+        match self {
+            Self::Param { .. } => {
+                "change the parameter in app_state of the genesis document; spec/ledger.md, L2, says what each may be and why"
+            }
+            _ => "correct app_state in the genesis document; its form is in spec/ledger.md, \"Genesis\"",
+        }
     }
 }

@@ -4,7 +4,7 @@ use haca_wire::state::{GovernanceParams, Params, ValidatorParams};
 use haca_wire::{Amount, Gas, ParamChange, Parameter, limit};
 use thiserror::Error;
 
-use crate::fee::{RESPOND_SHARE, usable_bytes, usable_gas};
+use crate::fee::{RESPOND_SHARE, usable_bytes};
 use crate::validators::power_unit;
 
 /// The longest window, in ticks or blocks.
@@ -13,8 +13,17 @@ const MAX_WINDOW: u64 = 100_000_000;
 /// The most validators that decide blocks at a time. All of them vote on every block.
 const MAX_ACTIVE: u64 = 128;
 
-/// The most gas of one verification: a verifier bounds its work by it.
-const VERIFICATION_GAS: u64 = 1 << 32;
+/// The most gas of a block: by the unit of gas, eight seconds of one core. A full node checks a block when it is proposed and
+/// executes it; one that takes longer than consensus waits is voted for by nobody, and who is behind never catches up.
+const MAX_BLOCK_GAS: u64 = 1 << 33;
+
+/// The most that proving a million units may be worth, in OPG units: a thousand times the standard. Who can't pay a deposit
+/// can't doubt, and whoever is not doubted needs not be right.
+const MAX_PROVE_PRICE: u128 = 1_000_000_000;
+
+/// The least and the most that two votes in one round may leave of a stake: a hundredth at least is lost, else nothing is at
+/// stake; half at most, because a backup that was started twice is an accident.
+const SLASH_DIVISORS: core::ops::RangeInclusive<u64> = 2..=100;
 
 /// Signatures of the smallest transaction that settles or answers: two of its own, and what one optimistic item weighs.
 const SIGNATURES: u64 = 5;
@@ -41,15 +50,17 @@ fn refuse(name: &'static str, found: impl Into<u128>, expected: &'static str) ->
 
 /// Refuses parameters under which a rule of money would not hold. `issued` is what there is of OPG.
 pub(crate) fn check_params(params: &Params, issued: Amount) -> Result<(), ParamFault> {
-    if params.tx_gas.0 == 0 || params.tx_gas > usable_gas(params) {
-        return refuse("tx_gas", params.tx_gas.0, "1 to four fifths of block_gas");
+    if params.block_gas.0 > MAX_BLOCK_GAS {
+        return refuse("block_gas", params.block_gas.0, "at most 8589934592");
     }
-    if params.tx_gas.0 > VERIFICATION_GAS {
-        return refuse(
-            "tx_gas",
-            params.tx_gas.0,
-            "at most 4294967296, the most of one verification",
-        );
+    // What is kept for answers holds the largest one. And a block with little in it is not exhausted: with `tx_gas` near
+    // all that is usable, one transaction a block would stop the clock, and with it every deadline and timelock.
+    let reserved = params.block_gas.0.checked_div(RESPOND_SHARE).unwrap_or_default();
+    if params.tx_gas.0 == 0 || params.tx_gas.0 > reserved {
+        return refuse("tx_gas", params.tx_gas.0, "1 to a fifth of block_gas");
+    }
+    if params.prove_price.0 > MAX_PROVE_PRICE {
+        return refuse("prove_price", params.prove_price.0, "at most 1000000000");
     }
     if usable_bytes(params) < limit::TX_BYTES as u64 {
         return refuse("block_bytes", params.block_bytes, "at least 1310719");
@@ -138,8 +149,8 @@ fn check_validators(params: &ValidatorParams, issued: Amount) -> Result<(), Para
             "a quarter of signed_window, rounded up, and below it",
         );
     }
-    if params.slash_divisor == 0 {
-        return refuse("validators.slash_divisor", 0u64, "at least 1");
+    if !SLASH_DIVISORS.contains(&params.slash_divisor) {
+        return refuse("validators.slash_divisor", params.slash_divisor, "2 to 100");
     }
     Ok(())
 }
@@ -173,7 +184,6 @@ pub(crate) fn changed(old: &Params, changes: &[ParamChange], issued: Amount) -> 
     }
     check_params(&new, issued)?;
     check_room(old, &new)?;
-    check_reserve(old, &new)?;
     Ok(new)
 }
 
@@ -201,17 +211,6 @@ fn set(params: &mut Params, change: &ParamChange) -> Result<(), ParamFault> {
         Parameter::MaxMissed => validators.max_missed = number?,
         Parameter::JailBlocks => validators.jail_blocks = number?,
         Parameter::SlashDivisor => validators.slash_divisor = number?,
-    }
-    Ok(())
-}
-
-/// What is kept for answers goes on holding the largest one, and a block with little in it is not exhausted: with `tx_gas`
-/// near all that is usable, one transaction a block would stop the clock, and with it every timelock.
-fn check_reserve(old: &Params, new: &Params) -> Result<(), ParamFault> {
-    let worse = new.tx_gas > old.tx_gas || new.block_gas < old.block_gas;
-    let reserved = new.block_gas.0.checked_div(RESPOND_SHARE).unwrap_or_default();
-    if worse && new.tx_gas.0 > reserved {
-        return refuse("tx_gas", new.tx_gas.0, "at most a fifth of block_gas");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::world::{USD, World, alice, bob, node, test_params};
 fn tight() -> Params {
     Params {
         block_gas: Gas(5_000),
-        tx_gas: Gas(2_000),
+        tx_gas: Gas(1_000),
         ..test_params()
     }
 }
@@ -71,7 +71,7 @@ fn a_block_with_too_little_room_for_the_largest_transaction_counts_as_exhausted(
     let mut world = World::with_params(tight());
     let one = transfers(&mut world, 1);
     let gas = world.block(&one).gas_used.0;
-    let fits = usize::try_from((4_000 - 2_000) / gas).unwrap();
+    let fits = usize::try_from((4_000 - 1_000) / gas).unwrap();
     let txs = transfers(&mut world, fits);
     assert!(!world.block(&txs).exhausted);
     let txs = transfers(&mut world, fits + 1);

@@ -100,7 +100,9 @@ fn rejects_json_of_another_form() {
 fn rejects_parameters_under_which_a_rule_would_not_hold() {
     let cases = [
         ("tx_gas", json!(0)),
-        ("tx_gas", json!(16_000_001)),
+        ("tx_gas", json!(4_000_001)),
+        ("block_gas", json!((1u64 << 33) + 1)),
+        ("prove_price", json!("1000000001")),
         ("block_bytes", json!(1_000)),
         ("gas_flat", json!(0)),
         ("node_stake", json!("0")),

@@ -191,9 +191,12 @@ fn rejects_parameters_under_which_a_rule_of_money_breaks() {
     for (parameter, value, name) in [
         (Parameter::TxGas, 0, "tx_gas"),
         (Parameter::TxGas, 1_999_999, "tx_gas"),
-        (Parameter::TxGas, 16_000_001, "tx_gas"),
-        (Parameter::BlockGas, 2_499_998, "tx_gas"),
+        (Parameter::TxGas, 4_000_001, "tx_gas"),
+        (Parameter::BlockGas, 9_999_999, "tx_gas"),
         (Parameter::BlockGas, 1 << 64, "block_gas"),
+        (Parameter::BlockGas, (1 << 33) + 1, "block_gas"),
+        (Parameter::ProvePrice, 1_000_000_001, "prove_price"),
+        (Parameter::ProvePrice, u128::MAX, "prove_price"),
         (Parameter::GasFlat, 0, "gas_flat"),
         // What settles at the limit of a transaction would settle no more.
         (Parameter::GasFlat, 11, "tx_gas"),
@@ -212,6 +215,8 @@ fn rejects_parameters_under_which_a_rule_of_money_breaks() {
         (Parameter::SignedWindow, 13, "validators.max_missed"),
         (Parameter::JailBlocks, 0, "validators.jail_blocks"),
         (Parameter::SlashDivisor, 0, "validators.slash_divisor"),
+        (Parameter::SlashDivisor, 1, "validators.slash_divisor"),
+        (Parameter::SlashDivisor, 101, "validators.slash_divisor"),
     ] {
         let refusal = world.refused(&alice(), propose(20, change(parameter, value)));
         let Refusal::Parameter { fault } = refusal else {

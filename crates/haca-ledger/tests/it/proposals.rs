@@ -318,7 +318,7 @@ fn selection_leaves_out_what_cannot_be_admitted() {
 fn selection_keeps_within_bytes_and_gas() {
     let mut params = test_params();
     params.block_gas = Gas(5_000);
-    params.tx_gas = Gas(2_000);
+    params.tx_gas = Gas(1_000);
     let mut world = World::with_params(params);
     let txs: Vec<_> = (0..40).map(|_| tipped(&mut world, 0)).collect();
     let chosen = select_proposal(&world.state, &txs, u64::MAX, &world.script).unwrap();
