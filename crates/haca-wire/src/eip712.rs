@@ -3,6 +3,8 @@
 //!
 //! Source: EIP-712 (definition of `hashStruct`, `encodeData` and the domain separator), EIP-2 (low s).
 
+use std::sync::{LazyLock, OnceLock};
+
 use k256::ecdsa::{RecoveryId, Signature as EcdsaSignature, SigningKey, VerifyingKey};
 use sha3::{Digest, Keccak256};
 use thiserror::Error;
@@ -31,9 +33,14 @@ pub struct Domain {
 impl Domain {
     /// `hashStruct(EIP712Domain)`.
     pub fn separator(&self) -> [u8; 32] {
-        StructHasher::new(DOMAIN_TYPE)
-            .string("HACA")
-            .string("1")
+        /// What all networks have in common: type, name and version.
+        static COMMON: LazyLock<StructHasher> = LazyLock::new(|| {
+            StructHasher::new(&keccak256(DOMAIN_TYPE.as_bytes()))
+                .string("HACA")
+                .string("1")
+        });
+        COMMON
+            .clone()
             .uint(u128::from(self.chain_id.0))
             .bytes32(&self.genesis.0)
             .finish()
@@ -49,48 +56,68 @@ impl Domain {
     }
 }
 
+/// The hash of a type string, made once: it is the same for every value of the type.
+#[derive(Debug)]
+pub(crate) struct TypeHash {
+    type_string: &'static str,
+    hash: OnceLock<[u8; 32]>,
+}
+
+impl TypeHash {
+    pub(crate) const fn new(type_string: &'static str) -> Self {
+        Self {
+            type_string,
+            hash: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn get(&self) -> &[u8; 32] {
+        self.hash.get_or_init(|| keccak256(self.type_string.as_bytes()))
+    }
+}
+
 /// Accumulates `typeHash ‖ encodeData` of one struct.
 #[derive(Clone, Debug)]
-pub struct StructHasher(Vec<u8>);
+pub(crate) struct StructHasher(Vec<u8>);
 
 impl StructHasher {
     /// Starts with the hash of the full type string (the primary type, then referenced types in order).
-    pub fn new(type_string: &str) -> Self {
-        Self(keccak256(type_string.as_bytes()).to_vec())
+    pub(crate) fn new(type_hash: &[u8; 32]) -> Self {
+        Self(type_hash.to_vec())
     }
 
     /// A member of type `bytes32`, or the hash of a nested struct.
-    pub fn bytes32(mut self, value: &[u8; 32]) -> Self {
+    pub(crate) fn bytes32(mut self, value: &[u8; 32]) -> Self {
         self.0.extend_from_slice(value);
         self
     }
 
     /// A member of an unsigned integer type of at most 128 bits, or of type `bool`.
-    pub fn uint(mut self, value: u128) -> Self {
+    pub(crate) fn uint(mut self, value: u128) -> Self {
         self.0.extend_from_slice(&[0; 16]);
         self.0.extend_from_slice(&value.to_be_bytes());
         self
     }
 
     /// A member of type `address`.
-    pub fn address(mut self, value: &Address) -> Self {
+    pub(crate) fn address(mut self, value: &Address) -> Self {
         self.0.extend_from_slice(&[0; 12]);
         self.0.extend_from_slice(&value.0);
         self
     }
 
     /// A member of type `string`.
-    pub fn string(self, value: &str) -> Self {
+    pub(crate) fn string(self, value: &str) -> Self {
         self.bytes32(&keccak256(value.as_bytes()))
     }
 
     /// A member that is an array of structs: the hash of the concatenated struct hashes.
-    pub fn array(self, hashes: &[[u8; 32]]) -> Self {
+    pub(crate) fn array(self, hashes: &[[u8; 32]]) -> Self {
         self.bytes32(&keccak256(&hashes.concat()))
     }
 
     /// `hashStruct`.
-    pub fn finish(self) -> [u8; 32] {
+    pub(crate) fn finish(self) -> [u8; 32] {
         keccak256(&self.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_list};
 use crate::codec_struct;
-use crate::eip712::{StructHasher, TypedData};
+use crate::eip712::{StructHasher, TypeHash, TypedData};
 use crate::id::{Height, ProposalId};
 use crate::limit;
 
@@ -119,7 +119,8 @@ impl ParamChange {
 
 impl TypedData for ParamChange {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(ParamChange::TYPE);
+        StructHasher::new(TYPE.get())
             .string(self.parameter.name())
             .uint(self.value)
             .finish()

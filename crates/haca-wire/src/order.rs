@@ -3,7 +3,7 @@
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
 use crate::codec_struct;
-use crate::eip712::{Domain, SecretKey, Signature, SignatureError, StructHasher, TypedData};
+use crate::eip712::{Domain, SecretKey, Signature, SignatureError, StructHasher, TypeHash, TypedData};
 use crate::id::{
     Address, Amount, AssetId, ChannelId, Height, ModelId, Nonce, OrderHash, RequestHash, Sequence,
     TensorRoot, Tick,
@@ -151,7 +151,8 @@ impl Quote {
 
 impl TypedData for Quote {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(Quote::TYPE);
+        StructHasher::new(TYPE.get())
             .address(&self.node)
             .address(&self.payer)
             .uint(self.asset.0.into())
@@ -214,7 +215,8 @@ impl Order {
 
 impl TypedData for Order {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(Order::TYPE);
+        StructHasher::new(TYPE.get())
             .bytes32(&self.channel.0)
             .uint(self.sequence.0.into())
             .bytes32(&self.request.0)
@@ -246,7 +248,8 @@ impl Close {
 
 impl TypedData for Close {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(Close::TYPE);
+        StructHasher::new(TYPE.get())
             .bytes32(&self.channel.0)
             .uint(self.expires.0.into())
             .finish()

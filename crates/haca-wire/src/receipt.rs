@@ -1,6 +1,6 @@
 //! The receipt: what an inference node signs with every answer, and the record of its settlement.
 
-use crate::eip712::{Domain, StructHasher, TypedData};
+use crate::eip712::{Domain, StructHasher, TypeHash, TypedData};
 use crate::id::{
     Address, Amount, AssetId, BlockHash, ChannelId, Height, ModelId, OrderHash, ReceiptHash, ResponseHash,
     Sequence, TensorRoot, TxHash,
@@ -81,7 +81,8 @@ impl Receipt {
 
 impl TypedData for Receipt {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(Receipt::TYPE);
+        StructHasher::new(TYPE.get())
             .bytes32(&self.channel.0)
             .uint(self.sequence.0.into())
             .bytes32(&self.order.0)

@@ -2,10 +2,12 @@
 
 mod codec;
 
+use std::sync::OnceLock;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, format_version, put_list};
-use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypedData, keccak256};
+use crate::eip712::{Domain, SecretKey, Signature, StructHasher, TypeHash, TypedData, keccak256};
 use crate::evidence::{Answer, Group, Inference};
 use crate::governance::{ParamChange, Proposal};
 use crate::id::{
@@ -60,7 +62,8 @@ impl TxMeta {
 
 impl TypedData for TxMeta {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(TxMeta::TYPE);
+        StructHasher::new(TYPE.get())
             .address(&self.sender)
             .uint(self.expiry.0.into())
             .bytes32(&self.nonce.0)
@@ -111,13 +114,56 @@ impl Offer {
 
 impl TypedData for Offer {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(Offer::TYPE);
+        StructHasher::new(TYPE.get())
             .bytes32(&self.model.0)
             .uint((self.evidence as u8).into())
             .uint(self.asset.0.into())
             .uint(self.base_price.0)
             .uint(self.unit_price.0)
             .finish()
+    }
+}
+
+/// The EIP-712 type of one kind of message, and of the transactions that carry it. The hashes are the same for every
+/// value, and are made once.
+#[derive(Debug)]
+struct MessageType {
+    main: &'static str,
+    referenced: &'static [&'static str],
+    hash: OnceLock<[u8; 32]>,
+    transaction_hash: OnceLock<[u8; 32]>,
+}
+
+impl MessageType {
+    const fn new(main: &'static str, referenced: &'static [&'static str]) -> Self {
+        Self {
+            main,
+            referenced,
+            hash: OnceLock::new(),
+            transaction_hash: OnceLock::new(),
+        }
+    }
+
+    fn hash(&self) -> &[u8; 32] {
+        self.hash.get_or_init(|| {
+            let types = [&[self.main], self.referenced].concat();
+            keccak256(types.concat().as_bytes())
+        })
+    }
+
+    /// The type string of the transactions.
+    fn transaction(&self) -> String {
+        let mut types: Vec<&str> = self.referenced.to_vec();
+        types.extend([self.main, TxMeta::TYPE]);
+        types.sort_unstable();
+        let (name, _) = self.main.split_once('(').unwrap_or_default();
+        format!("Transaction(TxMeta meta,{name} message){}", types.concat())
+    }
+
+    fn transaction_hash(&self) -> &[u8; 32] {
+        self.transaction_hash
+            .get_or_init(|| keccak256(self.transaction().as_bytes()))
     }
 }
 
@@ -324,50 +370,59 @@ impl Message {
 
     /// The members of the EIP-712 type of this message, and the types they refer to (each after the one before
     /// in alphabetical order, as EIP-712 asks; `TxMeta` is added by [`Transaction`]).
-    pub const fn type_strings(&self) -> (&'static str, &'static [&'static str]) {
+    fn message_type(&self) -> &'static MessageType {
+        macro_rules! message_type {
+            ($main:literal) => {
+                message_type!($main, &[])
+            };
+            ($main:literal, $referenced:expr) => {{
+                static TYPE: MessageType = MessageType::new($main, $referenced);
+                &TYPE
+            }};
+        }
         match self {
-            Self::Transfer { .. } => ("Transfer(address to,uint32 asset,uint128 amount)", &[]),
-            Self::RegisterModel { .. } => ("RegisterModel(bytes32 verifyingKey,bytes32 proof)", &[]),
-            Self::RegisterNode { .. } => (
+            Self::Transfer { .. } => message_type!("Transfer(address to,uint32 asset,uint128 amount)"),
+            Self::RegisterModel { .. } => message_type!("RegisterModel(bytes32 verifyingKey,bytes32 proof)"),
+            Self::RegisterNode { .. } => message_type!(
                 "RegisterNode(string endpoint,address payout,address signer,Offer[] offers)",
-                &[Offer::TYPE],
+                &[Offer::TYPE]
             ),
-            Self::Bond { .. } => ("Bond(uint32 asset,uint128 amount)", &[]),
-            Self::Unbond { .. } => ("Unbond(uint32 asset,uint128 amount)", &[]),
-            Self::OpenChannel { .. } => ("OpenChannel(Quote quote,bytes signature)", &[Quote::TYPE]),
-            Self::TopUp { .. } => ("TopUp(bytes32 channel,uint128 amount)", &[]),
-            Self::CloseChannel { .. } => ("CloseChannel(bytes32 channel,bytes32 consent)", &[]),
-            Self::SettleBatch { .. } => ("SettleBatch(bytes32 groups)", &[]),
-            Self::ClaimMissed { .. } => ("ClaimMissed(bytes32 order,bytes32 receipt)", &[]),
-            Self::ClaimEquivocation { .. } => (
-                "ClaimEquivocation(bytes32 order,bytes32 first,bytes32 second)",
-                &[],
-            ),
-            Self::Stake { .. } => ("Stake(bytes32 key,bytes possession,uint128 amount)", &[]),
-            Self::Unstake { .. } => ("Unstake(bytes32 key,uint128 amount)", &[]),
-            Self::Unjail { .. } => ("Unjail(bytes32 key)", &[]),
-            Self::Propose { .. } => (
+            Self::Bond { .. } => message_type!("Bond(uint32 asset,uint128 amount)"),
+            Self::Unbond { .. } => message_type!("Unbond(uint32 asset,uint128 amount)"),
+            Self::OpenChannel { .. } => {
+                message_type!("OpenChannel(Quote quote,bytes signature)", &[Quote::TYPE])
+            }
+            Self::TopUp { .. } => message_type!("TopUp(bytes32 channel,uint128 amount)"),
+            Self::CloseChannel { .. } => message_type!("CloseChannel(bytes32 channel,bytes32 consent)"),
+            Self::SettleBatch { .. } => message_type!("SettleBatch(bytes32 groups)"),
+            Self::ClaimMissed { .. } => message_type!("ClaimMissed(bytes32 order,bytes32 receipt)"),
+            Self::ClaimEquivocation { .. } => {
+                message_type!("ClaimEquivocation(bytes32 order,bytes32 first,bytes32 second)")
+            }
+            Self::Stake { .. } => message_type!("Stake(bytes32 key,bytes possession,uint128 amount)"),
+            Self::Unstake { .. } => message_type!("Unstake(bytes32 key,uint128 amount)"),
+            Self::Unjail { .. } => message_type!("Unjail(bytes32 key)"),
+            Self::Propose { .. } => message_type!(
                 "Propose(bytes32 key,string kind,ParamChange[] parameters,uint64 version,uint64 height,uint64 cancels)",
-                &[ParamChange::TYPE],
+                &[ParamChange::TYPE]
             ),
-            Self::Vote { .. } => ("Vote(bytes32 key,uint64 proposal,bool approve)", &[]),
-            Self::Demand { .. } => (
-                "Demand(bytes32 channel,uint64 first,uint64 sequence,bytes32 receipt,bytes32[] path)",
-                &[],
+            Self::Vote { .. } => message_type!("Vote(bytes32 key,uint64 proposal,bool approve)"),
+            Self::Demand { .. } => message_type!(
+                "Demand(bytes32 channel,uint64 first,uint64 sequence,bytes32 receipt,bytes32[] path)"
             ),
-            Self::Respond { .. } => ("Respond(bytes32 answers,bytes32 inferences,bytes32 proof)", &[]),
-            Self::SettleVouchers { .. } => ("SettleVouchers(bytes32 coverages)", &[]),
-            Self::ClaimFalseLeaf { .. } => (
-                "ClaimFalseLeaf(bytes32 order,bytes32 receipt,bytes32 root,bytes32 leaf,bytes32[] path)",
-                &[],
+            Self::Respond { .. } => {
+                message_type!("Respond(bytes32 answers,bytes32 inferences,bytes32 proof)")
+            }
+            Self::SettleVouchers { .. } => message_type!("SettleVouchers(bytes32 coverages)"),
+            Self::ClaimFalseLeaf { .. } => message_type!(
+                "ClaimFalseLeaf(bytes32 order,bytes32 receipt,bytes32 root,bytes32 leaf,bytes32[] path)"
             ),
         }
     }
 
     /// `hashStruct` of the message. Content without an EIP-712 type stands in it by the BLAKE3 of its encoding.
     fn struct_hash(&self) -> [u8; 32] {
-        let (main, referenced) = self.type_strings();
-        let hasher = StructHasher::new(&[&[main], referenced].concat().concat());
+        let hasher = StructHasher::new(self.message_type().hash());
         match self {
             Self::Transfer { to, asset, amount } => hasher.address(to).uint(asset.0.into()).uint(amount.0),
             Self::RegisterModel { verifying_key, proof } => hasher
@@ -494,21 +549,13 @@ codec_struct!(Transaction { meta, message });
 impl Transaction {
     /// The full EIP-712 type string: the primary type, then every referenced type in alphabetical order.
     pub fn type_string(&self) -> String {
-        let (main, referenced) = self.message.type_strings();
-        let mut types: Vec<&str> = referenced.to_vec();
-        types.extend([main, TxMeta::TYPE]);
-        types.sort_unstable();
-        format!(
-            "Transaction(TxMeta meta,{} message){}",
-            self.message.name(),
-            types.concat()
-        )
+        self.message.message_type().transaction()
     }
 }
 
 impl TypedData for Transaction {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(&self.type_string())
+        StructHasher::new(self.message.message_type().transaction_hash())
             .bytes32(&self.meta.struct_hash())
             .bytes32(&self.message.struct_hash())
             .finish()

@@ -6,7 +6,7 @@
 //! receipt of the range stays provable by its path to the root.
 
 use crate::codec_struct;
-use crate::eip712::{Domain, StructHasher, TypedData};
+use crate::eip712::{Domain, StructHasher, TypeHash, TypedData};
 use crate::id::{
     Address, Amount, BlockHash, ChannelId, Height, ModelId, OrderHash, ReceiptHash, Sequence, Tick,
 };
@@ -61,7 +61,8 @@ impl Voucher {
 
 impl TypedData for Voucher {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(Voucher::TYPE);
+        StructHasher::new(TYPE.get())
             .bytes32(&self.channel.0)
             .uint(self.first.0.into())
             .uint(self.count.into())
@@ -111,7 +112,8 @@ impl ReceiptRoot {
 
 impl TypedData for ReceiptRoot {
     fn struct_hash(&self) -> [u8; 32] {
-        StructHasher::new(Self::TYPE)
+        static TYPE: TypeHash = TypeHash::new(ReceiptRoot::TYPE);
+        StructHasher::new(TYPE.get())
             .bytes32(&self.channel.0)
             .uint(self.first.0.into())
             .uint(self.count.into())
