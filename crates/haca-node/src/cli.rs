@@ -25,7 +25,7 @@ use crate::{
     engine::Pace,
     evidence::ZkEvidence,
     genesis::Genesis,
-    history::{DEFAULT_KEEP_BLOCKS, HistoryPolicy},
+    history::{DEFAULT_KEEP_BLOCKS, DEFAULT_KEEP_MB, HistoryPolicy},
     home::{self, DEFAULT_VALIDATORS, Home},
     node::{Engine, Node, NodeConfig, Signals},
     possession::possession,
@@ -194,6 +194,9 @@ struct Start {
     /// Blocks kept, with their index; 0 keeps all (CometBFT)
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP_BLOCKS)]
     keep_blocks: u64,
+    /// Megabytes of blocks kept, with their index, if those are fewer blocks; 0 keeps all (CometBFT)
+    #[arg(long, value_name = "MB", default_value_t = DEFAULT_KEEP_MB)]
+    keep_mb: u64,
     /// Blocks between snapshots of the state; 0 takes none (CometBFT)
     #[arg(long, value_name = "N", default_value_t = SnapshotPolicy::default().interval_blocks)]
     snapshot_blocks: u64,
@@ -358,6 +361,7 @@ fn start(arguments: &Start, subcommand: &[&str]) -> Result<(), NodeError> {
         keep_versions: arguments.keep_versions,
         history: HistoryPolicy {
             keep_blocks: arguments.keep_blocks,
+            keep_mb: arguments.keep_mb,
             snapshots: SnapshotPolicy {
                 interval_blocks: arguments.snapshot_blocks,
                 keep: arguments.snapshots,

@@ -3,6 +3,7 @@
 mod binary;
 mod configuration;
 mod layout;
+mod log;
 mod peer;
 mod process;
 mod remote_signer;

@@ -542,6 +542,7 @@ impl Application for LedgerApp {
         let results: Vec<TxResult> = outcome.txs.iter().map(result).collect();
         let app_hash = block.tip().app_hash;
         let index = BlockIndex {
+            tx_bytes: txs.iter().map(|tx| tx.len() as u64).sum(),
             txs: txs.iter().map(|tx| tx_hash(tx)).collect(),
             results: results.clone(),
             settled: outcome
@@ -569,17 +570,22 @@ impl Application for LedgerApp {
             found: 0,
             expected: self.store.tip().map_or(0, |tip| tip.height.saturating_add(1)),
         })?;
-        self.store.commit(staged.block, &staged.index)?;
+        let horizon = match &self.history {
+            Some(history) => history.horizon(&self.store)?,
+            None => 0,
+        };
+        let block = staged.block.pruning_index(horizon);
+        self.store.commit(block, &staged.index)?;
         // What still waits is checked again and reserves anew.
         *lock(&self.reserved) = Reserved::default();
         if let Some(floor) = &self.floor {
             lock(floor).next_block();
         }
         self.metrics.block(&staged.outcome, staged.started.elapsed());
-        match &self.history {
-            Some(history) => history.committed(&self.store, &self.view()?),
-            None => Ok(()),
+        if let Some(history) = &self.history {
+            history.committed(&self.view()?);
         }
+        Ok(())
     }
 
     fn query(&self, query: &Query) -> Result<ProvenValue, NodeError> {
@@ -588,10 +594,12 @@ impl Application for LedgerApp {
     }
 
     fn retain_height(&self) -> u64 {
-        let tip = self.store.tip().map_or(0, |tip| tip.height);
+        // A store that cannot be read says so at the next block; nothing is dropped meanwhile.
+        let retained = |history: &History| history.retain_height(&self.store);
         self.history
             .as_ref()
-            .map_or(0, |history| history.retain_height(tip))
+            .and_then(|history| retained(history).ok())
+            .unwrap_or(0)
     }
 
     fn snapshots(&self) -> Result<Vec<Snapshot>, NodeError> {

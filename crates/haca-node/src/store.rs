@@ -61,9 +61,19 @@ pub struct StagedBlock {
     tip: Tip,
     writes: Vec<Write>,
     batch: TreeUpdateBatch,
+    index_horizon: u64,
 }
 
 impl StagedBlock {
+    /// Has the commit remove the index of blocks below `horizon`, a thousand of them at most.
+    #[must_use]
+    pub fn pruning_index(self, horizon: u64) -> Self {
+        Self {
+            index_horizon: horizon,
+            ..self
+        }
+    }
+
     /// Height and application hash of the block.
     pub const fn tip(&self) -> Tip {
         self.tip
@@ -227,10 +237,11 @@ impl Store {
             },
             writes,
             batch,
+            index_horizon: 0,
         })
     }
 
-    /// Writes a staged block and its index durably and as a whole, and prunes one version.
+    /// Writes a staged block and its index durably and as a whole, and prunes one version and the index.
     pub fn commit(&self, block: StagedBlock, index: &BlockIndex) -> Result<Tip, NodeError> {
         let tip = block.tip;
         let write = self.database.begin_write()?;
@@ -240,6 +251,7 @@ impl Store {
                 tree::prune(&write, horizon)?;
             }
             record::insert(&write, tip.height, index)?;
+            record::prune(&write, block.index_horizon)?;
             write.open_table(META)?.insert("tip", tip.record().as_slice())?;
         }
         write.commit()?;
@@ -264,11 +276,16 @@ impl Store {
         record::receipt_location(&self.database.begin_read()?, hash)
     }
 
-    /// Removes the index of blocks below a height, at most `limit` of them.
-    pub fn prune_index(&self, horizon: u64, limit: usize) -> Result<(), NodeError> {
-        let write = self.database.begin_write()?;
-        record::prune(&write, horizon, limit)?;
-        Ok(write.commit()?)
+    /// Height of the oldest indexed block.
+    pub fn oldest_indexed(&self) -> Result<Option<u64>, NodeError> {
+        record::oldest(&self.database.begin_read()?)
+    }
+
+    /// The highest height from which on transactions and index of all blocks have at least `bytes` bytes, 0 if that is
+    /// every indexed block. It is at most a thousand blocks above the oldest indexed one: what is more waits for the next
+    /// commits.
+    pub fn oldest_within(&self, bytes: u64) -> Result<u64, NodeError> {
+        record::oldest_within(&self.database.begin_read()?, bytes)
     }
 
     /// Rows per table: tree nodes, values, preimages, current state. For measurements and tests.

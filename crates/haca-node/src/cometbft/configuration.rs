@@ -42,6 +42,8 @@ discovery_time = "5s""#,
 ///
 /// Recheck: an application behind a socket has `recheck_timeout` to look at all that waits, and what it answers later is
 /// ignored. 5,000 signatures take about half a second and evidence is remembered, so ten seconds are plenty.
+///
+/// Responses: the application indexes what each transaction led to; CometBFT keeps those of the last block.
 pub(super) fn toml(config: &CometConfig, ports: &Ports, socket: &Path) -> String {
     let Ports { rpc, p2p } = ports;
     let (rpc_host, p2p_host) = (config.rpc.ip(), config.p2p.ip());
@@ -111,6 +113,9 @@ create_empty_blocks = true
 
 [tx_index]
 indexer = "null"
+
+[storage]
+discard_abci_responses = true
 
 [instrumentation]
 prometheus = false

@@ -15,6 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::log::Log;
 use crate::{error::NodeError, home::Home};
 
 /// Time between SIGTERM and SIGKILL.
@@ -38,15 +39,16 @@ fn pid_file(home: &Home) -> PathBuf {
 }
 
 impl Process {
-    /// Starts the binary on the directory; its output goes to `cometbft.log`. `ended` is called once if it ends by
-    /// itself, even with exit status 0, which does not mean health.
+    /// Starts the binary on the directory; its output goes to the log. `ended` is called once if it ends by itself, even
+    /// with exit status 0, which does not mean health.
     pub(super) fn start(
         launcher: &[OsString],
         binary: &Path,
         home: &Home,
         ended: impl FnOnce(String) + Send + 'static,
     ) -> Result<Self, NodeError> {
-        let mut command = command(launcher, binary, home)?;
+        let log = Log::of(home);
+        let mut command = command(launcher, binary, home, &log)?;
         let stopping: Arc<AtomicBool> = Arc::default();
         let (started, start) = mpsc::channel();
         let watched = Arc::clone(&stopping);
@@ -57,7 +59,7 @@ impl Process {
                 Err(error) => return drop(started.send(Err(error))),
             };
             if started.send(Ok(Arc::clone(&child))).is_ok() {
-                watch(&child, &watched, ended);
+                watch(&child, &watched, &log, ended);
             }
         };
         let failed = |reason: String| NodeError::CometExited { reason };
@@ -112,18 +114,8 @@ impl Process {
 
 /// The command line. Of the environment only what finds files is handed on: CometBFT takes settings from variables, and
 /// the launcher from those of its caller.
-fn command(launcher: &[OsString], binary: &Path, home: &Home) -> Result<Command, NodeError> {
-    let log_path = home.path().join("cometbft.log");
-    let unwritable = |source| NodeError::DataDirectory {
-        path: log_path.clone(),
-        source,
-    };
-    let log = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log_path)
-        .map_err(unwritable)?;
-    let errors = log.try_clone().map_err(unwritable)?;
+fn command(launcher: &[OsString], binary: &Path, home: &Home, log: &Log) -> Result<Command, NodeError> {
+    let (output, errors) = (log.open()?, log.open()?);
     let mut command = match launcher.split_first() {
         Some((program, arguments)) => {
             let mut command = Command::new(program);
@@ -143,17 +135,20 @@ fn command(launcher: &[OsString], binary: &Path, home: &Home) -> Result<Command,
                 .filter_map(|name| Some((name, std::env::var_os(name)?))),
         )
         .stdin(Stdio::null())
-        .stdout(log)
+        .stdout(output)
         .stderr(errors);
     Ok(command)
 }
 
-/// Looks at the child until it has ended.
-fn watch(child: &Mutex<Child>, stopping: &AtomicBool, ended: impl FnOnce(String)) {
+/// Looks at the child and its log until it has ended.
+fn watch(child: &Mutex<Child>, stopping: &AtomicBool, log: &Log, ended: impl FnOnce(String)) {
     let reason = loop {
         let status = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
         match status {
-            Ok(None) => std::thread::sleep(POLL),
+            Ok(None) => {
+                log.bound();
+                std::thread::sleep(POLL);
+            }
             Ok(Some(status)) => break format!("the process ended with {status}"),
             Err(error) => break format!("the process can't be watched: {error}"),
         }

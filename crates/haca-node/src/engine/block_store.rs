@@ -93,12 +93,14 @@ impl BlockStore {
         Ok(write.commit()?)
     }
 
-    /// Writes what a block led to and the validators of the second height after it, durably.
+    /// Writes what a block led to and the validators of the second height after it, and drops what stands below
+    /// `retain`, durably.
     pub fn put_results(
         &self,
         height: u64,
         finalized: &FinalizedBlock,
         validators: &ValidatorSet,
+        retain: u64,
     ) -> Result<(), NodeError> {
         let mut row = finalized.app_hash.to_vec();
         row.extend(encode_results(&finalized.results));
@@ -106,6 +108,12 @@ impl BlockStore {
         let write = self.database.begin_write()?;
         write.open_table(RESULTS)?.insert(height, row.as_slice())?;
         write.open_table(VALIDATORS)?.insert(height + 2, set.as_slice())?;
+        // The block before stays: an application that is killed before its commit goes on from there.
+        let retain = retain.min(height.saturating_sub(1));
+        for table in [BLOCKS, COMMITS, VALIDATORS, RESULTS] {
+            let mut table = write.open_table(table)?;
+            table.retain_in(..retain, |_, _| false)?;
+        }
         Ok(write.commit()?)
     }
 

@@ -321,7 +321,8 @@ impl<A: Application> Chain<A> {
     ) -> Result<(), NodeError> {
         let height = block.header.height.value();
         // Before the application commits: a node killed in between finds results for every executed block.
-        self.store.put_results(height, &finalized, &after)?;
+        let retain = self.app.retain_height();
+        self.store.put_results(height, &finalized, &after, retain)?;
         self.app.commit()?;
         let next = std::mem::replace(&mut self.head.next_validators, after);
         self.head.last_validators = std::mem::replace(&mut self.head.validators, next);

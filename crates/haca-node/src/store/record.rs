@@ -15,6 +15,16 @@ const TXS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinit
 const RECEIPTS: TableDefinition<'static, &'static [u8], &'static [u8]> =
     TableDefinition::new("receipt_index");
 
+/// Height to the bytes of all blocks up to it, as [`insert`] counts them. A height before the first row counts nothing.
+const BYTES: TableDefinition<'static, u64, u64> = TableDefinition::new("block_bytes");
+
+/// Bytes that a block counts without transactions: header, votes and rows of the tables.
+const FRAME_BYTES: u64 = 2 << 10;
+/// Bytes that a transaction or receipt counts in the index: its hash twice, and its place.
+const PLACE_BYTES: u64 = 76;
+/// Blocks by which the horizon moves on at a commit at most, so that no block waits long for it.
+pub(super) const STEP: usize = 1_000;
+
 /// Where a transaction was executed, and with what result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxLocation {
@@ -29,6 +39,8 @@ pub struct TxLocation {
 /// What is remembered of a block besides its state.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct BlockIndex {
+    /// Bytes of the transactions, for [`Store::oldest_within`](super::Store::oldest_within) alone.
+    pub tx_bytes: u64,
     /// Hash of each transaction.
     pub txs: Vec<[u8; 32]>,
     /// Outcome of each transaction.
@@ -47,6 +59,8 @@ struct BlockIndexProto {
     receipts: Vec<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "4")]
     settled: Vec<Vec<u8>>,
+    #[prost(uint64, tag = "5")]
+    tx_bytes: u64,
 }
 
 /// Encodes results with all their fields.
@@ -94,6 +108,7 @@ pub(super) fn create_tables(write: &WriteTransaction) -> Result<(), NodeError> {
     write.open_table(BLOCKS)?;
     write.open_table(TXS)?;
     write.open_table(RECEIPTS)?;
+    write.open_table(BYTES)?;
     Ok(())
 }
 
@@ -101,15 +116,17 @@ pub(super) fn delete_tables(write: &WriteTransaction) -> Result<(), NodeError> {
     write.delete_table(BLOCKS)?;
     write.delete_table(TXS)?;
     write.delete_table(RECEIPTS)?;
+    write.delete_table(BYTES)?;
     Ok(())
 }
 
-/// Removes the index of blocks below a height, at most `limit` of them, oldest first.
-pub(super) fn prune(write: &WriteTransaction, horizon: u64, limit: usize) -> Result<(), NodeError> {
+/// Removes the index of blocks below a height, at most [`STEP`] of them, oldest first.
+pub(super) fn prune(write: &WriteTransaction, horizon: u64) -> Result<(), NodeError> {
     let mut blocks = write.open_table(BLOCKS)?;
     let mut txs = write.open_table(TXS)?;
     let mut receipts = write.open_table(RECEIPTS)?;
-    for _ in 0..limit {
+    let mut bytes_up_to = write.open_table(BYTES)?;
+    for _ in 0..STEP {
         let Some((height, bytes)) = blocks
             .first()?
             .map(|(height, row)| (height.value(), row.value().to_vec()))
@@ -138,6 +155,7 @@ pub(super) fn prune(write: &WriteTransaction, horizon: u64, limit: usize) -> Res
             }
         }
         blocks.remove(height)?;
+        bytes_up_to.remove(height)?;
     }
     Ok(())
 }
@@ -178,10 +196,42 @@ pub(super) fn insert(write: &WriteTransaction, height: u64, index: &BlockIndex) 
         results: encode_results(&index.results),
         receipts: hashes,
         settled: records,
+        tx_bytes: index.tx_bytes,
     }
     .encode_to_vec();
     write.open_table(BLOCKS)?.insert(height, encoded.as_slice())?;
+    let mut bytes_up_to = write.open_table(BYTES)?;
+    let before = bytes_up_to.last()?.map_or(0, |(_, bytes)| bytes.value());
+    let places = index.txs.len().saturating_add(index.settled.len()) as u64;
+    let bytes = index
+        .tx_bytes
+        .saturating_add(encoded.len() as u64)
+        .saturating_add(places.saturating_mul(PLACE_BYTES))
+        .saturating_add(FRAME_BYTES);
+    bytes_up_to.insert(height, before.saturating_add(bytes))?;
     Ok(())
+}
+
+/// Height of the oldest indexed block.
+pub(super) fn oldest(read: &ReadTransaction) -> Result<Option<u64>, NodeError> {
+    let blocks = read.open_table(BLOCKS)?;
+    Ok(blocks.first()?.map(|(height, _)| height.value()))
+}
+
+/// The highest height from which on blocks have at least `limit` bytes together, but at most [`STEP`] blocks above the
+/// oldest one; 0 where that is the oldest one.
+pub(super) fn oldest_within(read: &ReadTransaction, limit: u64) -> Result<u64, NodeError> {
+    let table = read.open_table(BYTES)?;
+    let all = table.last()?.map_or(0, |(_, bytes)| bytes.value());
+    let mut oldest = 0;
+    for row in table.iter()?.take(STEP) {
+        let (height, bytes) = row?;
+        if all.saturating_sub(bytes.value()) < limit {
+            break;
+        }
+        oldest = height.value().saturating_add(1);
+    }
+    Ok(oldest)
 }
 
 pub(super) fn block_index(read: &ReadTransaction, height: u64) -> Result<Option<BlockIndex>, NodeError> {
@@ -194,6 +244,7 @@ pub(super) fn block_index(read: &ReadTransaction, height: u64) -> Result<Option<
     let raw = BlockIndexProto::decode(bytes.value()).map_err(|_| damaged())?;
     let hash = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).map_err(|_| damaged());
     Ok(Some(BlockIndex {
+        tx_bytes: raw.tx_bytes,
         txs: raw.txs.into_iter().map(hash).collect::<Result<_, _>>()?,
         results: decode_results(&raw.results)?,
         settled: raw

@@ -127,6 +127,7 @@ impl Application for Kv {
         let staged = self.store.stage(position.height, writes.into_iter().collect())?;
         let app_hash = staged.tip().app_hash;
         let index = BlockIndex {
+            tx_bytes: txs.iter().map(|tx| tx.len() as u64).sum(),
             txs: txs.iter().map(|tx| tx_hash(tx)).collect(),
             results: results.clone(),
             settled: Vec::new(),

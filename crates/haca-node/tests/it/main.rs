@@ -15,6 +15,7 @@ mod evidence;
 mod faults;
 mod floods;
 mod grammar;
+mod history;
 mod kv;
 mod ledger;
 mod mempool;

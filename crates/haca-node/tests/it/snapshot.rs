@@ -451,6 +451,7 @@ fn an_empty_node_joins_a_running_network_by_a_snapshot() {
     let genesis = ledger::network(theirs.path(), 1);
     let policy = HistoryPolicy {
         keep_blocks: 0,
+        keep_mb: 0,
         snapshots: SnapshotPolicy {
             interval_blocks: 16,
             keep: 100,

@@ -63,6 +63,7 @@ impl Sync {
     fn open(&self, disk: &Disk) -> Result<Arc<LedgerApp>, NodeError> {
         let policy = HistoryPolicy {
             keep_blocks: 0,
+            keep_mb: 0,
             snapshots: SnapshotPolicy {
                 interval_blocks: 0,
                 ..SnapshotPolicy::default()

@@ -125,34 +125,72 @@ fn a_thousand_blocks_on_the_same_keys_keep_the_store_small() {
     );
 }
 
+/// The block of a height: it settles a receipt of its own, and has a transaction of its own beside one that stands in
+/// every block, of which the first execution is the one that counts.
+fn index(height: u64, tx_bytes: u64) -> BlockIndex {
+    let own = u8::try_from(height).unwrap();
+    BlockIndex {
+        tx_bytes,
+        txs: vec![[own; 32], [99; 32]],
+        results: vec![Default::default(); 2],
+        settled: vec![([own; 32], vec![own])],
+    }
+}
+
 #[test]
 fn a_pruned_block_is_forgotten_with_what_was_in_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), 1).unwrap();
-    for height in 0..10_u64 {
-        let staged = store
-            .stage(height, vec![set(b"a", &height.to_be_bytes())])
+    for height in 0..=10_u64 {
+        let writes = vec![set(b"a", &height.to_be_bytes())];
+        let staged = store.stage(height, writes).unwrap();
+        let horizon = if height == 10 { 6 } else { 0 };
+        store
+            .commit(staged.pruning_index(horizon), &index(height, 0))
             .unwrap();
-        let own = u8::try_from(height).unwrap();
-        let index = BlockIndex {
-            // One transaction stands in every block; its first execution is the one that counts.
-            txs: vec![[own; 32], [99; 32]],
-            results: vec![Default::default(); 2],
-            settled: vec![([own; 32], vec![own])],
-        };
-        store.commit(staged, &index).unwrap();
+        let oldest = if height == 10 { 6 } else { 0 };
+        assert_eq!(store.oldest_indexed().unwrap(), Some(oldest));
     }
-    store.prune_index(6, 4).unwrap();
-    assert_eq!(store.block_index(3).unwrap(), None);
-    assert!(store.block_index(4).unwrap().is_some(), "four at once");
-    store.prune_index(6, 100).unwrap();
-    for height in 0..10_u8 {
+    for height in 0..=10_u8 {
         let kept = height >= 6;
         assert_eq!(store.block_index(height.into()).unwrap().is_some(), kept);
         assert_eq!(store.tx_location(&[height; 32]).unwrap().is_some(), kept);
         assert_eq!(store.receipt_location(&[height; 32]).unwrap().is_some(), kept);
     }
     assert!(store.tx_location(&[99; 32]).unwrap().is_none());
+}
+
+#[test]
+fn blocks_are_kept_up_to_their_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 1).unwrap();
+    const MB: u64 = 1_000_000;
+    assert_eq!(store.oldest_within(0).unwrap(), 0);
+    for height in 0..100_u64 {
+        let staged = store.stage(height, Vec::new()).unwrap();
+        let horizon = match height {
+            0 => 0,
+            _ => store.oldest_within(10 * MB).unwrap(),
+        };
+        // Without its oldest block, what is kept is less than ten megabytes. The ledger's share of each is small.
+        assert_eq!(horizon, height.saturating_sub(10));
+        store
+            .commit(staged.pruning_index(horizon), &index(height, MB))
+            .unwrap();
+    }
+    // Three blocks without transactions push none out, a large one many.
+    let commit = |height, bytes| {
+        let horizon = store.oldest_within(10 * MB).unwrap();
+        let staged = store.stage(height, Vec::new()).unwrap();
+        store
+            .commit(staged.pruning_index(horizon), &index(height, bytes))
+            .unwrap();
+        store.oldest_within(10 * MB).unwrap()
+    };
+    assert_eq!([100, 101, 102].map(|height| commit(height, 0)), [0, 0, 0]);
+    assert_eq!(store.oldest_indexed().unwrap(), Some(90));
+    assert_eq!(commit(103, 7 * MB), 97);
+    assert_eq!(commit(104, 20 * MB), 104);
 }
 
 /// Length of the store's file in bytes.
