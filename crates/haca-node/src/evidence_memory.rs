@@ -22,7 +22,7 @@ pub struct EvidenceLimits {
     /// Answers kept about proofs; the oldest goes first.
     pub answers: usize,
     /// Answers kept about signatures, in each of two generations. A block that is full of signatures has some 5,000, a
-    /// full mempool as many.
+    /// full mempool as many. The default is as many as a table of 2^15 places takes: 4 MB.
     pub signers: usize,
     /// Threads that verify evidence and recover signers ahead of execution.
     pub threads: usize,
@@ -32,7 +32,7 @@ impl Default for EvidenceLimits {
     fn default() -> Self {
         Self {
             answers: 8_192,
-            signers: 32_768,
+            signers: 28_672,
             threads: thread::available_parallelism().map_or(1, NonZero::get),
         }
     }

@@ -24,7 +24,7 @@ impl Default for KeyLimits {
     fn default() -> Self {
         Self {
             keys: 256,
-            bytes: 256 << 20,
+            bytes: 64 << 20,
             answers: 1 << 14,
         }
     }

@@ -15,7 +15,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 use crate::error::NodeError;
 
 /// Bytes of page cache per database.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 
 /// A file below this is left as it is.
 const WORTH_COMPACTING_BYTES: u64 = 16 << 20;
@@ -105,7 +105,12 @@ pub fn open_on(storage: impl StorageBackend, path: &Path) -> Result<Database, No
 
 fn builder() -> Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
+    builder.set_cache_size(
+        std::env::var("THROWAWAY_MIB")
+            .ok()
+            .and_then(|m| m.parse::<usize>().ok())
+            .map_or(CACHE_BYTES, |m| m << 20),
+    );
     builder
 }
 
