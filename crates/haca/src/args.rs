@@ -422,6 +422,13 @@ pub(crate) enum Bench {
     /// of socket with the same settings. Everything is signed and proven beforehand. Rates are those of the blocks:
     /// transactions between the times of the first and the last header.
     Chain(BenchChain),
+    /// Make many blocks under a constant load, and print the disk that the full node takes
+    ///
+    /// One validator under CometBFT, blocks as fast as they come, snapshots and pruning as a node has them by itself, but
+    /// that it keeps fewer blocks, and takes evidence for half as many, so that the window is full before the run ends.
+    /// Once it is, the disk must not grow: the exit code is 1 when a part takes more in the second half of those looks
+    /// than its bound allows.
+    Disk(BenchDisk),
 }
 
 /// What `haca bench chain` sends.
@@ -499,10 +506,50 @@ pub(crate) struct BenchChain {
     /// The model that is proven, as `haca model import` writes it, in place of the digits model
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
-    /// Another build of this program to run the full node, to compare the two
+    /// Another build of this program, or the `haca-node` that validators run, to be the full node
     #[arg(long, value_name = "FILE")]
     pub(crate) build: Option<PathBuf>,
     /// Leave the directories of the networks, with their logs
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct BenchDisk {
+    /// Blocks to make
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) blocks: u64,
+    /// Stop after this time, with as many blocks as there are by then
+    #[arg(long, value_name = "S")]
+    pub(crate) limit_s: Option<u64>,
+    /// Blocks from one look at the disk to the next; a fortieth of the blocks when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) every: Option<u64>,
+    /// Transfers for each block
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) txs: u64,
+    /// How many of them go to an account that did not exist: what makes the state grow
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) fresh: u64,
+    /// Blocks that the node keeps; a fifth of the blocks when absent, so that the window is full early
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_blocks: Option<u64>,
+    /// Megabytes of blocks that the node keeps
+    #[arg(long, value_name = "MB", default_value_t = haca_node::history::DEFAULT_KEEP_MB)]
+    pub(crate) keep_mb: u64,
+    /// Blocks between snapshots
+    #[arg(long, value_name = "N", default_value_t = haca_node::snapshot::SnapshotPolicy::default().interval_blocks)]
+    pub(crate) snapshot_blocks: u64,
+    /// Execute, store and prune in this process, with the dev engine's blocks in place of CometBFT
+    #[arg(long)]
+    pub(crate) in_process: bool,
+    /// CometBFT binary, in place of the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cometbft: Option<PathBuf>,
+    /// Another build of this program, or the `haca-node` that validators run, to be the full node
+    #[arg(long, value_name = "FILE")]
+    pub(crate) build: Option<PathBuf>,
+    /// Leave the directory of the network, with its logs
     #[arg(long)]
     pub(crate) keep: bool,
 }

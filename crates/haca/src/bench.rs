@@ -1,6 +1,7 @@
 //! `haca bench`. `zk`: one model through quantisation, registration, inference, proof and verification, in medians.
 
 mod chain;
+mod disk;
 mod inference;
 mod ledger;
 mod light;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: &Bench, screen: &Screen) -> Result<u8, Failure> {
         Bench::Ledger(bench) => ledger::run(bench, screen),
         Bench::Light(bench) => light::run(bench, screen),
         Bench::Chain(bench) => chain::run(bench, screen),
+        Bench::Disk(bench) => disk::run(bench, screen),
     }
 }
 

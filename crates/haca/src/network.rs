@@ -260,8 +260,10 @@ impl Process {
         };
         let mut command = Command::new(program);
         command.args(paths).args(arguments).stdout(file).stderr(errors);
-        // The allocator keeps what a proof has used for the next one.
-        command.env("MIMALLOC_PURGE_DELAY", "-1");
+        if paths.first().is_some_and(|first| *first == "serve") {
+            // The allocator keeps what a proof has used for the next one.
+            command.env("MIMALLOC_PURGE_DELAY", "-1");
+        }
         if !with_parent {
             command.stdin(Stdio::null());
         } else {

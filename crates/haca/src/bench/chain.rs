@@ -3,11 +3,11 @@
 
 mod blocks;
 mod peer;
-mod process;
-mod rpc;
+pub(super) mod process;
+pub(super) mod rpc;
 mod settlements;
-mod site;
-mod transfers;
+pub(super) mod site;
+pub(super) mod transfers;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ use crate::screen::{Ink, Screen};
 use blocks::Measured;
 use process::Usage;
 use rpc::Rpc;
-use site::Site;
+use site::{NodeStart, Site};
 
 /// Threads that send, each over a connection of its own.
 const SENDERS: usize = 4;
@@ -74,14 +74,14 @@ pub(super) fn run(bench: &BenchChain, screen: &Screen) -> Result<u8, Failure> {
 }
 
 /// A directory that goes with this value, unless it is kept.
-struct Scratch {
-    path: PathBuf,
+pub(in crate::bench) struct Scratch {
+    pub(in crate::bench) path: PathBuf,
     keep: bool,
 }
 
 impl Scratch {
-    fn new(load: Load, keep: bool) -> Result<Self, Failure> {
-        let name = format!("haca-bench-{}-{}", std::process::id(), load.name());
+    pub(in crate::bench) fn new(name: &str, keep: bool) -> Result<Self, Failure> {
+        let name = format!("haca-bench-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).map_err(|error| Failure::file(&path, "create", &error))?;
         Ok(Self { path, keep })
@@ -99,10 +99,10 @@ impl Drop for Scratch {
 /// Runs one load on a network of its own.
 fn measure(load: Load, bench: &BenchChain, screen: &Screen) -> Result<Value, Failure> {
     let step = screen.step(load.name());
-    let scratch = Scratch::new(load, bench.keep)?;
+    let scratch = Scratch::new(load.name(), bench.keep)?;
     let rate = bench.rate.unwrap_or(load.expected_per_second());
     let count = rate.saturating_mul(bench.seconds);
-    let site = Site::make(&scratch.path)?;
+    let site = Site::make(&scratch.path, |_| ())?;
     let row = match load {
         Load::Kvstore => {
             let cargo = peer::cargo(count);
@@ -111,11 +111,11 @@ fn measure(load: Load, bench: &BenchChain, screen: &Screen) -> Result<Value, Fai
         }
         Load::Transfers => {
             let cargo = transfers::cargo(&site, count)?;
-            let node = site.start(bench)?;
+            let node = site.start(&node_start(bench))?;
             feed(&cargo, &node.rpc, &node.processes(), Some(&node), bench)?
         }
         Load::Pairs | Load::Vouchers | Load::Zk => {
-            let node = site.start(bench)?;
+            let node = site.start(&node_start(bench))?;
             let cargo = settlements::cargo(&site, &node, bench, load, count)?;
             feed(&cargo, &node.rpc, &node.processes(), Some(&node), bench)?
         }
@@ -129,6 +129,16 @@ fn measure(load: Load, bench: &BenchChain, screen: &Screen) -> Result<Value, Fai
     row["load"] = json!(load.name());
     row["unit"] = json!(load.unit());
     Ok(row)
+}
+
+/// How the full node of a benchmark is started.
+fn node_start(bench: &BenchChain) -> NodeStart<'_> {
+    NodeStart {
+        commit_ms: bench.commit_ms,
+        cometbft: bench.cometbft.as_deref(),
+        build: bench.build.as_deref(),
+        flags: &[],
+    }
 }
 
 /// Sends everything, or until the time is up, and looks at the blocks.
@@ -267,7 +277,7 @@ fn send(cargo: &Cargo, rpc: &Rpc, time: Duration) -> Result<usize, Failure> {
 }
 
 /// A benchmark that could not be run.
-pub(super) fn failed(reason: impl core::fmt::Display) -> Failure {
+pub(in crate::bench) fn failed(reason: impl core::fmt::Display) -> Failure {
     Failure::new(
         Exit::Failure,
         "cli.bench_failed",

@@ -56,7 +56,7 @@ impl Peer {
         let kvstore = go_binary("abci-cli").ok_or_else(|| missing("abci/cmd/abci-cli"))?;
         let cometbft = bench.cometbft.clone().or_else(|| go_binary("cometbft"));
         let cometbft = cometbft.ok_or_else(|| missing("cmd/cometbft"))?;
-        drop(site.start(bench)?);
+        drop(site.start(&super::node_start(bench))?);
         let (socket, rpc, p2p) = (
             site.log("kvstore").with_extension("sock"),
             free_address()?,

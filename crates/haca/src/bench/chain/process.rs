@@ -8,16 +8,16 @@ use crate::failure::Failure;
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
+pub(in crate::bench) struct Usage {
     /// Seconds of processor time.
-    pub(super) cpu_s: f64,
+    pub(in crate::bench) cpu_s: f64,
     /// The most memory it ever held.
-    pub(super) peak_rss_bytes: u64,
+    pub(in crate::bench) peak_rss_bytes: u64,
 }
 
 impl Usage {
     /// Reads `/proc`; zeroes where the process is gone.
-    pub(super) fn of(process: u32) -> Self {
+    pub(in crate::bench) fn of(process: u32) -> Self {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         // Fields 14 and 15, counted from behind the name in parentheses, which may hold spaces.
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
@@ -41,7 +41,7 @@ impl Usage {
 }
 
 /// Processes whose parent this is.
-pub(super) fn children(parent: u32) -> Vec<u32> {
+pub(in crate::bench) fn children(parent: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -57,17 +57,17 @@ pub(super) fn children(parent: u32) -> Vec<u32> {
 }
 
 /// A process that is killed with this value.
-pub(super) struct Guarded(Child);
+pub(in crate::bench) struct Guarded(Child);
 
 impl Guarded {
-    pub(super) fn start(command: &mut Command, log: &Path) -> Result<Self, Failure> {
+    pub(in crate::bench) fn start(command: &mut Command, log: &Path) -> Result<Self, Failure> {
         let file = std::fs::File::create(log).map_err(|error| Failure::file(log, "create", &error))?;
         let errors = file.try_clone().map_err(failed)?;
         let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
         child.map(Self).map_err(failed)
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(in crate::bench) fn id(&self) -> u32 {
         self.0.id()
     }
 }

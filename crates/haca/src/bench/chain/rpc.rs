@@ -16,25 +16,25 @@ const ANSWER_BYTES: usize = 256 << 20;
 
 /// One node's RPC.
 #[derive(Clone, Debug)]
-pub(super) struct Rpc {
+pub(in crate::bench) struct Rpc {
     address: String,
 }
 
 /// An open connection.
-pub(super) struct Connection {
+pub(in crate::bench) struct Connection {
     stream: BufReader<TcpStream>,
     host: String,
 }
 
 impl Rpc {
     /// The RPC at `HOST:PORT`.
-    pub(super) fn new(address: &str) -> Self {
+    pub(in crate::bench) fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
         }
     }
 
-    pub(super) fn connect(&self) -> Result<Connection, Failure> {
+    pub(in crate::bench) fn connect(&self) -> Result<Connection, Failure> {
         let stream = TcpStream::connect(&self.address).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
@@ -45,7 +45,7 @@ impl Rpc {
     }
 
     /// Calls one method.
-    pub(super) fn call(&self, method: &str, params: &Value) -> Result<Value, Failure> {
+    pub(in crate::bench) fn call(&self, method: &str, params: &Value) -> Result<Value, Failure> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let answer = self.connect()?.post(body.as_bytes())?;
         let mut answer: Value = serde_json::from_slice(&answer).map_err(failed)?;
@@ -56,7 +56,7 @@ impl Rpc {
     }
 
     /// Height of the last block.
-    pub(super) fn height(&self) -> Result<u64, Failure> {
+    pub(in crate::bench) fn height(&self) -> Result<u64, Failure> {
         let status = self.call("status", &json!({}))?;
         let height = status["sync_info"]["latest_block_height"].as_str();
         height
@@ -65,7 +65,7 @@ impl Rpc {
     }
 
     /// Height of the last block that the application has committed. Consensus keeps a block before it is executed.
-    pub(super) fn committed(&self) -> Result<u64, Failure> {
+    pub(in crate::bench) fn committed(&self) -> Result<u64, Failure> {
         let info = self.call("abci_info", &json!({}))?;
         // Absent while it is 0.
         match &info["response"]["last_block_height"] {
@@ -76,7 +76,7 @@ impl Rpc {
     }
 
     /// Transactions that wait.
-    pub(super) fn waiting(&self) -> Result<usize, Failure> {
+    pub(in crate::bench) fn waiting(&self) -> Result<usize, Failure> {
         let waiting = self.call("num_unconfirmed_txs", &json!({}))?;
         let total = waiting["total"].as_str();
         total
@@ -88,7 +88,7 @@ impl Rpc {
 impl Connection {
     /// Submits transactions in one request, without waiting until the application has looked at them: CometBFT holds a
     /// check back for up to 20 ms to send several at once. Returns those that found the mempool full.
-    pub(super) fn broadcast<'a>(&mut self, txs: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Failure> {
+    pub(in crate::bench) fn broadcast<'a>(&mut self, txs: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Failure> {
         let mut body = String::from("[");
         for (id, tx) in txs.iter().enumerate() {
             if id > 0 {

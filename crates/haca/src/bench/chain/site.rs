@@ -7,12 +7,11 @@ use haca_client::NodeClient;
 use haca_node::Genesis;
 use haca_node::home::{Home, standard_app_state};
 use haca_wire::{Address, ChainId, ConsensusKey, Domain, SecretKey};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::failed;
 use super::process::children;
 use super::rpc::Rpc;
-use crate::args::BenchChain;
 use crate::failure::Failure;
 use crate::network::{Process, free_address};
 use crate::setup::node as node_failure;
@@ -25,22 +24,34 @@ const HELD: u128 = 1_000_000_000_000_000;
 const CHAIN_NUMBER: u64 = 7410;
 
 /// A directory with a genesis document.
-pub(super) struct Site {
+pub(in crate::bench) struct Site {
     dir: PathBuf,
     /// What signatures are made for.
-    pub(super) domain: Domain,
+    pub(in crate::bench) domain: Domain,
     /// Accounts with OPG.
-    pub(super) accounts: Vec<SecretKey>,
+    pub(in crate::bench) accounts: Vec<SecretKey>,
+}
+
+/// How a full node is started.
+pub(in crate::bench) struct NodeStart<'a> {
+    /// Time between a block and the next height.
+    pub(in crate::bench) commit_ms: u64,
+    /// CometBFT's binary, in place of the one on PATH.
+    pub(in crate::bench) cometbft: Option<&'a Path>,
+    /// Another build of this program, or of `haca-node`, that is the full node.
+    pub(in crate::bench) build: Option<&'a Path>,
+    /// What else is on its command line.
+    pub(in crate::bench) flags: &'a [&'a str],
 }
 
 /// A full node with its CometBFT.
-pub(super) struct Running {
+pub(in crate::bench) struct Running {
     process: Process,
     comet: u32,
     /// CometBFT's RPC.
-    pub(super) rpc: Rpc,
+    pub(in crate::bench) rpc: Rpc,
     /// The full node's API.
-    pub(super) client: NodeClient,
+    pub(in crate::bench) client: NodeClient,
 }
 
 /// A key that nobody else has to know.
@@ -51,8 +62,8 @@ fn key(number: u32) -> SecretKey {
 }
 
 impl Site {
-    /// Makes keys and genesis.
-    pub(super) fn make(dir: &Path) -> Result<Self, Failure> {
+    /// Makes keys and genesis. `change` may change the ledger's first state.
+    pub(in crate::bench) fn make(dir: &Path, change: impl FnOnce(&mut Value)) -> Result<Self, Failure> {
         let accounts: Vec<SecretKey> = (0..ACCOUNTS).map(key).collect();
         let holder = Address([0x11; 20]);
         let home = Home::new(dir.join("node"));
@@ -67,6 +78,7 @@ impl Site {
                     json!({ "account": account.address().to_string(), "asset": 0, "amount": HELD.to_string() })
                 }));
             }
+            change(&mut state);
             state
         };
         let genesis: Genesis =
@@ -83,30 +95,31 @@ impl Site {
     }
 
     /// The full node's home.
-    pub(super) fn home(&self) -> PathBuf {
+    pub(in crate::bench) fn home(&self) -> PathBuf {
         self.dir.join("node")
     }
 
     /// Where logs go.
-    pub(super) fn log(&self, name: &str) -> PathBuf {
+    pub(in crate::bench) fn log(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.log"))
     }
 
     /// Starts the full node over CometBFT, and waits until it is ready.
-    pub(super) fn start(&self, bench: &BenchChain) -> Result<Running, Failure> {
+    pub(in crate::bench) fn start(&self, start: &NodeStart<'_>) -> Result<Running, Failure> {
         let (listen, rpc) = (free_address()?, free_address()?);
-        let commit_ms = bench.commit_ms.to_string();
+        let commit_ms = start.commit_ms.to_string();
         let home = self.home();
-        let mut paths = vec![
-            "node".as_ref(),
-            "start".as_ref(),
-            "--home".as_ref(),
-            home.as_os_str(),
-        ];
-        if let Some(binary) = &bench.cometbft {
+        // What validators run has no other commands.
+        let is_node = |build: &Path| build.file_stem().is_some_and(|name| name == "haca-node");
+        let mut paths = match start.build.is_some_and(is_node) {
+            true => Vec::new(),
+            false => vec!["node".as_ref()],
+        };
+        paths.extend(["start".as_ref(), "--home".as_ref(), home.as_os_str()]);
+        if let Some(binary) = start.cometbft {
             paths.extend(["--cometbft".as_ref(), binary.as_os_str()]);
         }
-        let flags = [
+        let mut flags = vec![
             "--engine",
             "cometbft",
             "--listen",
@@ -116,14 +129,9 @@ impl Site {
             "--commit-ms",
             &commit_ms,
         ];
-        let mut process = Process::start_build(
-            "full node",
-            &self.log("node"),
-            bench.build.as_deref(),
-            &paths,
-            &flags,
-            true,
-        )?;
+        flags.extend(start.flags);
+        let mut process =
+            Process::start_build("full node", &self.log("node"), start.build, &paths, &flags, true)?;
         let client = NodeClient::new(&format!("http://{listen}"));
         process.wait_ready(|| client.is_ready())?;
         let comet = *children(process.id())
@@ -140,12 +148,12 @@ impl Site {
 
 impl Running {
     /// The processes whose use is measured.
-    pub(super) fn processes(&self) -> [(&'static str, u32); 2] {
+    pub(in crate::bench) fn processes(&self) -> [(&'static str, u32); 2] {
         [("app", self.process.id()), ("comet", self.comet)]
     }
 
     /// Fails unless at least `count` transactions succeeded, and none failed.
-    pub(super) fn check_all_succeeded(&self, count: usize) -> Result<(), Failure> {
+    pub(in crate::bench) fn check_all_succeeded(&self, count: usize) -> Result<(), Failure> {
         let metrics = self.client.metrics().map_err(crate::session::client)?;
         let mut succeeded = 0;
         for line in metrics
@@ -164,5 +172,5 @@ impl Running {
     }
 
     /// The height up to which nodes wait for a transaction to be seen.
-    pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+    pub(in crate::bench) const PATIENCE: Duration = Duration::from_secs(60);
 }

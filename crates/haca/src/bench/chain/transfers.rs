@@ -20,16 +20,8 @@ pub(super) fn cargo(site: &Site, count: usize) -> Result<Cargo, Failure> {
     let txs: Option<Vec<Vec<u8>>> = (0..count)
         .into_par_iter()
         .map(|index| {
-            let from = accounts.get(index % accounts.len())?;
             let to = accounts.get((index + 1) % accounts.len())?.address();
-            let message = Message::Transfer {
-                to,
-                asset: AssetId::OPG,
-                amount: Amount(1),
-            };
-            let meta = meta(from.address(), index as u64, EXPIRY);
-            let tx = SignedTransaction::sign(Transaction { meta, message }, &site.domain, from)?;
-            Some(tx.encode())
+            transfer(site, index as u64, to, EXPIRY)
         })
         .collect();
     Ok(Cargo {
@@ -39,8 +31,22 @@ pub(super) fn cargo(site: &Site, count: usize) -> Result<Cargo, Failure> {
     })
 }
 
+/// The `index`-th transfer, signed by the accounts in turn.
+pub(in crate::bench) fn transfer(site: &Site, index: u64, to: Address, expiry: Height) -> Option<Vec<u8>> {
+    let accounts = &site.accounts;
+    let from = accounts.get(usize::try_from(index).ok()? % accounts.len())?;
+    let message = Message::Transfer {
+        to,
+        asset: AssetId::OPG,
+        amount: Amount(1),
+    };
+    let meta = meta(from.address(), index, expiry);
+    let tx = SignedTransaction::sign(Transaction { meta, message }, &site.domain, from)?;
+    Some(tx.encode())
+}
+
 /// Terms of the `index`-th transaction of a benchmark.
-pub(super) fn meta(sender: Address, index: u64, expiry: Height) -> TxMeta {
+pub(in crate::bench) fn meta(sender: Address, index: u64, expiry: Height) -> TxMeta {
     TxMeta {
         sender,
         expiry,
