@@ -25,7 +25,7 @@ impl Default for KeyLimits {
         Self {
             keys: 256,
             bytes: 64 << 20,
-            answers: 1 << 14,
+            answers: 1 << 13,
         }
     }
 }
