@@ -267,9 +267,9 @@ mod tests {
 
     #[test]
     fn growth_counts_from_where_the_window_is_full() {
-        let filling: Vec<u64> = (1..=20).map(|look| look.min(10) * 100).collect();
+        let filling: Vec<u64> = (1..=20).map(|look| look.min(15) * 100).collect();
         assert!(
-            Verdict::of(&looks(2, &filling), 1_000, false)
+            Verdict::of(&looks(2, &filling), 1_500, false)
                 .unwrap()
                 .is_bounded()
         );
