@@ -14,6 +14,7 @@
 //! * A receipt that left the node is in the journal, and is settled after a restart, once. Final ones leave the journal
 //!   after a while; that their sequences were answered, and what they earned, stays.
 //! * A demand of a proof is answered before it is due as long as prover and full node work, whatever crashes meanwhile.
+//! * Never can more proofs be demanded than are made in time, by their measured times twice.
 //! * Fees and warranties outstanding never exceed what the channel holds.
 //! * The answer waits for neither prover nor chain.
 //! * A settlement burns no more than its receipts' fees and warranties are worth by the operator's prices.
