@@ -293,7 +293,8 @@ def page(raw):
     return PAGE.format(
         measured=measured(results), haca=haca_table(results), security=security_table(results),
         agreement=agreement(results), inference=inference, ezkl=ezkl, most=results.most,
-        chain=chain_page.section(raw) + full_node_page.section(raw), published=published_table(), needs=needs_table(results), keys=keys_table(results),
+        chain=chain_page.section(raw) + full_node_page.section(raw), published=published_table(),
+        needs=needs_table(results), keys=keys_table(results),
         machine=machine_table(results),
     )
 

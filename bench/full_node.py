@@ -6,7 +6,8 @@
     haca --json bench chain --load transfers --build target/release/haca-node > memory.json
     haca --json bench disk --build target/release/haca-node > disk.json
     haca --json bench disk --in-process > in-process.json
-    python3 bench/full_node.py --memory haca-node=memory.json --disk disk.json --disk in-process.json --note "..."
+    python3 bench/full_node.py --memory haca-node=memory.json --disk disk.json --disk in-process.json --note "..." \\
+        --command "haca bench disk --in-process"
 
 Needs Python's standard library.
 """
@@ -42,6 +43,7 @@ def main():
     parser.add_argument("--memory", action="append", default=[], metavar="NAME=FILE", help="of `haca bench chain`")
     parser.add_argument("--disk", action="append", default=[], metavar="FILE", help="of `haca bench disk`")
     parser.add_argument("--note", required=True, help="what else ran, and for how long")
+    parser.add_argument("--command", action="append", default=[], help="a command that was run, for the page")
     parser.add_argument("--commit", help="what the programs were built from, when it is not this checkout")
     options = parser.parse_args()
     machine = benchmarks.machine()
@@ -53,6 +55,7 @@ def main():
                f"{machine['model']})",
         "note": options.note,
         "memory": [row for argument in options.memory for row in memory(argument)],
+        "commands": options.command,
         "disk": [thinned(json.loads(pathlib.Path(path).read_text())) for path in options.disk],
     })
     benchmarks.write_json(benchmarks.DOCS, results)

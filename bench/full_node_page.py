@@ -16,10 +16,16 @@ SECTION = """
   validators run; `haca node` is the same in the larger program of the command line, with another allocator.
 
 {disk}
+* *State* is the file with the Merkle tree, its last 100 versions, and the index of blocks, transactions and receipts;
+  *blocks* is CometBFT's store of them, *consensus* its validators and parameters by height with its evidence.
+* *Wal*, CometBFT's write-ahead log, grows up to 1 GiB and is then cut; *log* is cut at 16 MiB twice, the part before
+  kept. Both have a bound in bytes in the command, all other parts one that follows from what they took once the node
+  had all the blocks that it keeps: a tenth more and 16 MiB.
+* Fewer blocks are kept than by default (200,000), and evidence reaches back half of them or one second, so that the
+  window is full early. Snapshots and versions are the default ones.
+
 ```console
-$ haca bench chain --load transfers --build target/release/haca-node
-$ haca bench disk --build target/release/haca-node
-$ haca bench disk --in-process
+{commands}
 ```
 """
 
@@ -65,4 +71,5 @@ def section(raw):
         return ""
     measured = wrapped(f"Measured on {node['date']} on {node['cpu']}, commit {node['commit']}; {node['note']}.")
     disk = "\n".join(f"{said(run)}\n\n{disk_table(run)}\n" for run in node["disk"])
-    return SECTION.format(measured=measured, memory=memory_table(node["memory"]), disk=disk)
+    return SECTION.format(measured=measured, memory=memory_table(node["memory"]), disk=disk,
+                          commands="\n".join(f"$ {command}" for command in node["commands"]))
