@@ -143,6 +143,16 @@ pub(super) fn is_answerable(
     let Some(known) = rates.get(&kind).filter(|known| !known.prove_times.is_empty()) else {
         return false;
     };
+    // Of a model whose answer may not fit into a transaction the chain takes no offer, nor anything else in the same message.
+    let proof = known.proofs.first().map(|(gas, _)| *gas).unwrap_or_default();
+    let (found, expected) = (chain.params.answer_gas_with(proof), chain.params.tx_gas);
+    if found > expected {
+        log::event(
+            "not_offered",
+            format_args!("model={model} evidence=optimistic answer_gas={found} tx_gas={expected}"),
+        );
+        return false;
+    }
     let each_ms = known.prove_each_ms(kind);
     match answer_time(chain, config, rates).check([(each_ms, 1)].into_iter()) {
         Ok(()) => true,

@@ -360,6 +360,18 @@ fn a_node_promises_no_more_proofs_than_it_makes_in_time() {
     serving.doubted(channel, 1);
 }
 
+/// A proof fits a transaction; an answer may have more bytes, and a sponsor.
+#[test]
+fn answers_that_may_not_fit_a_transaction_are_not_offered_on_demand() {
+    let world = World::start_where(|params| params["tx_gas"] = 11_000_000.into());
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let models = serving.client.models().unwrap();
+    let offers = models["data"][0]["offers"].as_array().unwrap();
+    let offered = |evidence: &str| offers.iter().any(|offer| offer["evidence"] == evidence);
+    assert!(offered("zk") && !offered("optimistic"), "{offers:?}");
+}
+
 #[test]
 fn proofs_that_do_not_fit_the_window_are_not_offered_on_demand() {
     let world = World::start();

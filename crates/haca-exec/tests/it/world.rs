@@ -106,6 +106,11 @@ fn genesis_state(operator: Address, user: Address, validators: &[ConsensusKey]) 
 impl World {
     /// A full node, and a home `inference` with a funded account and one model.
     pub(crate) fn start() -> Self {
+        Self::start_where(|_| {})
+    }
+
+    /// The same with other parameters at genesis.
+    pub(crate) fn start_where(change: impl Fn(&mut serde_json::Value)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let user = Wallet::generate().unwrap();
         let operator = Wallet::generate().unwrap();
@@ -114,8 +119,11 @@ impl World {
         std::fs::create_dir_all(home.join("models")).unwrap();
         std::fs::write(home.join("models/linear.haca"), model::file(1)).unwrap();
         let node_home = Home::new(dir.path().join("node"));
-        let state =
-            |validators: &[ConsensusKey]| genesis_state(operator.address(), user.address(), validators);
+        let state = |validators: &[ConsensusKey]| {
+            let mut state = genesis_state(operator.address(), user.address(), validators);
+            change(&mut state["params"]);
+            state
+        };
         haca_node::home::init(&node_home, "exec-test", tendermint::Time::now(), 1, state).unwrap();
         let node = start_node(dir.path(), "127.0.0.1:0");
         let url = node.url();

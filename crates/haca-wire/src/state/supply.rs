@@ -128,10 +128,15 @@ impl Params {
     /// Gas of the largest transaction that answers a demand on one receipt of `model`: of the proof, its signatures, and as
     /// many bytes as a transaction may have. `None` when the model has no price for a proof of one receipt.
     pub fn answer_gas(&self, model: &ModelRecord) -> Option<Gas> {
+        Some(self.answer_gas_with(model.gas(1)?))
+    }
+
+    /// The same, for a proof of so much gas.
+    pub fn answer_gas_with(&self, proof: Gas) -> Gas {
         let bytes = self.gas_byte.0.saturating_mul(limit::TX_BYTES as u64);
         let signatures = self.gas_signature.0.saturating_mul(ANSWER_SIGNATURES);
         let gas = self.gas_flat.0.saturating_add(bytes).saturating_add(signatures);
-        Some(Gas(gas.saturating_add(model.gas(1)?.0)))
+        Gas(gas.saturating_add(proof.0))
     }
 
     /// Whether every answer to a demand on one receipt of `model` fits into a transaction. Else nobody could prove what was
