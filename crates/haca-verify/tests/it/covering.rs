@@ -103,7 +103,8 @@ fn every_field_of_the_voucher_is_bound() {
 
 #[test]
 fn a_record_of_another_voucher_is_rejected() {
-    let cases: [(fn(&mut haca_wire::Settlement), &str); 6] = [
+    type Change = fn(&mut haca_wire::Settlement);
+    let cases: [(Change, &str); 6] = [
         (|record| record.order.0[0] ^= 1, check_id::SETTLEMENT_ORDER),
         (
             |record| record.receipt = ReceiptHash([1; 32]),
