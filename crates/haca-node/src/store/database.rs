@@ -105,12 +105,7 @@ pub fn open_on(storage: impl StorageBackend, path: &Path) -> Result<Database, No
 
 fn builder() -> Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(
-        std::env::var("THROWAWAY_MIB")
-            .ok()
-            .and_then(|m| m.parse::<usize>().ok())
-            .map_or(CACHE_BYTES, |m| m << 20),
-    );
+    builder.set_cache_size(CACHE_BYTES);
     builder
 }
 
