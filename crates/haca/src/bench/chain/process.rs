@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::failed;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::failure::Failure;
 
 /// What a process has used so far.
@@ -54,6 +56,31 @@ pub(in crate::bench) fn children(parent: u32) -> Vec<u32> {
             rest.split(' ').nth(1) == Some(&parent.to_string())
         })
         .collect()
+}
+
+/// Processes that stand still until this value is dropped.
+pub(in crate::bench) struct Paused(Vec<Pid>);
+
+impl Paused {
+    /// Stops the processes in this order. They go on in the opposite one.
+    pub(in crate::bench) fn new(processes: &[u32]) -> Result<Self, Failure> {
+        let mut paused = Self(Vec::new());
+        for process in processes {
+            let pid = i32::try_from(*process).ok().and_then(Pid::from_raw);
+            let pid = pid.ok_or_else(|| failed("a process has no number"))?;
+            kill_process(pid, Signal::STOP).map_err(failed)?;
+            paused.0.push(pid);
+        }
+        Ok(paused)
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        for pid in self.0.iter().rev() {
+            let _ = kill_process(*pid, Signal::CONT);
+        }
+    }
 }
 
 /// A process that is killed with this value.

@@ -52,6 +52,9 @@ pub(super) fn cargo(
     count: usize,
 ) -> Result<Cargo, Failure> {
     let parties = Parties::open(site, running, bench)?;
+    // A chain without load makes hundreds of blocks a second, and proving takes minutes: what is signed for a tick would be
+    // too late.
+    let paused = running.pause()?;
     let messages: Result<Vec<Message>, Failure> = match load {
         // One after another: each proof uses all cores, and proofs begun inside proofs pile up on one stack.
         Load::Zk => (0..count).map(|index| parties.proven(index)).collect(),
@@ -66,7 +69,7 @@ pub(super) fn cargo(
     };
     let messages = messages?;
     let proof_bytes = messages.iter().map(proof_bytes).sum();
-    // Proving takes blocks: the transactions are signed last.
+    drop(paused);
     let head = running.client.status().map_err(client)?.height;
     let expiry = Height(head.0 + 550);
     let txs: Option<Vec<Vec<u8>>> = messages

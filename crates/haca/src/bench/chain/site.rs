@@ -10,7 +10,7 @@ use haca_wire::{Address, ChainId, ConsensusKey, Domain, SecretKey};
 use serde_json::{Value, json};
 
 use super::failed;
-use super::process::children;
+use super::process::{Paused, children};
 use super::rpc::Rpc;
 use crate::failure::Failure;
 use crate::network::{Process, free_address};
@@ -147,6 +147,11 @@ impl Site {
 }
 
 impl Running {
+    /// Stops time for the chain, until the value is dropped.
+    pub(in crate::bench) fn pause(&self) -> Result<Paused, Failure> {
+        Paused::new(&[self.process.id(), self.comet])
+    }
+
     /// The processes whose use is measured.
     pub(in crate::bench) fn processes(&self) -> [(&'static str, u32); 2] {
         [("app", self.process.id()), ("comet", self.comet)]
