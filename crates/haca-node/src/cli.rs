@@ -197,7 +197,7 @@ struct Start {
     /// Megabytes of blocks kept, with their index, if those are fewer blocks; 0 keeps all (CometBFT)
     #[arg(long, value_name = "MB", default_value_t = DEFAULT_KEEP_MB)]
     keep_mb: u64,
-    /// Blocks between snapshots of the state; 0 takes none (CometBFT)
+    /// Blocks between snapshots of the state; 0 takes none and removes those of before (CometBFT)
     #[arg(long, value_name = "N", default_value_t = SnapshotPolicy::default().interval_blocks)]
     snapshot_blocks: u64,
     /// Snapshots kept (CometBFT)

@@ -50,6 +50,25 @@ pub struct StateSync {
     pub trust_hash: [u8; 32],
 }
 
+impl StateSync {
+    /// Refuses a trusted block that every server which answers has dropped. CometBFT would only say that it found no block.
+    fn check_trusted(&self) -> Result<(), NodeError> {
+        let asked = self.rpc_servers.iter();
+        let syncs = asked.filter_map(|server| Rpc::new(&server.to_string()).sync().ok());
+        let with_blocks: Vec<_> = syncs.filter(|sync| sync.earliest > 0).collect();
+        let oldest = with_blocks.iter().map(|sync| sync.earliest).min();
+        let newest = with_blocks.iter().map(|sync| sync.latest).max();
+        match oldest.zip(newest) {
+            Some((oldest, newest)) if self.trust_height < oldest => Err(NodeError::TrustedBlock {
+                found: self.trust_height,
+                oldest,
+                newest,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How to run CometBFT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CometConfig {
@@ -135,6 +154,11 @@ impl CometBft {
         failed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, NodeError> {
         let binary = find_binary(config.binary.as_deref(), &config.version)?;
+        // Once the node has a state, nothing is trusted any more.
+        match &config.state_sync {
+            Some(from) if app.info()?.height == 0 => from.check_trusted()?,
+            _ => {}
+        }
         let ports = layout::Ports::choose(config)?;
         let socket = layout::socket_path(home);
         layout::write(home, genesis, config, &ports, &socket)?;

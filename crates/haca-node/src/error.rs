@@ -116,6 +116,18 @@ pub enum NodeError {
         /// Newest kept.
         newest: u64,
     },
+    /// The block that a state sync is to begin with is gone where headers come from.
+    #[error(
+        "the trusted block {found} is older than the blocks {oldest} to {newest} of those that give headers"
+    )]
+    TrustedBlock {
+        /// Height of the trusted block.
+        found: u64,
+        /// Oldest block that one of them has.
+        oldest: u64,
+        /// Newest block that one of them has.
+        newest: u64,
+    },
     /// A replayed block leads to another state than the chain agreed on.
     #[error("application hash after block {height} is {found}, the chain says {expected}")]
     AppHash {
@@ -270,6 +282,7 @@ impl NodeError {
             Self::StoreCorrupt { .. } => "node.store_corrupt",
             Self::Store(_) => "node.store",
             Self::HeightUnavailable { .. } => "node.height_unavailable",
+            Self::TrustedBlock { .. } => "node.trusted_block",
             Self::AppHash { .. } => "node.app_hash",
             Self::ResultsHash { .. } => "node.results_hash",
             Self::OutOfOrder { .. } => "node.out_of_order",
@@ -335,6 +348,9 @@ impl NodeError {
             Self::Store(_) => "check free space and the health of the disk, then start the node again",
             Self::HeightUnavailable { .. } => {
                 "ask for a height in the kept range, or a node that keeps more (--keep-versions)"
+            }
+            Self::TrustedBlock { .. } => {
+                "name a newer block in --trust, or nodes that keep more blocks in --state-sync; busy nodes keep a few hours of blocks"
             }
             Self::AppHash { .. } | Self::ResultsHash { .. } => {
                 "this release computes another state than the one that made the block; use that release"

@@ -7,14 +7,15 @@ use haca_wire::GenesisHash;
 use crate::{
     error::NodeError,
     home::Home,
+    metrics::Metrics,
     snapshot::{Archive, Restoration, SnapshotPolicy},
     store::{StateView, Store},
 };
 
 /// Blocks kept unless configured otherwise: twice as many as evidence of misbehaviour reaches back.
 pub const DEFAULT_KEEP_BLOCKS: u64 = 200_000;
-/// Megabytes of blocks kept unless configured otherwise: a few hours of full blocks, a snapshot's worth of them several
-/// times over.
+/// Megabytes of blocks kept unless configured otherwise: two to three hours of full blocks, and more than three snapshots
+/// need.
 pub const DEFAULT_KEEP_MB: u64 = 20_000;
 
 /// How much of the past a node keeps.
@@ -72,19 +73,19 @@ impl History {
         let horizon = by_count.max(by_bytes);
         Ok(self
             .archive
-            .oldest()
+            .oldest(tip)
             .map_or(horizon, |oldest| oldest.min(horizon)))
     }
 
-    /// The oldest block that consensus has to keep; 0 keeps all. Its blocks go with our index of them, and so a thousand
-    /// at a commit at most.
+    /// The oldest block that consensus has to keep; 0 keeps all. Its blocks go with our index of them, and so a few
+    /// of them at a commit.
     pub(crate) fn retain_height(&self, store: &Store) -> Result<u64, NodeError> {
         let indexed = store.oldest_indexed()?.unwrap_or(0);
         Ok(self.horizon(store)?.min(indexed))
     }
 
     /// After each commit.
-    pub(crate) fn committed(&self, view: &Arc<StateView>) {
-        self.archive.take_if_due(view);
+    pub(crate) fn committed(&self, view: &Arc<StateView>, metrics: &Arc<Metrics>) {
+        self.archive.take_if_due(view, metrics);
     }
 }

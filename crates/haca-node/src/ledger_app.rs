@@ -583,7 +583,7 @@ impl Application for LedgerApp {
         }
         self.metrics.block(&staged.outcome, staged.started.elapsed());
         if let Some(history) = &self.history {
-            history.committed(&self.view()?);
+            history.committed(&self.view()?, &self.metrics);
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ pub struct Metrics {
     settled: AtomicU64,
     evidence_known: AtomicU64,
     evidence_verified: AtomicU64,
+    snapshots_taken: AtomicU64,
+    snapshots_failed: AtomicU64,
 }
 
 impl Metrics {
@@ -48,6 +50,16 @@ impl Metrics {
             &self.evidence_known
         } else {
             &self.evidence_verified
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a snapshot that was due, `taken` where it is whole.
+    pub fn snapshot(&self, taken: bool) {
+        let counter = if taken {
+            &self.snapshots_taken
+        } else {
+            &self.snapshots_failed
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -108,6 +120,19 @@ impl Metrics {
             "{remembered=\"no\"}",
             count(&self.evidence_verified),
         );
+        text.head(
+            "haca_snapshots_total",
+            "counter",
+            "Snapshots that were due, by whether they were taken",
+        );
+        let snapshots = [
+            ("taken", &self.snapshots_taken),
+            ("failed", &self.snapshots_failed),
+        ];
+        for (result, counter) in snapshots {
+            let labels = format!("{{result=\"{result}\"}}");
+            text.row("haca_snapshots_total", &labels, count(counter));
+        }
         text.head(
             "haca_transactions_total",
             "counter",

@@ -65,7 +65,8 @@ pub struct StagedBlock {
 }
 
 impl StagedBlock {
-    /// Has the commit remove the index of blocks below `horizon`, a thousand of them at most.
+    /// Has the commit remove the index of blocks below `horizon`: a thousand of them at most, and of full blocks four or
+    /// five. What is more waits for the next commits.
     #[must_use]
     pub fn pruning_index(self, horizon: u64) -> Self {
         Self {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,7 +17,7 @@ use super::{
     Snapshot,
     chunk::{self, Entry, FORMAT, MAX_CHUNK_BYTES, MAX_CHUNKS, Metadata},
 };
-use crate::{error::NodeError, store::StateView};
+use crate::{error::NodeError, metrics::Metrics, store::StateView};
 
 /// First height of a snapshot: a young network has one before anybody can miss it.
 const FIRST: u64 = 8;
@@ -28,7 +29,8 @@ const METADATA: &str = "metadata";
 /// When snapshots are taken, and how many are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotPolicy {
-    /// Blocks between snapshots; 0 takes none. Before the first of them, snapshots are taken at powers of two.
+    /// Blocks between snapshots; 0 takes none, and keeps none of before. Before the first of them, snapshots are taken at
+    /// powers of two.
     pub interval_blocks: u64,
     /// Snapshots kept, at least one.
     pub keep: usize,
@@ -55,6 +57,14 @@ impl SnapshotPolicy {
         let early = height >= FIRST && height < self.interval_blocks && height.is_power_of_two();
         early || height.is_multiple_of(self.interval_blocks)
     }
+
+    /// Whether a node at height `tip` still offers the snapshot of a height, and keeps the blocks after it. One that is
+    /// twice as old as the oldest ought to be is of no use, and blocks must not pile up behind it where new ones fail.
+    const fn is_current(&self, height: u64, tip: u64) -> bool {
+        let kept = if self.keep == 0 { 1 } else { self.keep as u64 };
+        let span = self.interval_blocks.saturating_mul(kept.saturating_add(1));
+        tip.saturating_sub(height) <= span.saturating_mul(2)
+    }
 }
 
 /// The snapshots in a directory.
@@ -69,7 +79,7 @@ pub struct Archive {
 
 impl Archive {
     /// The snapshots in `directory`, which is made when the first is taken. What an earlier run did not finish is
-    /// removed.
+    /// removed, and so is every snapshot where the policy is to take none.
     pub fn open(directory: &Path, genesis: GenesisHash, policy: SnapshotPolicy) -> Self {
         let archive = Self {
             directory: directory.to_owned(),
@@ -83,12 +93,17 @@ impl Archive {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
+        if policy.interval_blocks == 0 {
+            for height in heights(directory) {
+                remove(directory, height);
+            }
+        }
         archive
     }
 
     /// Takes a snapshot beside the running chain if one is due at this height and none is being taken. The state is
     /// read from a view of the store, which later blocks do not change.
-    pub fn take_if_due(&self, view: &Arc<StateView>) {
+    pub fn take_if_due(&self, view: &Arc<StateView>, metrics: &Arc<Metrics>) {
         if !self.policy.is_due(view.tip().height) {
             return;
         }
@@ -96,14 +111,23 @@ impl Archive {
         if worker.as_ref().is_some_and(|worker| !worker.is_finished()) {
             return;
         }
-        let (view, stopping) = (Arc::clone(view), Arc::clone(&self.stopping));
+        let (view, counter) = (Arc::clone(view), Arc::clone(metrics));
+        let stopping = Arc::clone(&self.stopping);
         let (directory, genesis, policy) = (self.directory.clone(), self.genesis, self.policy);
         // Without a thread, or without space, there is no snapshot at this height, and the chain goes on.
         *worker = std::thread::Builder::new()
             .name("snapshot".to_owned())
-            .spawn(move || {
-                let _ = take(&directory, genesis, policy, &view, &stopping);
-            })
+            .spawn(
+                move || match take(&directory, genesis, policy, &view, &stopping) {
+                    Ok(()) => counter.snapshot(true),
+                    Err(NodeError::EngineStopped) => {}
+                    Err(error) => {
+                        counter.snapshot(false);
+                        report(view.tip().height, &error);
+                    }
+                },
+            )
+            .inspect_err(|_| metrics.snapshot(false))
             .ok();
     }
 
@@ -122,16 +146,21 @@ impl Archive {
 
     /// The finished snapshots that a node at height `tip` can offer, oldest first.
     pub fn list(&self, tip: u64) -> Vec<Snapshot> {
-        let heights = heights(&self.directory).into_iter();
+        let heights = self.current(tip);
         heights
             .filter(|height| height.saturating_add(SETTLED) <= tip)
             .filter_map(|height| self.read(height))
             .collect()
     }
 
-    /// Height of the oldest finished snapshot.
-    pub fn oldest(&self) -> Option<u64> {
-        heights(&self.directory).first().copied()
+    /// Height of the oldest finished snapshot that a node at height `tip` offers.
+    pub fn oldest(&self, tip: u64) -> Option<u64> {
+        self.current(tip).next()
+    }
+
+    fn current(&self, tip: u64) -> impl Iterator<Item = u64> + use<'_> {
+        let heights = heights(&self.directory).into_iter();
+        heights.filter(move |height| self.policy.is_current(*height, tip))
     }
 
     fn read(&self, height: u64) -> Option<Snapshot> {
@@ -232,13 +261,22 @@ fn take(
     let kept = heights(directory);
     let gone = kept.len().saturating_sub(policy.keep.max(1));
     for height in kept.into_iter().take(gone) {
-        let _ = fs::remove_dir_all(place(directory, height));
+        remove(directory, height);
     }
     Ok(())
 }
 
+/// Removes a finished snapshot. A directory that cannot be removed is no longer whole, or no longer current soon.
+fn remove(directory: &Path, height: u64) {
+    let _ = fs::remove_dir_all(place(directory, height));
+}
+
+fn report(height: u64, error: &NodeError) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "no snapshot at height {height}: {}", error.line());
+}
+
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
-    use std::io::Write as _;
     let attempt = || {
         let mut file = fs::File::create(path)?;
         file.write_all(bytes)?;
@@ -307,5 +345,8 @@ mod tests {
             ..policy
         };
         assert!((0..1000).all(|height| !never.is_due(height)));
+        assert!((1..1000).all(|tip| !never.is_current(0, tip)));
+        // Three are kept, and a fourth is being taken.
+        assert!(policy.is_current(100, 900) && !policy.is_current(100, 901));
     }
 }

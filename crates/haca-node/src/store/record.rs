@@ -24,6 +24,9 @@ const FRAME_BYTES: u64 = 2 << 10;
 const PLACE_BYTES: u64 = 76;
 /// Blocks by which the horizon moves on at a commit at most, so that no block waits long for it.
 pub(super) const STEP: usize = 1_000;
+/// Rows of transactions and receipts after which a commit removes no further block: those of some four full blocks, so
+/// that the horizon catches up with any chain, and no commit takes seconds.
+const ROWS: usize = 20_000;
 
 /// Where a transaction was executed, and with what result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,13 +123,17 @@ pub(super) fn delete_tables(write: &WriteTransaction) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// Removes the index of blocks below a height, at most [`STEP`] of them, oldest first.
+/// Removes the index of blocks below a height, oldest first: at most [`STEP`] of them, and none after [`ROWS`] rows.
 pub(super) fn prune(write: &WriteTransaction, horizon: u64) -> Result<(), NodeError> {
     let mut blocks = write.open_table(BLOCKS)?;
     let mut txs = write.open_table(TXS)?;
     let mut receipts = write.open_table(RECEIPTS)?;
     let mut bytes_up_to = write.open_table(BYTES)?;
+    let mut rows = 0;
     for _ in 0..STEP {
+        if rows >= ROWS {
+            break;
+        }
         let Some((height, bytes)) = blocks
             .first()?
             .map(|(height, row)| (height.value(), row.value().to_vec()))
@@ -139,6 +146,9 @@ pub(super) fn prune(write: &WriteTransaction, horizon: u64) -> Result<(), NodeEr
         let raw = BlockIndexProto::decode(bytes.as_slice()).map_err(|_| NodeError::StoreCorrupt {
             what: format!("index of block {height}"),
         })?;
+        rows = rows
+            .saturating_add(raw.txs.len())
+            .saturating_add(raw.receipts.len());
         // A repeated transaction or receipt belongs to the block that had it first, or last.
         let own = |row: Option<redb::AccessGuard<'_, &'static [u8]>>| {
             row.and_then(|row| parse_location(row.value()))

@@ -368,10 +368,10 @@ fn few_snapshots_are_kept_and_damaged_ones_are_not_handed_out() {
     assert!(!place.join("9.partial").exists(), "a snapshot that was cut short");
     for height in 6..9 {
         commit(&origin.store, height, vec![set(1, height)]);
-        archive.take_if_due(&origin.store.view().unwrap());
+        archive.take_if_due(&origin.store.view().unwrap(), &Arc::default());
         archive.wait();
     }
-    let heights: Vec<u64> = archive.list(100).iter().map(|one| one.height).collect();
+    let heights: Vec<u64> = archive.list(12).iter().map(|one| one.height).collect();
     assert_eq!(heights, [7, 8]);
     assert!(archive.chunk(7, 1, 0).is_some());
     assert!(archive.chunk(7, 2, 0).is_none() && archive.chunk(5, 1, 0).is_none());
@@ -379,7 +379,7 @@ fn few_snapshots_are_kept_and_damaged_ones_are_not_handed_out() {
     fs::write(place.join("7/0"), b"damage").unwrap();
     assert!(archive.chunk(7, 1, 0).is_none());
     fs::write(place.join("8/metadata"), b"damage").unwrap();
-    assert_eq!(archive.list(100).len(), 1);
+    assert_eq!(archive.list(12).len(), 1);
 }
 
 fn ledger_app(directory: &Path, genesis: &Genesis, policy: HistoryPolicy) -> Arc<LedgerApp> {
@@ -478,6 +478,7 @@ fn an_empty_node_joins_a_running_network_by_a_snapshot() {
     join(&joiner, &home.genesis(), true).unwrap();
     let peer = Peer::new(node_id(&home).unwrap(), config.p2p.to_string().parse().unwrap());
     let joining = CometConfig {
+        rpc: free(),
         persistent_peers: vec![peer],
         state_sync: Some(StateSync {
             rpc_servers: vec![config.rpc.to_string().parse().unwrap()],
@@ -509,6 +510,25 @@ fn an_empty_node_joins_a_running_network_by_a_snapshot() {
     let before = joined.info().unwrap().height;
     let second = CometBft::start(&joining, &joiner, &genesis, joined.clone(), || ()).unwrap();
     wait(|| (joined.info().unwrap().height > before + 2).then_some(()));
+
+    // It has no blocks from before its snapshot, and so none to begin with for whoever asks it alone.
+    let third = tempfile::tempdir().unwrap();
+    join(&Home::new(third.path()), &home.genesis(), true).unwrap();
+    let app = ledger_app(third.path(), &genesis, policy);
+    let asking = CometConfig {
+        rpc: free(),
+        state_sync: Some(StateSync {
+            rpc_servers: vec![joining.rpc.to_string().parse().unwrap()],
+            ..joining.state_sync.clone().unwrap()
+        }),
+        ..joining.clone()
+    };
+    let refused = CometBft::start(&asking, &Home::new(third.path()), &genesis, app, || ());
+    assert!(
+        matches!(refused, Err(NodeError::TrustedBlock { found: 2, oldest, .. }) if oldest > restored),
+        "{:?}",
+        refused.err()
+    );
     second.stop();
     comet.stop();
 }

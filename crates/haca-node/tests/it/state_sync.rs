@@ -47,7 +47,7 @@ impl Sync {
         };
         let archive = Archive::open(&directory.path().join("source"), log.genesis.hash(), policy);
         archive.take(&app.store().view().unwrap()).unwrap();
-        let snapshot = archive.list(u64::MAX).remove(0);
+        let snapshot = archive.list(height + 2).remove(0);
         assert_eq!(snapshot.height, height);
         let chunk = |index| archive.chunk(height, FORMAT, index).unwrap();
         let chunks: Vec<_> = (0..snapshot.chunks).map(chunk).collect();

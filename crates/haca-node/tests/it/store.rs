@@ -193,6 +193,39 @@ fn blocks_are_kept_up_to_their_bytes() {
     assert_eq!(commit(104, 20 * MB), 104);
 }
 
+/// What a window that shrinks makes a commit remove is bounded by its rows as well as by its blocks.
+#[test]
+fn a_commit_forgets_a_few_full_blocks_at_most() {
+    const ROWS: u64 = 8_000;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 1).unwrap();
+    let full = |height: u64| {
+        let hash = |row: u64| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&height.to_be_bytes());
+            hash[8..16].copy_from_slice(&row.to_be_bytes());
+            hash
+        };
+        BlockIndex {
+            txs: (0..ROWS / 2).map(hash).collect(),
+            settled: (0..ROWS / 2).map(|row| (hash(row), Vec::new())).collect(),
+            ..BlockIndex::default()
+        }
+    };
+    for height in 0..10 {
+        let staged = store.stage(height, Vec::new()).unwrap();
+        store.commit(staged, &full(height)).unwrap();
+    }
+    // Three of them are the first to have 20,000 rows.
+    for (height, oldest) in [(10, 3), (11, 6), (12, 9), (13, 10)] {
+        let staged = store.stage(height, Vec::new()).unwrap();
+        store
+            .commit(staged.pruning_index(10), &BlockIndex::default())
+            .unwrap();
+        assert_eq!(store.oldest_indexed().unwrap(), Some(oldest));
+    }
+}
+
 /// Length of the store's file in bytes.
 fn length(directory: &Path) -> u64 {
     std::fs::metadata(directory.join("state.redb")).unwrap().len()
