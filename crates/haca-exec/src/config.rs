@@ -38,7 +38,7 @@ pub struct ExecConfig {
     pub warranty_per_deposit: u128,
     /// Blocks for which a quote holds.
     pub quote_blocks: u64,
-    /// Fewest ticks between an order and its settle-by.
+    /// Fewest ticks between an order and its settle-by, when nothing has to be proven before.
     pub min_settle_ticks: u64,
     /// Most receipts in one proof or one settlement transaction.
     pub max_batch: usize,

@@ -12,6 +12,7 @@
 //!
 //! Amounts are OPG in its smallest unit, times in milliseconds or ticks as named.
 
+mod admission;
 mod answer;
 mod cost;
 mod demandable;
@@ -26,6 +27,7 @@ use haca_wire::{Amount, AssetId, EvidenceKind, ModelId, Tick};
 
 use crate::entry::Place;
 
+pub use admission::{Workload, earliest_settle_by, rest_ms};
 pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
 pub use cost::{GasPrices, Rates, coverage_signatures, item_bytes, item_signatures};
 pub use demandable::{AnswerTime, Overload, count_models, longest_proofs_ms};

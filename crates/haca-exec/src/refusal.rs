@@ -95,7 +95,7 @@ pub enum Refusal {
     SettleBy {
         /// The order's.
         found: Tick,
-        /// The earliest that leaves time to prove.
+        /// The earliest that leaves time to prove it, and what waits before it.
         earliest: Tick,
         /// The latest that the network allows.
         latest: Tick,

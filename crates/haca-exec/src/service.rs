@@ -1,10 +1,11 @@
 //! What handlers and the settler share: keys, models, journal, book, and the view of the chain.
 
 mod answer;
+mod backlog;
 mod cover;
 mod demandable;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::ExecError;
 use crate::book::Book;
 use crate::chain::Chain;
 use crate::config::ExecConfig;
-use crate::entry::{Entry, Place};
+use crate::entry::Entry;
 use crate::journal::Journal;
 use crate::log;
 use crate::model::ServedModel;
@@ -27,6 +28,7 @@ use crate::operator::OperatorAccess;
 use crate::planner::{GasPrices, Kind, Rates, item_bytes};
 use crate::refusal::Refusal;
 use crate::snapshot::{AssetPrice, ModelFacts, ProofSize, Terms};
+use backlog::Backlog;
 use demandable::{Demandable, is_answerable, measure};
 
 /// Quotes whose channels are waited for, the newest ones.
@@ -44,7 +46,7 @@ pub(crate) struct Service {
     pub(crate) operator: OperatorAccess,
     book: Mutex<Book>,
     demandable: Mutex<Demandable>,
-    proving: Mutex<BTreeSet<Place>>,
+    backlog: Mutex<Backlog>,
     quoted: Mutex<VecDeque<ChannelId>>,
     offers: Vec<Offer>,
     rates: Mutex<BTreeMap<Kind, Rates>>,
@@ -63,18 +65,16 @@ impl Service {
         signer: Wallet,
     ) -> Result<Self, ExecError> {
         let mut book = Book::default();
-        for pending in journal.pending()? {
-            book.restore(&pending);
-        }
+        let pending = journal.pending()?;
+        pending.iter().for_each(|one| book.restore(one));
+        let backlog = Backlog::of(&pending);
         let tick = chain.client.clock()?.tick;
         for missed in journal.missed()?.iter().filter(|missed| tick <= missed.until) {
             book.miss(missed);
         }
         let prices = GasPrices::new(&chain.params, config.sponsor.is_some());
         let mut rates = rates(&config, &prices, &models, &journal)?;
-        if config.optimistic_price.is_some() {
-            measure(&models, &mut rates, &chain.domain);
-        }
+        measure(&models, &mut rates, &chain.domain);
         let offers = offers(&chain, &config, &models, &rates);
         let demandable = demandable::restored(&journal)?;
         for model in &models {
@@ -93,7 +93,7 @@ impl Service {
             operator: OperatorAccess::new()?,
             book: Mutex::new(book),
             demandable: Mutex::new(demandable),
-            proving: Mutex::default(),
+            backlog: Mutex::new(backlog),
             quoted: Mutex::default(),
             offers,
             rates: Mutex::new(rates),
@@ -227,19 +227,6 @@ impl Service {
     /// The hash of an entry's receipt.
     pub(crate) fn receipt_of(&self, entry: &Entry) -> ReceiptHash {
         entry.item.receipt.value.hash(&self.chain.domain)
-    }
-
-    /// Whether a proof for the receipt is being made.
-    pub(crate) fn is_proving(&self, place: Place) -> bool {
-        self.proving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&place)
-    }
-
-    /// Says which receipts a proof is being made for.
-    pub(crate) fn set_proving(&self, places: BTreeSet<Place>) {
-        *self.proving.lock().unwrap_or_else(PoisonError::into_inner) = places;
     }
 
     /// Tells the settler that there is work.

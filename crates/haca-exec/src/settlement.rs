@@ -148,6 +148,7 @@ impl Settler<'_> {
     fn round(&mut self) -> Result<bool, ExecError> {
         let pending = self.service.journal.pending()?;
         self.look_at_docket()?;
+        self.service.set_backlog(&pending, self.watch.unanswered())?;
         self.forget(&pending);
         if self.follow_answers()? || self.answer_demands(&pending)? {
             return Ok(true);
@@ -264,9 +265,9 @@ impl Settler<'_> {
     fn settle(&mut self, plan: &Settlement, of_place: &BTreeMap<Place, Pending>) -> Result<(), ExecError> {
         let service = self.service;
         let places = plan.groups.iter().flat_map(|group| group.places.iter().copied());
-        service.set_proving(places.collect());
+        service.start_proving(places.collect(), &[], service.prove_ms(plan));
         let made = self.prove_and_sign(plan, of_place);
-        service.set_proving(BTreeSet::new());
+        service.end_proving();
         match made? {
             Some((tx, entries)) => self.send(&tx, entries, None),
             None => Ok(()),

@@ -15,7 +15,7 @@ use haca_wire::ModelId;
 use super::{Kind, Rates};
 
 /// How much longer than measured a proof is reckoned to take.
-const SAFETY: u64 = 2;
+pub(super) const SAFETY: u64 = 2;
 /// One part in this many of the response window is left to the proofs of a settlement.
 const SETTLEMENT_SHARE: u64 = 8;
 

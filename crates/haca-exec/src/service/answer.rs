@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
-    Amount, AssetId, Decode as _, EvidenceKind, Height, Item, Order, Receipt, RenderId, Signed, Tick, render,
+    Amount, AssetId, Decode as _, EvidenceKind, Height, Item, Order, Receipt, RenderId, Signed, render,
     tensor_root,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Answered {
     pub(crate) response: Vec<u8>,
 }
 
-/// A reservation in the book, with the promise of a proof where one can be demanded; given back when it is dropped, also by a panic, unless it is kept.
+/// A reservation in the book, with a place in the backlog and the promise of a proof where one can be demanded; given back when it is dropped, also by a panic, unless it is kept.
 struct Reservation<'a> {
     service: &'a Service,
     place: Place,
@@ -51,6 +51,7 @@ impl Drop for Reservation<'_> {
         if self.released {
             self.service.book().release(self.place);
             self.service.forget_proof(self.place);
+            self.service.leave_backlog(self.place);
         }
     }
 }
@@ -114,6 +115,8 @@ impl Service {
                 found: place.sequence,
             })
         };
+        // Under one lock: orders that come together are reckoned with one another.
+        self.join_backlog(place, &order.value, head)?;
         if order.value.evidence == EvidenceKind::Optimistic {
             self.promise_proof(place, order.value.model)?;
         }
@@ -123,7 +126,10 @@ impl Service {
         }
         let (entry, content) = self.run(admitted)?;
         match self.journal.insert(&entry, &content) {
-            Ok(true) => reservation.keep(),
+            Ok(true) => {
+                self.stay_in_backlog(place);
+                reservation.keep();
+            }
             Ok(false) => return taken(),
             Err(error) => {
                 // Whether the entry is durable is not known, so the reservation stays until a restart tells.
@@ -203,16 +209,7 @@ impl Service {
                 expected: fee,
             });
         }
-        let tick = head.clock.tick.0;
-        let earliest = Tick(tick.saturating_add(self.config.min_settle_ticks));
-        let latest = Tick(tick.saturating_add(self.chain.params.settle_horizon));
-        if terms.settle_by < earliest || terms.settle_by > latest {
-            return Err(Refusal::SettleBy {
-                found: terms.settle_by,
-                earliest,
-                latest,
-            });
-        }
+        self.check_settle_by(terms, head)?;
         let request = render::parse_request(body)?;
         if request.model != terms.model {
             return Err(Refusal::OtherModel);

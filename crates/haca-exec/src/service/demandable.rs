@@ -72,7 +72,7 @@ impl Service {
     }
 }
 
-const fn proof_of(model: ModelId) -> Kind {
+pub(super) const fn proof_of(model: ModelId) -> Kind {
     Kind {
         model,
         evidence: EvidenceKind::Zk,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use haca_wire::state::{ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
-use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, SignedTransaction, Tick, TxHash};
+use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, ModelId, SignedTransaction, Tick, TxHash};
 
 use super::payer::{own_instead, sign, sign_again};
 use super::proof::{Proven, prove};
@@ -20,7 +20,7 @@ use super::{Action, AnswerPlan, Cause, Retry, Settler};
 use crate::ExecError;
 use crate::entry::{Entry, EntryState, HeldFee, Pending, Place, SentAnswer};
 use crate::log;
-use crate::planner::{self, Answering, Docket, Kind, OpenDemand};
+use crate::planner::{self, Answering, Docket, Kind, OpenDemand, Situation};
 use crate::totals::{Totals, TotalsKey};
 
 /// How often the docket is read while other work is done.
@@ -65,6 +65,14 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn holds(&self, place: Place) -> bool {
         self.fees.contains_key(&place)
+    }
+
+    /// Open demands that no answer is on its way for, by the fees that wait on them.
+    pub(super) fn unanswered(&self) -> BTreeMap<Place, ModelId> {
+        let open = self.fees.values();
+        let open = open.filter(|watched| watched.demand.is_some() && watched.fee.answer.is_none());
+        open.map(|watched| (watched.fee.place, watched.fee.model))
+            .collect()
     }
 
     fn answers(&self) -> BTreeSet<TxHash> {
@@ -356,35 +364,46 @@ impl Settler<'_> {
             planner::plan_answers,
         )?;
         match plan {
-            AnswerPlan::Answer(answering) if !self.yields_to_settlement(&answering, pending)? => {
-                self.answer(&answering)?;
+            AnswerPlan::Answer(answering) => {
+                if !self.settle_before(&answering, pending)? {
+                    self.answer(&answering)?;
+                }
                 Ok(true)
             }
-            AnswerPlan::Answer(_) | AnswerPlan::Wait(_) | AnswerPlan::Idle => Ok(false),
+            AnswerPlan::Wait(_) | AnswerPlan::Idle => Ok(false),
         }
     }
 
-    /// Whether a settlement can't wait for the answer to be proven, and the answer can wait for the settlement.
-    fn yields_to_settlement(&self, answering: &Answering, pending: &[Pending]) -> Result<bool, ExecError> {
+    /// Settles what would be late after the answer's proof, if the answer can wait for that. `true` when it did.
+    fn settle_before(&mut self, answering: &Answering, pending: &[Pending]) -> Result<bool, ExecError> {
         let is_waiting = |pending: &&Pending| pending.tx.is_none();
         let waiting: Vec<Pending> = pending.iter().filter(is_waiting).copied().collect();
         if waiting.is_empty() || !self.held.is_empty() {
             return Ok(false);
         }
         let clock = self.service.chain.client.clock()?;
-        let plan = self.consult(&clock, &waiting, planner::plan);
+        // As if every block came later by as long as the answer's proof is reckoned to take.
+        let answer_ms = self.service.answer_ms(answering).saturating_mul(2);
+        let plan = self.consult(&clock, &waiting, |situation| {
+            planner::plan(&Situation {
+                inclusion_ms: situation.inclusion_ms.saturating_add(answer_ms),
+                ..*situation
+            })
+        });
         let Action::Settle(settlement) = plan.action else {
             return Ok(false);
         };
-        let kinds = settlement.groups.iter().map(|group| group.kind);
-        let rates = self.service.rates(kinds);
-        let prove_ms = settlement.groups.iter().fold(0u64, |sum, group| {
-            let rates = rates.get(&group.kind);
-            sum.saturating_add(rates.map_or(0, |rates| rates.prove_ms(group.kind, group.places.len())))
-        });
+        let prove_ms = self.service.prove_ms(&settlement);
         let needed = prove_ms.saturating_add(self.service.chain.tick_ms().saturating_mul(4));
         let has_time = i64::try_from(needed).is_ok_and(|needed| answering.slack_ms > needed);
-        Ok(settlement.cause == Cause::Urgent && has_time)
+        if settlement.cause != Cause::Urgent || !has_time {
+            return Ok(false);
+        }
+        if !self.settle_covered(&clock, pending)? {
+            let of_place = waiting.iter().map(|one| (one.place, *one)).collect();
+            self.settle(&settlement, &of_place)?;
+        }
+        Ok(true)
     }
 
     /// Proves receipts, journals the answer, and sends it.
@@ -400,9 +419,10 @@ impl Settler<'_> {
             .iter()
             .map(|(fee, demand)| service.journal.held_entry(fee, demand.sequence));
         let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
-        service.set_proving(entries.iter().map(Entry::place).collect());
+        let places = entries.iter().map(Entry::place).collect();
+        service.start_proving(places, &answering.places, service.answer_ms(answering));
         let proved = prove(service, answering.model, &entries, self.stop);
-        service.set_proving(BTreeSet::new());
+        service.end_proving();
         let Proven {
             inferences,
             proof,

@@ -25,7 +25,7 @@ fn config(world: &World, node_url: &str) -> ExecConfig {
     }
 }
 
-fn serve<'a>(world: &'a World, gate: &Gate) -> Serving<'a> {
+pub(crate) fn serve<'a>(world: &'a World, gate: &Gate) -> Serving<'a> {
     world.serve_with(config(world, gate.url()))
 }
 
@@ -39,7 +39,7 @@ impl Serving<'_> {
     }
 
     /// Answers and settles an order, and returns its hash with the demand of its proof.
-    fn doubted(&self, channel: ChannelId, sequence: u64) -> (OrderHash, Message) {
+    pub(crate) fn doubted(&self, channel: ChannelId, sequence: u64) -> (OrderHash, Message) {
         let order = self.optimistic(channel, sequence);
         let answered = self.infer(&self.body(), &order).unwrap();
         let hash = order.hash(&self.world.domain);
@@ -314,7 +314,7 @@ fn nobody_who_set_no_price_offers_proofs_on_demand() {
 }
 
 /// Starts the node again as one whose proofs were measured to take so long.
-fn with_slow_proofs<'a>(serving: Serving<'a>, prove_ms: u64) -> Serving<'a> {
+pub(crate) fn with_slow_proofs<'a>(serving: Serving<'a>, prove_ms: u64) -> Serving<'a> {
     let (world, model, account) = (serving.world, serving.model(), serving.node.account());
     let config = serving.config.clone();
     serving.node.shutdown();

@@ -1,6 +1,7 @@
 //! Integration tests of the inference node, on a full node of its own in the same process.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod backlog;
 mod body;
 mod compaction;
 mod cover;

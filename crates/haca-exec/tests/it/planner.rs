@@ -1,5 +1,6 @@
 //! The settlement planner: exhaustive over small queues, random over large ones.
 
+mod admission;
 mod answer;
 mod demandable;
 mod queue;

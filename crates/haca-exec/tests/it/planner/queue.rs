@@ -29,7 +29,7 @@ pub(crate) struct Case {
     pub(crate) queue: Vec<Waiting>,
 }
 
-pub(crate) fn kind(model: ModelId, evidence: EvidenceKind) -> Kind {
+pub(crate) const fn kind(model: ModelId, evidence: EvidenceKind) -> Kind {
     Kind { model, evidence }
 }
 
