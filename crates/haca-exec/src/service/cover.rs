@@ -11,6 +11,8 @@ use crate::chain::Head;
 use crate::entry::{EntryState, Place};
 use crate::refusal::Refusal;
 
+const COVERED: &str = "its receipts are being settled, or another voucher covers some of them";
+
 impl Service {
     /// Signs the root of a voucher over receipts that wait for their settlement, durably, and has it settled. While it waits,
     /// the same voucher and any other over the same receipts get that root, and nothing is written for them.
@@ -25,12 +27,16 @@ impl Service {
         }
         let head = self.chain.head(self.config.stale_head_s)?;
         self.check_voucher(&voucher, &head)?;
-        let receipts = self.check_range(&voucher.value)?;
         let value = &voucher.value;
         let covered = |root: &ReceiptRoot| (root.count, root.root) == (value.count, value.root);
         if let Some(known) = known.filter(|known| covered(&known.root.value)) {
-            return Ok(known.root);
+            return check_again(value, &known.voucher.value).map(|()| known.root);
         }
+        // Before its receipts are read: whoever signs voucher after voucher over the same ones costs no more than this.
+        if self.journal.is_covered(value).map_err(internal)? {
+            return refuse(COVERED);
+        }
+        let receipts = self.check_range(value)?;
         let root = ReceiptRoot {
             channel: value.channel,
             first: value.first,
@@ -46,7 +52,7 @@ impl Service {
             .map_err(|error| internal(error.into()))?;
         let coverage = Coverage { voucher, root };
         if !self.journal.cover(&coverage, &receipts).map_err(internal)? {
-            return refuse("its receipts are being settled, or another voucher covers some of them");
+            return refuse(COVERED);
         }
         self.notify();
         Ok(coverage.root)
@@ -99,7 +105,7 @@ impl Service {
                 return refuse("it covers a sequence that was not answered");
             };
             if entry.state != EntryState::Answered {
-                return refuse("its receipts are being settled, or another voucher covers some of them");
+                return refuse(COVERED);
             }
             let order = &entry.item.order.value;
             if (order.model, order.evidence) != (voucher.model, voucher.evidence) {
@@ -121,6 +127,17 @@ impl Service {
         }
         Ok(receipts)
     }
+}
+
+/// That a voucher over the receipts of one that is kept says the same of them.
+fn check_again(voucher: &Voucher, kept: &Voucher) -> Result<(), Refusal> {
+    if (voucher.model, voucher.evidence, voucher.total) != (kept.model, kept.evidence, kept.total) {
+        return refuse("another voucher over its receipts has another model, evidence or total");
+    }
+    if voucher.warranty > kept.warranty {
+        return refuse("another voucher over its receipts has a smaller warranty");
+    }
+    Ok(())
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, Refusal> {

@@ -118,6 +118,16 @@ fn a_longer_voucher_replaces_the_one_before_it_and_no_other_overlaps() {
     for other in [&items[..3], &items[1..5], &items[3..6], &items[1..3]] {
         assert_eq!(code(serving.cover(&serving.voucher(other))), "exec.voucher");
     }
+    // An overlap is refused as one before any receipt is looked at.
+    let mut unanswered = serving.voucher(&items[3..6]);
+    (unanswered.count, unanswered.root) = (1_000, [7; 32]);
+    let Err(ClientError::Refused { message, .. }) = serving.cover(&unanswered) else {
+        panic!("a root over nothing")
+    };
+    assert!(
+        message.contains("another voucher covers some of them"),
+        "{message}"
+    );
     serving.cover(&serving.voucher(&items[4..])).unwrap();
     gate.open();
     let orders = serving.orders(&items);
@@ -145,6 +155,9 @@ fn another_voucher_over_the_same_receipts_gets_the_same_root_and_replaces_nothin
     }
     let mut wrong = first.voucher.value.clone();
     wrong.total.0 += 1;
+    assert_eq!(code(serving.cover(&wrong)), "exec.voucher");
+    wrong = first.voucher.value.clone();
+    wrong.warranty.0 += 1;
     assert_eq!(code(serving.cover(&wrong)), "exec.voucher");
     gate.open();
     let Message::SettleVouchers { coverages } = serving.settled_by(serving.orders(&items)[0]) else {
