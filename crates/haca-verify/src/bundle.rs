@@ -107,7 +107,7 @@ fn check(
         ),
     }
     check_policy(&bundle, policy, checks);
-    note_unchecked(checks);
+    note_unchecked(bundle.settlement.evidence, bundle.covering.is_some(), checks);
     Some(SettledInference {
         domain: genesis.domain,
         order: bundle.item.order.value,
@@ -197,10 +197,14 @@ fn check_policy(bundle: &Bundle, policy: &Policy, checks: &mut Checks) {
 }
 
 /// V16: what a reader might take for checked and is not.
-fn note_unchecked(checks: &mut Checks) {
+fn note_unchecked(evidence: EvidenceKind, is_covered: bool, checks: &mut Checks) {
     checks.not_checked(
         check_id::RECEIPT_SIGNER_REGISTERED,
-        "the chain checked the node's receipt key when it settled",
+        if is_covered {
+            "the chain checked the key of the range's root; this receipt's key, units and terms are as payer and node have it"
+        } else {
+            "the chain checked the node's receipt key when it settled"
+        },
     );
     checks.not_checked(
         check_id::RECEIPT_BLOCK,
@@ -208,6 +212,10 @@ fn note_unchecked(checks: &mut Checks) {
     );
     checks.not_checked(
         check_id::WARRANTY_CLAIMED,
-        "a settled receipt excludes a claim for a missed one; claims for equivocation are not looked up",
+        if evidence == EvidenceKind::Optimistic {
+            "whether the fee on hold was paid, or returned with the warranty for want of a proof, is not looked up"
+        } else {
+            "a settled receipt excludes a claim for a missed one; claims for equivocation are not looked up"
+        },
     );
 }

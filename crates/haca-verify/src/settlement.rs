@@ -3,7 +3,7 @@
 use haca_wire::bundle::{Bundle, Covering};
 use haca_wire::state::key;
 use haca_wire::voucher::check_leaf;
-use haca_wire::{Domain, Encode};
+use haca_wire::{Domain, Encode, EvidenceKind};
 
 use crate::check_id;
 use crate::light_client::Header;
@@ -130,7 +130,10 @@ fn check_pair(bundle: &Bundle, domain: &Domain, checks: &mut Checks) {
         check_id::SETTLEMENT_FEE,
         settlement.fee,
         receipt.fee,
-        "the fee paid, and the receipt's",
+        match settlement.evidence {
+            EvidenceKind::Optimistic => "the fee put on hold, and the receipt's",
+            _ => "the fee paid, and the receipt's",
+        },
     );
 }
 
@@ -170,7 +173,11 @@ fn check_covering(bundle: &Bundle, covering: &Covering, domain: &Domain, checks:
     let id = check_id::SETTLEMENT_FEE;
     if settlement.fee == voucher.total && receipt.fee <= settlement.fee {
         let of = format_args!("{} for {} sequences", settlement.fee, voucher.count);
-        checks.pass(id, of, "the sum that the payer signed; no fee is paid by itself");
+        let note = match settlement.evidence {
+            EvidenceKind::Optimistic => "the sum that the payer signed, put on hold as one",
+            _ => "the sum that the payer signed; no fee is paid by itself",
+        };
+        checks.pass(id, of, note);
     } else {
         checks.fail(
             id,

@@ -38,7 +38,11 @@ fn optimistic_receipts_are_covered_too() {
         ..Policy::default()
     };
     let bytes = network.bundle().encode();
-    assert_verified(&verify_bundle(&bytes, network.trust(), NOW_S, &policy));
+    let report = verify_bundle(&bytes, network.trust(), NOW_S, &policy);
+    assert_verified(&report);
+    let note = |id| report.check(id).unwrap().note.clone();
+    assert!(note(check_id::SETTLEMENT_FEE).contains("put on hold"));
+    assert!(note(check_id::WARRANTY_CLAIMED).contains("returned"));
     assert_rejected(
         &verify_bundle(&bytes, network.trust(), NOW_S, &signed()),
         check_id::POLICY_EVIDENCE,
@@ -163,4 +167,21 @@ fn no_voucher_stands_beside_a_proof() {
         proof: Vec::new(),
     };
     assert_rejected(&network.verify(&bundle), check_id::BUNDLE_ENCODING);
+}
+
+/// The chain saw the root alone: payer and node can put a receipt under it that any key signed.
+#[test]
+fn the_key_of_a_covered_receipt_is_nobodys_word_but_theirs() {
+    let mut network = Network::covered();
+    network.signer = crate::network::secret(99);
+    network.receipt.signer = network.signer.address();
+    let report = network.verify(&network.bundle());
+    assert_verified(&report);
+    let check = report.check(check_id::RECEIPT_SIGNER_REGISTERED).unwrap();
+    assert_eq!(check.state, haca_verify::CheckState::NotChecked);
+    assert!(check.note.contains("key of the range's root"), "{}", check.note);
+    let single = Network::new();
+    let report = single.verify(&single.bundle());
+    let check = report.check(check_id::RECEIPT_SIGNER_REGISTERED).unwrap();
+    assert!(check.note.contains("when it settled"), "{}", check.note);
 }
