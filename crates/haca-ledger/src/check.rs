@@ -23,6 +23,8 @@ pub struct ModelFacts {
     pub max_batch: usize,
     /// Gas of verifying a proof of at most `2^i` inferences, at index `i`, up to the largest batch.
     pub batch_gas: Vec<Gas>,
+    /// The most bytes of the tensors of one inference with its proof.
+    pub answer_bytes: u64,
     /// The model's outputs.
     pub outputs: Vec<TensorSpec>,
 }

@@ -47,6 +47,7 @@ fn ledger_facts(facts: ZkFacts) -> ModelFacts {
         units: facts.units,
         max_batch: facts.max_batch,
         batch_gas: facts.batch_gas,
+        answer_bytes: facts.answer_bytes,
         outputs: facts.outputs,
     }
 }

@@ -16,6 +16,8 @@ pub struct ZkFacts {
     pub max_batch: usize,
     /// Gas of verifying a proof of at most `2^i` inferences, at index `i`, up to the largest batch.
     pub batch_gas: Vec<Gas>,
+    /// The most bytes of the tensors of one inference with its proof.
+    pub answer_bytes: u64,
     /// The model's inputs.
     pub inputs: Vec<TensorSpec>,
     /// The model's outputs.
@@ -55,6 +57,11 @@ impl ZkKey {
             }
         }
         let graph = &key.manifest().graph;
+        let (inputs, outputs) = (graph.inputs(), graph.outputs());
+        let tensors = inputs.iter().chain(outputs.iter().map(|(_, spec)| spec));
+        let answer_bytes = tensors
+            .map(TensorSpec::tensor_bytes)
+            .fold(key.proof_bytes_bound(1), usize::saturating_add);
         Ok(ZkFacts {
             model: key.model_id(),
             units: graph.macs(),
@@ -62,8 +69,9 @@ impl ZkKey {
             batch_gas: batches(max_batch)
                 .map(|batch| key.verification_gas(batch))
                 .collect(),
-            inputs: graph.inputs().to_vec(),
-            outputs: graph.outputs().iter().map(|(_, spec)| spec.clone()).collect(),
+            answer_bytes: answer_bytes as u64,
+            inputs: inputs.to_vec(),
+            outputs: outputs.iter().map(|(_, spec)| spec.clone()).collect(),
         })
     }
 

@@ -82,6 +82,15 @@ codec_struct!(TensorSpec {
     scale
 });
 
+impl TensorSpec {
+    /// Bytes of an encoded [`Tensor`](crate::Tensor) of this type and shape: a tag, the dimensions, the values.
+    pub fn tensor_bytes(&self) -> usize {
+        let dimensions = self.shape.dims().len().saturating_mul(4);
+        let values = self.shape.elements().saturating_mul(self.dtype.width());
+        values.saturating_add(dimensions).saturating_add(5)
+    }
+}
+
 /// A name of 1 to [`limit::NAME_BYTES`] bytes of printable ASCII without quotes, backslashes or spaces.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);

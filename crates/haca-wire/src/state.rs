@@ -39,11 +39,11 @@ pub struct ModelRecord {
     pub owner: Address,
     /// Units of work of one inference: the graph's multiply-accumulates.
     pub units: u64,
-    /// The most inferences that one proof covers.
+    /// The most inferences that one proof covers. 0 when no transaction may have room for the proof of one.
     pub max_batch: u32,
     /// The block that registered the model. Receipts settle from the next block on.
     pub registered: Height,
-    /// Gas of a proof of at most `2^i` inferences, at index `i`.
+    /// Gas of a proof of at most `2^i` inferences, at index `i`. Empty when `max_batch` is 0.
     pub batch_gas: Vec<Gas>,
     /// The model's outputs: with them a response follows from its tensors.
     pub outputs: Vec<TensorSpec>,

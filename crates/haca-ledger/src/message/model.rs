@@ -1,10 +1,14 @@
 //! RegisterModel.
 
+use haca_wire::limit;
 use haca_wire::state::{ModelRecord, key};
 
 use super::{Execution, Stop, Trust};
 use crate::outcome::Effect;
 use crate::refusal::Refusal;
+
+/// Bytes that an answer to one demand has besides tensors and proof, at most, rounded up.
+const FRAME_BYTES: u64 = 1_024;
 
 impl Execution<'_, '_> {
     /// Registers a model under the id that its verifying key hashes to (`spec/ledger.md`, RegisterModel).
@@ -23,12 +27,19 @@ impl Execution<'_, '_> {
         checker
             .registration(verifying_key, proof)
             .map_err(|reason| Refusal::RegistrationProof { reason })?;
+        // What fits no transaction covers nothing and has no price: no proof is promised of the model, nor is one settled.
+        let fits = facts.answer_bytes.saturating_add(FRAME_BYTES) <= limit::TX_BYTES as u64;
+        let (max_batch, batch_gas) = if fits {
+            (facts.max_batch, facts.batch_gas)
+        } else {
+            (0, Vec::new())
+        };
         let record = ModelRecord {
             owner: self.sender,
             units: facts.units,
-            max_batch: u32::try_from(facts.max_batch).unwrap_or(u32::MAX),
+            max_batch: u32::try_from(max_batch).unwrap_or(u32::MAX),
             registered: self.rules.height,
-            batch_gas: facts.batch_gas,
+            batch_gas,
             outputs: facts.outputs,
             verifying_key: verifying_key.to_vec(),
         };

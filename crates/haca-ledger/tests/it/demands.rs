@@ -631,6 +631,67 @@ fn what_is_held_can_be_answered_and_nothing_else_is_held() {
     assert!(matches!(outcome.refusal, Some(Refusal::Evidence { .. })));
 }
 
+/// A proof that verifies in time may belong to tensors that fill a transaction by themselves. Such a model is registered and
+/// serves with signatures; nobody promises, settles or demands a proof of it.
+#[test]
+fn nothing_is_held_whose_answer_has_too_many_bytes() {
+    let (mut world, channel) = World::with_channel();
+    let most = limit::TX_BYTES as u64 - 1_024;
+    for (tag, units) in [(3, most), (4, most + 1), (5, u64::MAX)] {
+        let key = Key {
+            units,
+            ..Key::new(tag)
+        };
+        let message = Message::RegisterModel {
+            verifying_key: key.encode(),
+            proof: key.registration_proof(),
+        };
+        world.ok(&bob(), message);
+        let record = query::model(&world.state, key.model).unwrap().unwrap();
+        let mut order = world.order(channel, u64::from(tag), EvidenceKind::Optimistic);
+        order.model = key.model;
+        let mut receipt = world.receipt(&order);
+        receipt.units = units;
+        let items = vec![world.sign_item(order, receipt)];
+        let evidence = Evidence::Optimistic;
+        let group = Message::SettleBatch {
+            groups: vec![Group { items, evidence }],
+        };
+        let terms = offering(&world, key.model);
+        if units == most {
+            assert_eq!(record.gas(1), Some(key.gas));
+            world.ok(&node(), terms);
+            world.ok(&node(), group);
+            continue;
+        }
+        assert_eq!((record.gas(1), record.max_batch), (None, 0));
+        assert_eq!(record.verifying_key, key.encode());
+        let model = key.model;
+        assert_eq!(world.refused(&node(), terms), Refusal::NotProvable { model });
+        assert_eq!(world.refused(&node(), group), Refusal::NotProvable { model });
+    }
+}
+
+/// What an answer to one demand has besides tensors and proof is within what the rule sets aside for it.
+#[test]
+fn the_frame_of_an_answer_is_within_a_kibibyte() {
+    let (mut world, channel) = World::with_channel();
+    let item = world.item(channel, 0, EvidenceKind::Optimistic);
+    let mut answer = answer_to(&world, &[&item]);
+    let Message::Respond {
+        inferences, proof, ..
+    } = &mut answer
+    else {
+        panic!("no answer");
+    };
+    for inference in inferences {
+        (inference.inputs, inference.outputs) = (Vec::new(), Vec::new());
+    }
+    proof.clear();
+    let frame = sponsored(&mut world, answer).len();
+    assert!(frame <= 1_024, "{frame}");
+}
+
 fn offering(world: &World, model: ModelId) -> Message {
     let mut terms = world.terms();
     if let Message::RegisterNode { offers, .. } = &mut terms {

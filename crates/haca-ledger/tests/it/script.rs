@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// The gas of a key whose outline is that of one, and which is none.
 pub(crate) const HOLLOW: Gas = Gas(999);
 
-/// The tests' verifying key.
+/// The tests' verifying key. An answer has as many bytes as the model has units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) model: ModelId,
@@ -95,6 +95,7 @@ impl CheckProof for Script {
             batch_gas: (0..3)
                 .map(|class| Gas(key.gas.0.saturating_mul(1 << class)))
                 .collect(),
+            answer_bytes: key.units,
             outputs: outputs(),
         })
     }

@@ -53,6 +53,7 @@ impl CheckProof for Counting {
             units: 1,
             max_batch: 1,
             batch_gas: vec![Gas(1)],
+            answer_bytes: 1_000,
             outputs: Vec::new(),
         })
     }

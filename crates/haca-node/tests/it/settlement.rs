@@ -35,6 +35,7 @@ impl CheckProof for Counting {
             units: UNITS,
             max_batch: 4,
             batch_gas: vec![Gas(1000); 3],
+            answer_bytes: 1_000,
             outputs: Vec::new(),
         })
     }

@@ -404,6 +404,9 @@ fn the_checker_answers_from_its_arguments_alone() {
     assert_eq!(facts.inputs, proven.model.manifest().graph.inputs());
     assert_eq!(1 << (facts.batch_gas.len() - 1), facts.max_batch);
     assert!(facts.batch_gas[0].0 > 0 && facts.batch_gas.is_sorted());
+    let tensors = proven.inferences()[0].encode().len() - 8;
+    let most = tensors + key.proof_bytes_bound(1);
+    assert_eq!(facts.answer_bytes, most as u64);
     assert!(ZkChecker.registration_gas(&bytes).unwrap().0 > 0);
     assert_eq!(ZkChecker.registration(&bytes, &proven.registration), Ok(()));
     assert!(ZkChecker.registration(&bytes, &proven.proof).is_err());

@@ -139,7 +139,8 @@ impl Params {
         Gas(gas.saturating_add(proof.0))
     }
 
-    /// Whether every answer to a demand on one receipt of `model` fits into a transaction. Else nobody could prove what was
+    /// Whether every answer to a demand on one receipt of `model` fits into a transaction: by gas, and by bytes, since a model
+    /// whose answer may have too many has no price. Else nobody could prove what was
     /// settled as `Optimistic`, and an honest node would lose what a false one does.
     pub fn is_provable(&self, model: &ModelRecord) -> bool {
         self.answer_gas(model).is_some_and(|gas| gas <= self.tx_gas)

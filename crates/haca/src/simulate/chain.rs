@@ -111,6 +111,7 @@ impl CheckProof for Truth {
             units: UNITS,
             max_batch: BATCH,
             batch_gas: PROOF_GAS.map(Gas).to_vec(),
+            answer_bytes: 1_000,
             outputs: outputs(),
         })
     }
