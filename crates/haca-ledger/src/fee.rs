@@ -143,10 +143,14 @@ pub fn next_base_fee(params: &Params, base_fee: Amount, used: Gas) -> Amount {
 /// a registration leaves in the state. All that is known without a look at the state or into a key.
 pub(crate) fn least_gas(params: &Params, tx: &SignedTransaction, bytes: usize) -> Gas {
     let message = &tx.transaction.message;
-    let own = if tx.sponsor_signature.is_some() { 2 } else { 1 };
+    let own = if tx.sponsor_signature.is_some() {
+        OWN_SIGNATURES
+    } else {
+        1
+    };
     let signatures = signatures_of(message)
-        .saturating_add(own)
-        .saturating_add(lists_of(message));
+        .saturating_add(lists_of(message))
+        .saturating_add(own);
     let per_byte = params.gas_byte.0.saturating_mul(bytes as u64);
     let per_signature = params.gas_signature.0.saturating_mul(signatures);
     let stored = match message {
@@ -162,13 +166,34 @@ pub(crate) fn least_gas(params: &Params, tx: &SignedTransaction, bytes: usize) -
         .saturating_add(per_stored.saturating_mul(stored)))
 }
 
+/// Signatures of a transaction itself, at most: the sender's and the sponsor's.
+const OWN_SIGNATURES: u64 = 2;
+
+/// What a proposal reads, in signatures.
+const PROPOSAL_LISTS: u64 = 8;
+
+/// The most signatures, by weight, of a message that can't be split and that a network can't do without: of a proposal with
+/// a sponsor. The smallest settlement, answer or claim weighs at most 5, a stake 7.
+pub(crate) const NEEDED_SIGNATURES: u64 = OWN_SIGNATURES + PROPOSAL_LISTS;
+
+/// Bytes that hold any such message without a proof: a proposal of all the changes that one may have, all offers of a node,
+/// the settlement of a receipt, a claim with two paths. None takes a half of it.
+const NEEDED_BYTES: u64 = 16 << 10;
+
+/// Gas that every such message keeps within.
+pub(crate) fn needed_gas(params: &Params) -> Gas {
+    let bytes = params.gas_byte.0.saturating_mul(NEEDED_BYTES);
+    let signatures = params.gas_signature.0.saturating_mul(NEEDED_SIGNATURES);
+    Gas(params.gas_flat.0.saturating_add(bytes).saturating_add(signatures))
+}
+
 /// What a message of validators reads besides what every message does, in signatures, which take as long: a proposal all
 /// open ones with their approvals; a stake the whole list, to find the smallest; a stake that leaves, to find another
 /// candidate; a vote the approvals; and whatever changes a validator, its share of the election. `haca bench ledger` times
 /// each against a full list in memory; a store takes up to twice as long.
 const fn lists_of(message: &Message) -> u64 {
     match message {
-        Message::Propose { .. } => 8,
+        Message::Propose { .. } => PROPOSAL_LISTS,
         Message::Stake { .. } => 4,
         Message::Unstake { .. } => 2,
         Message::Vote { .. } | Message::Unjail { .. } => 1,

@@ -4,7 +4,7 @@ use haca_wire::state::{GovernanceParams, Params, ValidatorParams};
 use haca_wire::{Amount, Gas, ParamChange, Parameter, limit};
 use thiserror::Error;
 
-use crate::fee::{RESPOND_SHARE, usable_bytes};
+use crate::fee::{NEEDED_SIGNATURES, RESPOND_SHARE, needed_gas};
 use crate::validators::power_unit;
 
 /// The longest window, in ticks or blocks.
@@ -25,8 +25,9 @@ const MAX_PROVE_PRICE: u128 = 1_000_000_000;
 /// stake; half at most, because a backup that was started twice is an accident.
 const SLASH_DIVISORS: core::ops::RangeInclusive<u64> = 2..=100;
 
-/// Signatures of the smallest transaction that settles or answers: two of its own, and what one optimistic item weighs.
-const SIGNATURES: u64 = 5;
+/// The least bytes of a block. A block is exhausted by bytes once `block_bytes - block_bytes / 5 - 2^20` are used. From this
+/// size on that is more than half of it, at which the base fee rises: who holds the clock pays more with every block.
+const MIN_BLOCK_BYTES: u64 = 3_495_254;
 
 /// A parameter out of bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -62,8 +63,16 @@ pub(crate) fn check_params(params: &Params, issued: Amount) -> Result<(), ParamF
     if params.prove_price.0 > MAX_PROVE_PRICE {
         return refuse("prove_price", params.prove_price.0, "at most 1000000000");
     }
-    if usable_bytes(params) < limit::TX_BYTES as u64 {
-        return refuse("block_bytes", params.block_bytes, "at least 1310719");
+    // Else a proposal would be refused for its gas, whoever makes it, and with it every remedy.
+    if params.tx_gas < needed_gas(params) {
+        return refuse(
+            "tx_gas",
+            params.tx_gas.0,
+            "at least gas_flat + 16384 gas_byte + 10 gas_signature",
+        );
+    }
+    if params.block_bytes < MIN_BLOCK_BYTES {
+        return refuse("block_bytes", params.block_bytes, "at least 3495254");
     }
     if params.gas_flat.0 == 0 {
         return refuse("gas_flat", 0u64, "at least 1");
@@ -225,7 +234,7 @@ fn check_room(old: &Params, new: &Params) -> Result<(), ParamFault> {
     };
     let growth = dearer(old.gas_flat, new.gas_flat, 1)
         .saturating_add(dearer(old.gas_byte, new.gas_byte, bytes))
-        .saturating_add(dearer(old.gas_signature, new.gas_signature, SIGNATURES));
+        .saturating_add(dearer(old.gas_signature, new.gas_signature, NEEDED_SIGNATURES));
     if u128::from(new.tx_gas.0) < u128::from(old.tx_gas.0).saturating_add(growth) {
         return refuse(
             "tx_gas",

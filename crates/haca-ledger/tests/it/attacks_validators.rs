@@ -507,5 +507,9 @@ fn messages_of_validators_pay_for_the_lists_they_read() {
     for (message, expected) in messages {
         let name = message.name();
         assert_eq!(signatures(&mut world, message), expected, "{name}");
+        assert!(
+            expected < 10,
+            "{name}: with a sponsor's, no more than every network has room for"
+        );
     }
 }

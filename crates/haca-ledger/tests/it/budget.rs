@@ -31,7 +31,7 @@ fn transfers(world: &mut World, count: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_fifth_of_the_budget_is_kept_for_answers_to_demands() {
-    let mut world = World::with_params(tight());
+    let mut world = World::under(tight());
     assert_eq!(usable_gas(&tight()), Gas(4_000));
     let txs = transfers(&mut world, 40);
     let outcome = world.block(&txs);
@@ -45,7 +45,7 @@ fn a_fifth_of_the_budget_is_kept_for_answers_to_demands() {
 
 #[test]
 fn a_transaction_that_found_no_room_can_come_again() {
-    let mut world = World::with_params(tight());
+    let mut world = World::under(tight());
     let txs = transfers(&mut world, 40);
     let outcome = world.block(&txs);
     let index = outcome.txs.iter().position(|tx| tx.refusal.is_some()).unwrap();
@@ -55,7 +55,7 @@ fn a_transaction_that_found_no_room_can_come_again() {
 
 #[test]
 fn the_clock_stands_still_when_the_budget_is_exhausted() {
-    let mut world = World::with_params(tight());
+    let mut world = World::under(tight());
     world.block(&[]);
     assert_eq!(world.tick(), Tick(1));
     let txs = transfers(&mut world, 40);
@@ -68,7 +68,7 @@ fn the_clock_stands_still_when_the_budget_is_exhausted() {
 
 #[test]
 fn a_block_with_too_little_room_for_the_largest_transaction_counts_as_exhausted() {
-    let mut world = World::with_params(tight());
+    let mut world = World::under(tight());
     let one = transfers(&mut world, 1);
     let gas = world.block(&one).gas_used.0;
     let fits = usize::try_from((4_000 - 1_000) / gas).unwrap();
@@ -80,16 +80,39 @@ fn a_block_with_too_little_room_for_the_largest_transaction_counts_as_exhausted(
 
 #[test]
 fn flooding_by_bytes_stops_the_clock_too() {
+    // The least that a genesis may have. Each of two transactions takes half of what may be used before it is exhausted.
     let params = Params {
-        block_bytes: 5 << 18,
+        block_bytes: 3_495_254,
         ..test_params()
     };
     let mut world = World::with_params(params);
+    let before = (world.tick(), world.base_fee());
     let txs = transfers(&mut world, 1);
+    assert!(!world.block(&txs).exhausted, "one transfer stops no clock");
+    assert_eq!(world.tick(), Tick(before.0.0 + 1));
+    let half = 1_747_628 / 2;
+    let fits = [junk(&mut world, half), junk(&mut world, half)];
+    assert!(!world.block(&fits).exhausted);
+    let before = (world.tick(), world.base_fee());
+    let more = [junk(&mut world, half), junk(&mut world, half + 1)];
     assert!(
-        world.block(&txs).exhausted,
+        world.block(&more).exhausted,
         "less than a largest transaction is left"
     );
+    assert_eq!(world.tick(), before.0);
+    assert!(world.base_fee() > before.1, "and the next such block is dearer");
+}
+
+/// A transaction of so many bytes that costs little.
+fn junk(world: &mut World, bytes: usize) -> Vec<u8> {
+    let message = |proof: usize| Message::RegisterModel {
+        verifying_key: Key::new(9).encode(),
+        proof: vec![0; proof],
+    };
+    let frame = world.tx(&alice(), message(0)).len();
+    let tx = world.tx(&alice(), message(bytes - frame));
+    assert_eq!(tx.len(), bytes);
+    tx
 }
 
 #[test]
@@ -126,7 +149,7 @@ fn flooding_the_chain_slashes_nobody() {
 
 #[test]
 fn the_base_fee_rises_under_load_and_falls_back_to_its_floor() {
-    let mut world = World::with_params(tight());
+    let mut world = World::under(tight());
     assert_eq!(world.base_fee(), BASE_FEE_FLOOR);
     let mut last = world.base_fee();
     for _ in 0..20 {
@@ -149,18 +172,14 @@ fn a_block_full_of_cheap_bytes_raises_the_base_fee() {
     let mut world = World::with_params(Params {
         block_gas: Gas(100_000_000),
         tx_gas: Gas(2_000_000),
-        block_bytes: 5 << 18,
+        block_bytes: 3_495_254,
         gas_byte: Gas(0),
         ..test_params()
     });
-    let junk = Message::RegisterModel {
-        verifying_key: Key::new(9).encode(),
-        proof: vec![0; 750_000],
-    };
     let before = world.base_fee();
-    let tx = world.tx(&alice(), junk);
-    let outcome = world.block(&[tx]).txs.remove(0);
-    assert!(outcome.gas_used.0 < 2_000, "{:?}", outcome.refusal);
+    let txs = [junk(&mut world, 900_000), junk(&mut world, 900_000)];
+    let outcome = world.block(&txs);
+    assert!(outcome.gas_used.0 < 4_000, "{:?}", outcome.txs);
     assert!(world.base_fee() > before, "a few gas, and most of the bytes");
 }
 
@@ -185,7 +204,7 @@ fn the_base_fee_follows_eip_1559_around_half_of_the_budget() {
 
 #[test]
 fn the_base_fee_of_a_block_is_known_before_it() {
-    let mut world = World::with_params(tight());
+    let mut world = World::under(tight());
     for _ in 0..5 {
         let txs = transfers(&mut world, 14);
         let announced = world.base_fee();
@@ -204,7 +223,7 @@ fn rejects_a_transaction_above_the_gas_of_one() {
         tx_gas: Gas(100),
         ..test_params()
     };
-    let mut world = World::with_params(params);
+    let mut world = World::under(params);
     let txs = transfers(&mut world, 1);
     let outcome = world.block(&txs).txs.remove(0);
     assert!(matches!(outcome.refusal, Some(Refusal::TxGas { .. })));

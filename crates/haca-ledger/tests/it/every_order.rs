@@ -1,7 +1,7 @@
 //! Every order of messages in a small world: an exhaustive search that drives the real ledger.
 //!
-//! One channel, two sequences, windows of one tick, a payer, a node and a third account. A transaction fills its block
-//! by bytes, so its block is exhausted and does not advance the clock; an empty block does. Any number of messages so
+//! One channel, two sequences, windows of one tick, a payer, a node and a third account. Blocks are smaller than any genesis
+//! allows: a transaction exhausts its block by bytes, which then does not advance the clock; an empty block does. Any number of messages so
 //! fits into a tick, in any order. States that differ in nothing but nonces, gas and heights are one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -226,7 +226,7 @@ struct Place {
 
 impl Search {
     fn new(sabotage: fn(&mut State, ChannelId)) -> Self {
-        let mut world = World::with_params(params());
+        let mut world = World::under(params());
         world.register_model(&crate::script::Key::new(1));
         let terms = world.terms();
         world.ok(&node(), terms);

@@ -112,7 +112,8 @@ fn rejects_parameters_under_which_a_rule_would_not_hold() {
         ("settle_horizon", json!(0)),
         ("grace", json!(0)),
         ("claim_window", json!(0)),
-        ("block_bytes", json!(1_310_718)),
+        ("block_bytes", json!(1_310_719)),
+        ("block_bytes", json!(3_495_253)),
         ("demand_window", json!(0)),
         ("respond_window", json!(0)),
         ("respond_step", json!(0)),
@@ -128,6 +129,41 @@ fn rejects_parameters_under_which_a_rule_would_not_hold() {
             "{name}: {error}"
         );
     }
+}
+
+/// A proposal weighs ten signatures with a sponsor. Where a transaction can't have as much gas, nothing is ever changed.
+#[test]
+fn rejects_prices_at_which_nobody_could_propose() {
+    let priced = |name: &str, gas: u64| {
+        let mut document = genesis_json(standard_params());
+        document["params"][name] = json!(gas);
+        init_genesis(document.to_string().as_bytes(), GenesisHash([9; 32]))
+    };
+    for (name, most) in [
+        ("gas_flat", 400_000_000 - 163_840 - 3_000_000),
+        ("gas_byte", (400_000_000 - 50_000 - 3_000_000) / 16_384),
+        ("gas_signature", (400_000_000 - 50_000 - 163_840) / 10),
+    ] {
+        assert!(priced(name, most).is_ok(), "{name}");
+        for gas in [most + 1, 400_000_001, u64::MAX] {
+            let error = priced(name, gas).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    GenesisError::Param {
+                        name: "tx_gas",
+                        found: 400_000_000,
+                        ..
+                    }
+                ),
+                "{name} {gas}: {error}"
+            );
+            assert!(error.to_string().contains("10 gas_signature"), "{error}");
+            assert!(error.hint().contains("L2"));
+        }
+    }
+    let error = priced("gas_signature", 45_000_000).unwrap_err();
+    assert_eq!(error.code(), "genesis.param");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use haca_ledger::{
     BlockContext, BlockOutcome, Effect, LATEST_VERSION, Lapse, LedgerError, Refusal, execute_block, query,
+    standard_params,
 };
 use haca_wire::state::{GovernanceParams, Params, ProposalRecord};
 use haca_wire::{
-    Amount, ConsensusKey, Gas, Height, Message, ParamChange, Parameter, Proposal, ProposalId, SecretKey, Tick,
+    Amount, ConsensusKey, Encode as _, Gas, Height, Message, ParamChange, Parameter, Proposal, ProposalId,
+    SecretKey, Tick, Transaction,
 };
 
 use crate::script::Script;
@@ -238,8 +240,66 @@ fn rejects_parameters_under_which_a_rule_of_money_breaks() {
             },
         ])
     };
-    world.refused(&alice(), propose(20, both(2_000_499)));
-    world.ok(&alice(), propose(20, both(2_000_500)));
+    world.refused(&alice(), propose(20, both(2_000_999)));
+    world.ok(&alice(), propose(20, both(2_001_000)));
+}
+
+/// A vote that leaves a proposal no room is the last one that passes.
+#[test]
+fn no_vote_takes_the_room_of_the_next_proposal() {
+    let mut world = four();
+    world.set_params(standard_params());
+    let changes = |signature: u128| {
+        let change = |(parameter, value)| ParamChange { parameter, value };
+        let all = [
+            (Parameter::BlockGas, 4_500_000_000),
+            (Parameter::TxGas, 898_500_000),
+            (Parameter::GasSignature, signature),
+        ];
+        Proposal::Parameters(all.map(change).to_vec())
+    };
+    let refusal = world.refused(&alice(), propose(20, changes(100_000_000)));
+    let Refusal::Parameter { fault } = refusal else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!((fault.name, fault.found), ("tx_gas", 898_500_000));
+    // Ten times the growth is what a transaction may have more.
+    let most = 300_000 + (898_500_000 - 400_000_000) / 10;
+    world.refused(&alice(), propose(20, changes(most + 1)));
+    world.ok(&alice(), propose(20, changes(most)));
+}
+
+/// At the least gas that a transaction may have beside the other prices, the largest proposal is taken, whoever pays.
+#[test]
+fn the_largest_proposal_fits_a_transaction_under_any_parameters() {
+    let mut world = four();
+    for gas_signature in [20, 50_000] {
+        let params = Params {
+            gas_signature: Gas(gas_signature),
+            tx_gas: Gas(10 + 16_384 + 10 * gas_signature),
+            ..test_params()
+        };
+        World::with_params(params);
+        world.set_params(params);
+        let most = |parameter: &Parameter| ParamChange {
+            parameter: *parameter,
+            value: u128::MAX,
+        };
+        let changes = Parameter::ALL.iter().map(most).collect();
+        let mut meta = world.meta(&alice());
+        meta.sponsor = sponsor().address();
+        let message = propose(20, Proposal::Parameters(changes));
+        let tx = world.sign(&alice(), Transaction { meta, message });
+        let tx = tx.cosign(&world.domain, &sponsor()).unwrap().encode();
+        assert!(tx.len() < 8_192, "{}", tx.len());
+        let outcome = world.block(&[tx]).txs.remove(0);
+        assert!(
+            matches!(outcome.refusal, Some(Refusal::Parameter { .. })),
+            "admitted, and looked at: {:?}",
+            outcome.refusal
+        );
+        assert!(outcome.gas_used.0 > 10 * gas_signature);
+    }
 }
 
 #[test]

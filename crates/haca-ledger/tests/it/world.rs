@@ -178,6 +178,17 @@ impl World {
         Self::on_genesis(params, GenesisHash([9; 32]))
     }
 
+    /// Under parameters that no genesis may have: blocks of a few transactions.
+    pub(crate) fn under(params: Params) -> Self {
+        let mut world = Self::new();
+        world.set_params(params);
+        world
+    }
+
+    pub(crate) fn set_params(&mut self, params: Params) {
+        self.state.insert(state::key::PARAMS.to_vec(), params.encode());
+    }
+
     pub(crate) fn on_genesis(params: Params, genesis: GenesisHash) -> Self {
         let json = genesis_json(params).to_string();
         let outcome = init_genesis(json.as_bytes(), genesis).unwrap();

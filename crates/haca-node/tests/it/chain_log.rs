@@ -10,7 +10,6 @@ use haca_node::{
     genesis::document,
     store::Store,
 };
-use haca_wire::state::Params;
 use proptest::{
     prelude::*,
     strategy::ValueTree as _,
@@ -33,17 +32,9 @@ pub(crate) struct ChainLog {
     pub(crate) hashes: Vec<AppHash>,
 }
 
-/// The parameters of the ledger's tests, with blocks that fit into those of consensus.
-fn params() -> Params {
-    Params {
-        block_bytes: 3 << 19,
-        ..test_params()
-    }
-}
-
 /// The first state of a network of the ledger's tests.
 pub(crate) fn app_state() -> serde_json::Value {
-    genesis_json(params())
+    genesis_json(test_params())
 }
 
 /// The key of the validator that the ledger's tests have.
@@ -60,7 +51,7 @@ pub(crate) fn network() -> (Genesis, Vec<ValidatorKey>) {
 
 /// The ledger of a network before its first block, in memory.
 pub(crate) fn start(genesis: &Genesis, proposer: [u8; 20]) -> World {
-    let mut world = World::on_genesis(params(), genesis.hash());
+    let mut world = World::on_genesis(test_params(), genesis.hash());
     world.proposer = proposer;
     world
 }
