@@ -37,7 +37,8 @@ pub trait CheckProof: Sync {
     /// Gas of [`facts`](Self::facts) and [`registration`](Self::registration), by an outline of the key that takes no more
     /// than reading it: this is asked before anything is paid. Refuses bytes whose outline is that of no key.
     fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, &'static str>;
-    /// Verifies that committed weights and biases lie in their declared ranges.
+    /// Verifies that committed weights and biases lie in their declared ranges. Asked only about keys that have
+    /// [`facts`](Self::facts).
     fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str>;
     /// Verifies that the model produced the outputs, in this context.
     fn settlement(

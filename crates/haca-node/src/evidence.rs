@@ -1,6 +1,9 @@
 //! The verifier of proofs, as the ledger asks for it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use haca_ledger::{CheckProof, ModelFacts};
 use haca_verify::{ZkChecker, ZkFacts, ZkKey};
@@ -15,6 +18,7 @@ use crate::key_memory::{KeyLimits, KeyMemory};
 pub struct ZkEvidence {
     keys: KeyMemory<ZkKey>,
     answers: AnswerMemory<Result<ModelFacts, &'static str>>,
+    decoded: AtomicU64,
 }
 
 impl Default for ZkEvidence {
@@ -29,11 +33,18 @@ impl ZkEvidence {
         Self {
             keys: KeyMemory::new(limits),
             answers: AnswerMemory::new(limits.answers),
+            decoded: AtomicU64::new(0),
         }
+    }
+
+    /// How many keys were decoded so far. For measurements and tests.
+    pub fn decoded(&self) -> u64 {
+        self.decoded.load(Ordering::Relaxed)
     }
 
     fn key(&self, verifying_key: &[u8]) -> Result<Arc<ZkKey>, &'static str> {
         self.keys.get(verifying_key, |bytes| {
+            self.decoded.fetch_add(1, Ordering::Relaxed);
             let key = ZkKey::decode(bytes)?;
             let bytes = key.memory_bytes();
             Ok((key, bytes))

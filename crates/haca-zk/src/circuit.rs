@@ -252,6 +252,8 @@ pub struct Circuit {
     pub sites: Vec<Site>,
     /// Elements of all values whose elements were looked at one by one to tell where they come from.
     pub arranged: usize,
+    /// See [`Circuit::public_values`]: telling them from others takes a look at every arranged element.
+    public_values: Vec<(usize, usize)>,
 }
 
 impl Circuit {
@@ -266,7 +268,11 @@ impl Circuit {
     }
 
     /// The public int8 values that do not follow from the inputs: output and value, in order.
-    pub fn public_values(&self) -> Vec<(usize, usize)> {
+    pub fn public_values(&self) -> &[(usize, usize)] {
+        &self.public_values
+    }
+
+    fn find_public_values(&self) -> Vec<(usize, usize)> {
         let committed = |value: &usize| self.values.get(*value).is_some_and(|v| !v.is_public());
         let outputs = self.outputs.iter().enumerate();
         outputs

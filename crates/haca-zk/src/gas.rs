@@ -287,7 +287,7 @@ fn functionals(circuit: &Circuit) -> u64 {
         }
     }
     for (_, index) in circuit.public_values() {
-        work = work.saturating_add(6 * value(index));
+        work = work.saturating_add(6 * value(*index));
     }
     work
 }

@@ -91,8 +91,8 @@ pub struct ClaimPoints<'a> {
 impl<'a> ClaimPoints<'a> {
     /// The weights of all public values.
     pub fn output_weights(circuit: &Circuit, outputs: &OutputPoint) -> Vec<BlockWeights> {
-        let values = circuit.public_values().into_iter();
-        let values = values.filter_map(|(_, value)| circuit.values.get(value));
+        let values = circuit.public_values().iter();
+        let values = values.filter_map(|(_, value)| circuit.values.get(*value));
         values.map(|v| outputs.weights(v.positions, v.channels)).collect()
     }
 
@@ -117,9 +117,9 @@ impl<'a> ClaimPoints<'a> {
         claims.push(lookup(Claimed::First, self.operands(|stage| stage.operands[0])));
         claims.push(lookup(Claimed::Second, self.operands(|stage| stage.operands[1])));
         claims.retain(|claim| !claim.functionals.is_empty());
-        let public = self.circuit.public_values().into_iter().zip(self.outputs);
+        let public = self.circuit.public_values().iter().zip(self.outputs);
         claims.extend(public.enumerate().map(|(index, ((_, value), weights))| {
-            let functional = self.each(value, weights);
+            let functional = self.each(*value, weights);
             lookup(Claimed::Public(index), vec![functional])
         }));
         claims

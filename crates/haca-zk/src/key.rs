@@ -340,6 +340,7 @@ impl VerifyingKey {
             + circuit.values.len()
             + circuit.accumulators.len()
             + circuit.uses.len()
+            + circuit.outputs.len()
             + self.weights.tables().len()
             + self.witnesses.len() * (circuit.requantises.len() + circuit.stages.len() + 16);
         let joined = self.witnesses.iter().flatten().filter_map(WitnessLayout::joined);

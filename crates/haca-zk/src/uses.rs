@@ -73,8 +73,8 @@ pub(crate) fn output_variables(circuit: &Circuit) -> (usize, usize) {
         .filter(|u| matches!(u.role, Role::Output(_)))
         .filter_map(|u| circuit.accumulator(u))
         .map(|a| (a.positions, a.channels));
-    let values = circuit.public_values().into_iter();
-    let values = values.filter_map(|(_, value)| circuit.values.get(value));
+    let values = circuit.public_values().iter();
+    let values = values.filter_map(|(_, value)| circuit.values.get(*value));
     let shapes = accumulators.chain(values.map(|v| (v.positions, v.channels)));
     shapes.fold((0, 0), |(rows, columns), (positions, channels)| {
         (rows.max(log2_ceil(positions)), columns.max(log2_ceil(channels)))

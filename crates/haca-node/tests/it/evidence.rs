@@ -1,10 +1,21 @@
 //! The verifier behind the ledger: what it keeps changes no answer.
 
-use haca_ledger::CheckProof as _;
-use haca_node::{evidence::ZkEvidence, key_memory::KeyLimits};
+use std::sync::Arc;
+
+use haca_ledger::{BlockContext, CheckProof, LATEST_VERSION, ModelFacts, execute_block};
+use haca_node::{
+    application::{Application as _, InitChain},
+    evidence::ZkEvidence,
+    evidence_ahead::EvidenceAhead,
+    evidence_memory::{EvidenceLimits, EvidenceMemory},
+    key_memory::KeyLimits,
+    ledger_app::Committed,
+};
 use haca_verify::ZkChecker;
-use haca_wire::{Decode as _, Gas, Inference, ModelId, codec::Reader};
+use haca_wire::{Decode as _, Gas, Height, Inference, Message, ModelId, SignedTransaction, codec::Reader};
 use serde_json::Value;
+
+use super::ledger::{app, network, signed};
 
 /// Proofs of `spec/zk.md`.
 const ACCEPT: &[u8] = include_bytes!("../../../../spec/vectors/zk/accept.json.gz");
@@ -122,4 +133,76 @@ fn answers_do_not_depend_on_the_keys_that_are_kept() {
             assert_eq!(found, expected, "{limits:?}");
         }
     }
+}
+
+/// The verifier of a node, which the test looks into.
+struct Watched(Arc<ZkEvidence>);
+
+impl CheckProof for Watched {
+    fn facts(&self, verifying_key: &[u8]) -> Result<ModelFacts, &'static str> {
+        self.0.facts(verifying_key)
+    }
+    fn registration_gas(&self, verifying_key: &[u8]) -> Result<Gas, &'static str> {
+        self.0.registration_gas(verifying_key)
+    }
+    fn registration(&self, verifying_key: &[u8], proof: &[u8]) -> Result<(), &'static str> {
+        self.0.registration(verifying_key, proof)
+    }
+    fn settlement(
+        &self,
+        verifying_key: &[u8],
+        context: &[u8; 32],
+        inferences: &[Inference],
+        proof: &[u8],
+    ) -> Result<(), &'static str> {
+        self.0.settlement(verifying_key, context, inferences, proof)
+    }
+}
+
+/// What is done ahead of a block, on all threads, is all that there is to do about keys, even if none has room.
+#[test]
+fn executing_registrations_decodes_no_key_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = network(directory.path(), 1);
+    let app = app(directory.path(), &genesis);
+    let start = InitChain {
+        chain_id: genesis.chain_id.to_string(),
+        initial_height: 1,
+        validators: genesis.validators.members(),
+    };
+    app.init_chain(&start).unwrap();
+    let view = app.store().view().unwrap();
+    let txs: Vec<Vec<u8>> = cases(2)
+        .into_iter()
+        .zip(1..)
+        .map(|(case, number)| {
+            let message = Message::RegisterModel {
+                verifying_key: case.key,
+                proof: case.registration,
+            };
+            signed(&genesis, [number; 32], 300, message)
+        })
+        .collect();
+    let decoded = txs.iter().map(|tx| SignedTransaction::decode_all(tx).unwrap());
+
+    let zk = Arc::new(ZkEvidence::new(limits(256, 0, 256)));
+    let checker = Box::new(Watched(Arc::clone(&zk)));
+    let memory = EvidenceMemory::new(checker, Arc::default(), EvidenceLimits::default());
+    let memory = Arc::new(memory);
+    EvidenceAhead::start(Arc::clone(&memory), 2).run_all(&view, decoded.collect());
+    let ahead = zk.decoded();
+    assert!(ahead >= 2, "{ahead} keys");
+    let context = BlockContext {
+        height: Height(1),
+        proposer: [0; 20],
+        time_unix_s: 1,
+        votes: Vec::new(),
+        misbehaviour: Vec::new(),
+        known_version: LATEST_VERSION,
+    };
+    let outcome = execute_block(&Committed(&view), &context, &txs, memory.as_ref()).unwrap();
+    for tx in &outcome.txs {
+        assert_eq!(tx.code(), 0, "{}", tx.log());
+    }
+    assert_eq!(zk.decoded(), ahead, "keys were decoded again");
 }

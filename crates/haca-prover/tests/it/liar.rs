@@ -382,7 +382,7 @@ impl Stage {
     pub(crate) fn finish(&self, witness: &mut Witness) {
         self.recount(witness);
         for (inference, output) in (0..witness.inferences.len())
-            .flat_map(|i| self.circuit().public_values().into_iter().map(move |o| (i, o)))
+            .flat_map(|i| self.circuit().public_values().iter().map(move |o| (i, *o)))
         {
             let (output, value) = output;
             let value = &self.circuit().values[value];

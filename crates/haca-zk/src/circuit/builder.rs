@@ -60,6 +60,7 @@ impl<'a> Builder<'a> {
                 mappings: Vec::new(),
                 sites: Vec::new(),
                 arranged: 0,
+                public_values: Vec::new(),
             },
             params,
         };
@@ -467,6 +468,7 @@ impl<'a> Builder<'a> {
         if self.circuit.mappings.is_empty() {
             self.circuit.mappings.push(Mapping::Clamp(0, 0));
         }
+        self.circuit.public_values = self.circuit.find_public_values();
         Ok(self.circuit)
     }
 
