@@ -7,7 +7,7 @@ use haca_wire::bundle::{Bundle, LightBlock};
 use haca_wire::merkle::{Branch, InclusionPath};
 use haca_wire::state::key;
 use haca_wire::{
-    Decode, Domain, Encode as _, Evidence, GenesisHash, Group, Height, Item, Message, ReceiptHash,
+    Decode, Domain, Encode as _, Evidence, GenesisHash, Group, Height, Item, Message, Receipt, ReceiptHash,
     SignedTransaction,
 };
 
@@ -170,6 +170,23 @@ fn digests(group: &Group, domain: &Domain) -> Vec<ReceiptHash> {
         .collect()
 }
 
+/// The receipt with this digest, from the transaction that a settlement record names, whose hash is compared.
+pub(crate) fn fetch_receipt(
+    node: &NodeClient,
+    domain: &Domain,
+    settled: &SettledReceipt,
+    receipt: ReceiptHash,
+) -> Result<Receipt, ClientError> {
+    let tx = fetch_transaction(node, settled)?;
+    if tx.hash() != settled.settlement.tx {
+        return Err(not_the_settling(node, tx.hash().to_string()));
+    }
+    let (group, index) = group_of(node, tx, domain, receipt)?;
+    let item = group.items.into_iter().nth(index);
+    item.map(|item| item.receipt.value)
+        .ok_or_else(|| not_the_settling(node, "another group".into()))
+}
+
 /// The group of the settling transaction that holds the receipt, and its place in it.
 fn fetch_group(
     node: &NodeClient,
@@ -177,17 +194,33 @@ fn fetch_group(
     settled: &SettledReceipt,
     receipt: ReceiptHash,
 ) -> Result<(Group, usize), ClientError> {
-    let malformed = |found: String| ClientError::Malformed {
+    group_of(node, fetch_transaction(node, settled)?, domain, receipt)
+}
+
+/// What the node gives as the transaction that a record names.
+fn fetch_transaction(node: &NodeClient, settled: &SettledReceipt) -> Result<SignedTransaction, ClientError> {
+    let bytes = node
+        .transaction_bytes(settled.settlement.tx)?
+        .ok_or_else(|| not_the_settling(node, "nothing".into()))?;
+    SignedTransaction::decode_all(&bytes).map_err(|error| not_the_settling(node, error.to_string()))
+}
+
+fn not_the_settling(node: &NodeClient, found: String) -> ClientError {
+    ClientError::Malformed {
         url: node.url().to_owned(),
         found,
         expected: "the transaction that settled the receipt",
-    };
-    let bytes = node
-        .transaction_bytes(settled.settlement.tx)?
-        .ok_or_else(|| malformed("nothing".into()))?;
-    let tx = SignedTransaction::decode_all(&bytes).map_err(|error| malformed(error.to_string()))?;
+    }
+}
+
+fn group_of(
+    node: &NodeClient,
+    tx: SignedTransaction,
+    domain: &Domain,
+    receipt: ReceiptHash,
+) -> Result<(Group, usize), ClientError> {
     let Message::SettleBatch { groups } = tx.transaction.message else {
-        return Err(malformed(tx.transaction.message.name().into()));
+        return Err(not_the_settling(node, tx.transaction.message.name().into()));
     };
     groups
         .into_iter()
@@ -197,7 +230,7 @@ fn fetch_group(
                 .position(|found| *found == receipt)?;
             Some((group, index))
         })
-        .ok_or_else(|| malformed("a batch without the receipt".into()))
+        .ok_or_else(|| not_the_settling(node, "a batch without the receipt".into()))
 }
 
 /// Proofs of one state.

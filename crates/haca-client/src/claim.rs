@@ -6,7 +6,7 @@ use haca_wire::state::{
 };
 use haca_wire::{Amount, EvidenceKind, Height, Message, Order, Receipt, Sequence, Signed, Tick, TxHash};
 
-use crate::{ClientError, NodeClient, SettledReceipt};
+use crate::{ClientError, NodeClient, Settleable, SettledReceipt};
 
 /// Where a receipt stands for its payer, by the full node's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +77,10 @@ impl NodeClient {
         receipt: &Signed<Receipt>,
     ) -> Result<Standing, ClientError> {
         let value = &order.value;
-        let hash = receipt.value.hash(&self.chain()?.domain());
+        let wanted = Settleable::receipt(&receipt.value, &self.chain()?.domain());
         // The claim last: what was granted in between shows in it.
         let record = self.channel(value.channel)?;
-        if let Some(settled) = self.settled(hash)? {
+        if let Some(settled) = self.settlement_of(&wanted)? {
             return self.standing_of_settled(&settled, value.sequence);
         }
         let claim: Option<ClaimRecord> = self.record(&key::claim(value.channel, value.sequence))?;

@@ -5,13 +5,11 @@ use std::time::Duration;
 use haca_verify::Checkpoint;
 use haca_wire::bundle::{Bundle, Covering, LightBlock};
 use haca_wire::merkle::Branch;
-use haca_wire::{
-    Domain, Evidence, EvidenceKind, GenesisHash, Height, Item, ReceiptHash, Voucher, receipt_root,
-};
+use haca_wire::{Domain, Evidence, EvidenceKind, GenesisHash, Height, Item, Voucher, receipt_root};
 
 use crate::bundle::{Proofs, branch, fetch_genesis, fetch_light_blocks, fetch_proofs};
 use crate::voucher::{leaves, path_under};
-use crate::{ClientError, NodeClient, SettledReceipt};
+use crate::{ClientError, NodeClient, Settleable, SettledReceipt};
 
 /// A settled voucher with the receipts of its range, and everything that proves its settlement. Nothing of what the node
 /// said is verified: [`haca_verify::verify_bundle`] does that with each bundle.
@@ -57,9 +55,9 @@ impl CoveredRange {
             let reason = "these are not the receipts under its root";
             return Err(ClientError::Voucher { reason });
         }
-        let root = ReceiptHash(voucher.root);
-        let what = format!("settlement of the voucher with root {root}");
-        let settled = node.poll(patience, &what, || node.settled(root))?;
+        let wanted = Settleable::voucher(voucher, &domain);
+        let what = format!("settlement of voucher {}", wanted.known_as());
+        let settled = node.poll(patience, &what, || node.settlement_of(&wanted))?;
         let Proofs { height, receipts, .. } = fetch_proofs(node, &settled, &evidence)?;
         Ok(Self {
             genesis,

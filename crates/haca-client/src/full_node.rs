@@ -12,8 +12,8 @@ use haca_wire::{
 };
 use serde::Deserialize;
 
-use crate::ClientError;
 use crate::http::Http;
+use crate::{ClientError, Settleable};
 
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(20);
@@ -344,7 +344,14 @@ impl NodeClient {
         })
     }
 
-    /// The settlement of a receipt; `None` while there is none.
+    /// The settlement of this very receipt or voucher; `None` while the node names none, or the record of another.
+    pub fn settlement_of(&self, wanted: &Settleable) -> Result<Option<SettledReceipt>, ClientError> {
+        let settled = self.settled(wanted.known_as())?;
+        Ok(settled.filter(|settled| wanted.is_settled_by(&settled.settlement)))
+    }
+
+    /// What the node names as the settlement of the receipt, or of the voucher, with this digest; `None` while there is
+    /// none. Whoever holds the receipt or voucher asks with [`Self::settlement_of`].
     pub fn settled(&self, receipt: ReceiptHash) -> Result<Option<SettledReceipt>, ClientError> {
         let path = format!("/v1/receipts/{receipt}");
         let Some(body) = self.http.get_optional(&path)? else {

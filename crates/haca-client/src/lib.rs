@@ -7,7 +7,7 @@
 //! # Key types
 //!
 //! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`LightClient`], [`TrustStore`], [`verify_online`], [`fetch_bundle`],
-//! [`CoveredRange`], [`Standing`], [`ClientError`].
+//! [`CoveredRange`], [`Settleable`], [`Standing`], [`ClientError`].
 //!
 //! # Invariants
 //!
@@ -29,6 +29,7 @@ mod full_node;
 mod http;
 mod inference_node;
 mod light_client;
+mod settleable;
 mod sponsor;
 mod trust_store;
 mod voucher;
@@ -44,6 +45,7 @@ pub use inference_node::{
     Answered, InferenceClient, ORDER_HEADER, ProofStatus, RECEIPT_HEADER, ReceiptStatus, channel_of,
 };
 pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
+pub use settleable::Settleable;
 pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;
 pub use voucher::{

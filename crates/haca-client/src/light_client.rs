@@ -11,9 +11,9 @@ use haca_wire::merkle::InclusionPath;
 use haca_wire::state::key;
 use haca_wire::{Encode as _, GenesisHash, Height, ReceiptHash};
 
-use crate::bundle::{fetch_genesis, fetch_light_block, fetch_light_blocks};
+use crate::bundle::{fetch_genesis, fetch_light_block, fetch_light_blocks, fetch_receipt};
 use crate::trust_store::{TrustStore, checkpoint};
-use crate::{ClientError, NodeClient};
+use crate::{ClientError, NodeClient, Settleable};
 
 /// A light client of one network.
 #[derive(Clone, Debug)]
@@ -103,14 +103,19 @@ impl LightClient {
     /// Those of the connection; [`ClientError::Stale`] when the node proves a state from before a header that is already
     /// known. What the node proves falsely is a rejected report, not an error.
     pub fn prove(&self, node: &NodeClient, key: &[u8], now_unix_s: u64) -> Result<Proof, ClientError> {
-        self.prove_with(node, key, None, now_unix_s)
+        let (genesis, _) = fetch_genesis(node, self.trust)?;
+        self.prove_with(node, genesis, key, None, now_unix_s)
     }
 
-    /// Has a node prove that a receipt is settled. `None` while the node knows no settlement of it.
+    /// Has a node prove that a receipt is settled by itself. `None` while the node knows no settlement of it.
+    ///
+    /// A record names any hash as its receipt when it is a voucher's. So the transaction is read that the record names: the
+    /// receipt stands in it, and with it its order, channel and sequence, which the record repeats.
     ///
     /// # Errors
     ///
-    /// Those of [`LightClient::prove`]; [`ClientError::Malformed`] when the node answers with another receipt.
+    /// Those of [`LightClient::prove`]; [`ClientError::Malformed`] when the node answers with another receipt, with a
+    /// voucher, or with another transaction than the record names.
     pub fn prove_receipt(
         &self,
         node: &NodeClient,
@@ -129,6 +134,12 @@ impl LightClient {
             let found = settled.settlement.receipt.to_string();
             return Err(malformed(found, "the settlement of the receipt asked for"));
         }
+        let (genesis, domain) = fetch_genesis(node, self.trust)?;
+        let wanted = Settleable::receipt(&fetch_receipt(node, &domain, &settled, receipt)?, &domain);
+        if !wanted.is_settled_by(&settled.settlement) {
+            let found = format!("a record of order {}", settled.settlement.order);
+            return Err(malformed(found, "the settlement of the receipt asked for"));
+        }
         let path = InclusionPath {
             index: settled.index,
             leaves: settled.leaves,
@@ -141,18 +152,19 @@ impl LightClient {
             settlement: settled.settlement,
         };
         let key = key::receipts(settled.height);
-        self.prove_with(node, &key, Some(leaf), now_unix_s).map(Some)
+        self.prove_with(node, genesis, &key, Some(leaf), now_unix_s)
+            .map(Some)
     }
 
     fn prove_with(
         &self,
         node: &NodeClient,
+        genesis: Vec<u8>,
         key: &[u8],
         leaf: Option<Leaf>,
         now_unix_s: u64,
     ) -> Result<Proof, ClientError> {
         let policy = self.policy();
-        let (genesis, _) = fetch_genesis(node, self.trust)?;
         let entry = node.entry(key, None)?;
         let header = Height(entry.height.0.saturating_add(1));
         self.check_fresh(node, header, &policy)?;

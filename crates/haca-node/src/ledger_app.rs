@@ -1,7 +1,7 @@
 //! The ledger behind consensus: executes blocks over the store and keeps what has been verified.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -12,7 +12,8 @@ use haca_ledger::{
     init_genesis, query, select_proposal, usable_gas,
 };
 use haca_wire::{
-    Address, Amount, Decode as _, Encode as _, GenesisHash, Height, Nonce, SignedTransaction, TxHash,
+    Address, Amount, Decode as _, Encode as _, GenesisHash, Height, Message, Nonce, Settlement,
+    SignedTransaction, TxHash,
     state::{Params, key},
 };
 
@@ -377,6 +378,22 @@ fn decoded(txs: &[Vec<u8>]) -> Vec<SignedTransaction> {
         .collect()
 }
 
+/// The transactions that settle vouchers.
+fn settling_vouchers(txs: &[SignedTransaction]) -> BTreeSet<TxHash> {
+    let settles = |tx: &&SignedTransaction| matches!(tx.transaction.message, Message::SettleVouchers { .. });
+    txs.iter().filter(settles).map(SignedTransaction::hash).collect()
+}
+
+/// The digest that a settlement is found by: the receipt's, which binds its channel, or for a voucher the voucher's own.
+/// Never its root: that may be anything, another receipt's digest included.
+fn known_as(settlement: &Settlement, of_vouchers: &BTreeSet<TxHash>) -> [u8; 32] {
+    if of_vouchers.contains(&settlement.tx) {
+        settlement.order.0
+    } else {
+        settlement.receipt.0
+    }
+}
+
 fn result(outcome: &TxOutcome) -> TxResult {
     TxResult {
         code: outcome.code(),
@@ -522,7 +539,9 @@ impl Application for LedgerApp {
         let started = Instant::now();
         let view = self.view()?;
         self.ahead.clear();
-        self.ahead.run_all(&view, decoded(txs));
+        let decoded = decoded(txs);
+        let of_vouchers = settling_vouchers(&decoded);
+        self.ahead.run_all(&view, decoded);
         let context = BlockContext {
             height: Height(position.height),
             proposer: position.proposer,
@@ -548,7 +567,7 @@ impl Application for LedgerApp {
             settled: outcome
                 .settlements
                 .iter()
-                .map(|settlement| (settlement.receipt.0, settlement.encode()))
+                .map(|settlement| (known_as(settlement, &of_vouchers), settlement.encode()))
                 .collect(),
         };
         *lock(&self.staged) = Some(Staged {

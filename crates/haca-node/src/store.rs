@@ -30,7 +30,7 @@ use tree::{NODES, PREIMAGES, Put as _, STALE_NODES, STALE_VALUES, STATE, VALUES}
 /// Versions kept for proofs unless configured otherwise.
 pub const DEFAULT_KEEP_VERSIONS: u64 = 100;
 /// Format number of the tables; a store with another number is refused.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 const META: redb::TableDefinition<'static, &'static str, &'static [u8]> = redb::TableDefinition::new("meta");
 
@@ -272,7 +272,7 @@ impl Store {
         record::block_index(&self.database.begin_read()?, height)
     }
 
-    /// Where a receipt was settled: height and position in the block's receipt tree.
+    /// Where the receipt or voucher with this digest was settled: height and position in the block's receipt tree.
     pub fn receipt_location(&self, hash: &[u8; 32]) -> Result<Option<(u64, u32)>, NodeError> {
         record::receipt_location(&self.database.begin_read()?, hash)
     }

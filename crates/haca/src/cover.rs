@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use haca_client::{
-    Answered, ClientError, CoveredRange, KeptVouchers, Standing, VoucherStore, is_coverable, voucher,
+    Answered, ClientError, CoveredRange, KeptVouchers, Settleable, Standing, VoucherStore, is_coverable,
+    voucher,
 };
 use haca_wire::{ChannelId, Encode as _, EvidenceKind, Item, ModelId, ReceiptHash, Tick, Voucher, limit};
 use serde_json::{Value, json};
@@ -158,9 +159,9 @@ fn cover(session: &Session, store: &VoucherStore, items: &[Item], options: &Cove
         Err(error) => return Err(client(error)),
     }
     let patience = Duration::from_secs(options.wait_s);
-    let root = ReceiptHash(voucher.root);
+    let wanted = Settleable::voucher(&voucher, &session.domain);
     let settled = session.node.poll(patience, "the settlement of the voucher", || {
-        session.node.settled(root)
+        session.node.settlement_of(&wanted)
     });
     match settled {
         Ok(settled) => {

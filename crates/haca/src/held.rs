@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use haca_client::{KeptVouchers, SettledReceipt, VoucherStore, is_covered, is_in_range, path_under};
-use haca_wire::{Decode, Item, Order, Receipt, ReceiptHash, Signed, Voucher};
+use haca_client::{
+    KeptVouchers, Settleable, SettledReceipt, VoucherStore, is_covered, is_in_range, path_under,
+};
+use haca_wire::{Decode, Item, Order, Receipt, Signed, Voucher};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -109,7 +111,10 @@ pub(crate) fn covered(
         };
         let path = path_under(&items, index, &session.domain);
         let is_under = path.is_some_and(|path| is_covered(voucher, sequence, &receipt, &path));
-        let settled = session.node.settled(ReceiptHash(voucher.root)).map_err(client)?;
+        let settled = session
+            .node
+            .settlement_of(&Settleable::voucher(voucher, &session.domain))
+            .map_err(client)?;
         if let Some(settled) = settled.filter(|_| is_under) {
             return Ok(Some(Covered {
                 settled,

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use haca_client::{Answered, ClientError, Included, InferenceClient, NodeClient, SettledReceipt, Wallet};
+use haca_client::{
+    Answered, ClientError, Included, InferenceClient, NodeClient, Settleable, SettledReceipt, Wallet,
+};
 use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
     Address, Amount, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence,
@@ -288,13 +290,14 @@ impl Session {
     /// Waits until the receipt is settled on chain, or the node refuses it.
     pub(crate) fn settled(&self, exchange: &Exchange) -> Result<SettledReceipt, Failure> {
         let hash = exchange.answered.receipt.value.hash(&self.domain);
+        let wanted = Settleable::receipt(&exchange.answered.receipt.value, &self.domain);
         let order = exchange.order.value.hash(&self.domain);
         let refused = || match self.inference.receipt(order) {
             Ok(Some(status)) if status.status == "refused" => status.reason.or(Some(String::new())),
             _ => None,
         };
         let ask = || {
-            if let Some(settled) = self.node.settled(hash)? {
+            if let Some(settled) = self.node.settlement_of(&wanted)? {
                 return Ok(Some(Ok(settled)));
             }
             Ok(refused().map(Err))

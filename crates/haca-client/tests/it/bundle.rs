@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haca_client::{
-    ClientError, CoveredRange, Inferred, NodeClient, build_bundle, fetch_bundle, verify_online,
+    ClientError, CoveredRange, Inferred, NodeClient, Settleable, build_bundle, fetch_bundle, verify_online,
 };
 use haca_verify::{Outcome, Policy, check_id};
 use haca_wire::bundle::LightBlock;
@@ -346,12 +346,58 @@ fn a_range_that_no_block_has_settled_is_pending() {
     let network = &scene.network;
     let voucher = haca_client::voucher(&two_in_a_row(network), &network.domain(), Tick(50)).unwrap();
     scene.server.page(
-        &format!("/v1/receipts/{}", ReceiptHash(voucher.root)),
+        &format!("/v1/receipts/{}", voucher.hash(&network.domain())),
         404,
         Vec::new(),
     );
     let items = two_in_a_row(network);
     let found = CoveredRange::fetch(&scene.node, network.trust(), &voucher, items, None, PATIENCE);
+    assert!(matches!(found, Err(ClientError::Pending { .. })), "{found:?}");
+}
+
+/// A full node that answers with the record of another channel's voucher, whose root is the receipt's digest or the
+/// voucher's root.
+#[test]
+fn a_record_that_only_has_the_hash_is_not_the_settlement() {
+    let scene = Scene::new();
+    let (network, domain) = (&scene.network, scene.network.domain());
+    let items = two_in_a_row(network);
+    let voucher = haca_client::voucher(&items, &domain, Tick(50)).unwrap();
+    let serve = |name: ReceiptHash, record: &haca_wire::Settlement| {
+        scene.server.json(
+            &format!("/v1/receipts/{name}"),
+            &json!({"settlement": hex::encode(record.encode()), "height": SETTLED, "index": 0, "leaves": 1, "path": []}),
+        );
+    };
+    let receipt = network.item().receipt.value;
+    let honest = network.settlement();
+    let of_voucher = haca_wire::Settlement {
+        sequence: voucher.first,
+        order: voucher.hash(&domain),
+        receipt: ReceiptHash(voucher.root),
+        ..honest.clone()
+    };
+    for (wanted, honest) in [
+        (Settleable::receipt(&receipt, &domain), honest),
+        (Settleable::voucher(&voucher, &domain), of_voucher),
+    ] {
+        serve(wanted.known_as(), &honest);
+        assert!(scene.node.settlement_of(&wanted).unwrap().is_some());
+        let alterations: [fn(&mut haca_wire::Settlement); 4] = [
+            |record| record.channel.0[0] ^= 1,
+            |record| record.sequence.0 += 1,
+            |record| record.order.0[0] ^= 1,
+            |record| record.receipt.0[0] ^= 1,
+        ];
+        for alter in alterations {
+            let mut shadow = honest.clone();
+            alter(&mut shadow);
+            serve(wanted.known_as(), &shadow);
+            assert!(scene.node.settlement_of(&wanted).unwrap().is_none(), "{shadow:?}");
+        }
+    }
+    let trust = network.trust();
+    let found = CoveredRange::fetch(&scene.node, trust, &voucher, items, None, PATIENCE);
     assert!(matches!(found, Err(ClientError::Pending { .. })), "{found:?}");
 }
 

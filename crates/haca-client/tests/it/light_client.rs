@@ -5,7 +5,10 @@ use haca_verify::{AttackKind, Checkpoint, Outcome, Policy, check_id, verify_atta
 use haca_wire::bundle::LightBlock;
 use haca_wire::merkle::InclusionPath;
 use haca_wire::state::{Entry, key};
-use haca_wire::{Address, Amount, AssetId, Encode as _, Height};
+use haca_wire::{
+    Address, Amount, AssetId, Encode as _, Evidence, Group, Height, Message, Nonce, SignedTransaction,
+    Transaction, TxMeta,
+};
 use serde_json::json;
 
 use crate::bundle::validator_set_hex;
@@ -39,14 +42,35 @@ fn account() -> Vec<u8> {
     key::balance(Address([7; 20]), AssetId(0))
 }
 
+fn network() -> Network {
+    Network {
+        members: members(1).to_vec(),
+        ..Network::new()
+    }
+}
+
+/// A transaction of the inference node's.
+fn settling(network: &Network, message: Message) -> SignedTransaction {
+    let meta = TxMeta {
+        sender: network.signer.address(),
+        expiry: Height(50),
+        nonce: Nonce([1; 32]),
+        max_base_fee: Amount(1),
+        tip: Amount(0),
+        sponsor: Address::default(),
+    };
+    SignedTransaction::sign(Transaction { meta, message }, &network.domain(), &network.signer).unwrap()
+}
+
 impl Chain {
     fn start() -> Self {
+        Self::of(network())
+    }
+
+    fn of(network: Network) -> Self {
         let server = Server::start();
         let chain = Self {
-            network: Network {
-                members: members(1).to_vec(),
-                ..Network::new()
-            },
+            network,
             node: NodeClient::new(&server.url),
             server,
         };
@@ -146,7 +170,17 @@ fn a_balance_is_proven_over_changes_of_the_whole_set() {
 
 #[test]
 fn absence_and_settled_receipts_are_proven() {
-    let chain = Chain::start();
+    let chain = Chain::of(Network {
+        alter_settlement: |record| {
+            let network = network();
+            let group = Group {
+                items: vec![network.item()],
+                evidence: Evidence::Signed,
+            };
+            record.tx = settling(&network, Message::SettleBatch { groups: vec![group] }).hash();
+        },
+        ..network()
+    });
     let tree = chain.network.tree();
     let nobody = key::balance(Address([99; 20]), AssetId(0));
     chain.answer(&nobody, tree.prove(&nobody), TIP);
@@ -176,6 +210,19 @@ fn absence_and_settled_receipts_are_proven() {
         );
     };
     page(receipt);
+    let path = format!("/v1/tx/{}/bytes", chain.network.settlement().tx);
+    let group = Group {
+        items: vec![chain.network.item()],
+        evidence: Evidence::Signed,
+    };
+    let groups = vec![group];
+    let settled_by = settling(
+        &chain.network,
+        Message::SettleBatch {
+            groups: groups.clone(),
+        },
+    );
+    chain.server.page(&path, 200, settled_by.encode());
     let root = key::receipts(Height(SETTLED));
     chain.answer(&root, tree.prove(&root), TIP);
     let proof = chain
@@ -185,6 +232,19 @@ fn absence_and_settled_receipts_are_proven() {
         .unwrap();
     let proven = proof.report.verified().unwrap().get();
     assert_eq!(proven.settlement, Some(chain.network.settlement()));
+    // Nor is the record of a voucher with this root, whose transaction has no receipts, or of which another is shown.
+    let coverages = Vec::new();
+    let groups = [groups.clone(), groups].concat();
+    for message in [
+        Message::SettleVouchers { coverages },
+        Message::SettleBatch { groups },
+    ] {
+        chain
+            .server
+            .page(&path, 200, settling(&chain.network, message).encode());
+        let error = chain.light().prove_receipt(&chain.node, receipt, NOW_S);
+        assert_eq!(error.unwrap_err().code(), "client.malformed");
+    }
     // Another receipt's settlement is no answer.
     let other = haca_wire::ReceiptHash([9; 32]);
     page(other);

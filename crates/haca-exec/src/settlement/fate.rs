@@ -1,5 +1,6 @@
 //! What became of receipts: settled, failed for now, or given up.
 
+use haca_client::Settleable;
 use haca_wire::state::{ChannelState, SequenceState};
 use haca_wire::{Coverage, Height, Tick, TxHash};
 
@@ -104,7 +105,8 @@ impl Settler<'_> {
     pub(super) fn give_up(&mut self, mut entry: Entry, reason: &str) -> Result<(), ExecError> {
         let service = self.service;
         let (place, receipt) = (entry.place(), service.receipt_of(&entry));
-        if let Some(settled) = service.chain.client.settled(receipt)? {
+        let wanted = Settleable::receipt(&entry.item.receipt.value, &service.chain.domain);
+        if let Some(settled) = service.chain.client.settlement_of(&wanted)? {
             entry.state = entry.settled_by(settled.settlement.tx, settled.height);
             let totals = self.earned_by(&entry, settled.settlement.tx)?;
             let held: Vec<HeldFee> = entry.held_fee().into_iter().collect();

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use haca_client::ClientError;
+use haca_client::{ClientError, Settleable};
 use haca_wire::state::Clock;
-use haca_wire::{Height, ReceiptHash, SignedTransaction, TxHash};
+use haca_wire::{Height, SignedTransaction, TxHash};
 
 use super::cover::{is_late, vouchers};
 use super::payer::{sign, sign_again};
@@ -159,14 +159,18 @@ impl Settler<'_> {
         entries: &[Entry],
     ) -> Result<Option<(TxHash, Height)>, ExecError> {
         let (tx, mut other) = (sent.hash(), None);
-        // What a voucher covers is settled under its root.
-        let roots = vouchers(sent).iter();
-        let mut receipts: Vec<ReceiptHash> = roots.map(|one| ReceiptHash(one.voucher.value.root)).collect();
-        if receipts.is_empty() {
-            receipts.extend(entries.iter().map(|entry| self.service.receipt_of(entry)));
+        let domain = &self.service.chain.domain;
+        // What a voucher covers is settled as one.
+        let covered = vouchers(sent).iter();
+        let mut all: Vec<Settleable> = covered
+            .map(|one| Settleable::voucher(&one.voucher.value, domain))
+            .collect();
+        if all.is_empty() {
+            let receipts = entries.iter().map(|entry| &entry.item.receipt.value);
+            all.extend(receipts.map(|receipt| Settleable::receipt(receipt, domain)));
         }
-        for receipt in receipts {
-            let settled = self.service.chain.client.settled(receipt)?;
+        for wanted in all {
+            let settled = self.service.chain.client.settlement_of(&wanted)?;
             let found = settled.map(|settled| (settled.settlement.tx, settled.height));
             if found.is_none_or(|(found, _)| found == tx) {
                 return Ok(None);

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use haca_client::{ClientError, check_coverage, voucher};
+use haca_client::{ClientError, Settleable, Wallet, check_coverage, voucher};
 use haca_wire::{
-    Amount, ChannelId, Decode as _, EvidenceKind, Item, Message, OrderHash, Sequence, Signed,
-    SignedTransaction, Tick, Voucher,
+    Amount, ChannelId, Coverage, Decode as _, EvidenceKind, Item, Message, ModelId, OrderHash, ReceiptRoot,
+    Sequence, Signed, SignedTransaction, Tick, Voucher,
 };
 
 use crate::crash::crash;
@@ -103,8 +103,13 @@ fn a_voucher_settles_all_its_receipts_with_two_signatures() {
     assert_eq!(world.record(channel).deposit, Amount(0));
     // A base fee of 1: three signatures, against two for each receipt.
     assert!(before - world.operator_opg() < 4 * 300_000);
+    let wanted = Settleable::voucher(&voucher, &world.domain);
+    assert!(world.client().settlement_of(&wanted).unwrap().is_some());
     let root = haca_wire::ReceiptHash(voucher.root);
-    assert!(world.client().settled(root).unwrap().is_some());
+    assert!(
+        world.client().settled(root).unwrap().is_none(),
+        "a root stands for nothing"
+    );
 }
 
 #[test]
@@ -320,10 +325,9 @@ fn a_voucher_that_an_earlier_transaction_settled_counts_as_settled() {
         });
     };
     hide("/v1/tx/".to_owned());
-    let root = haca_wire::ReceiptHash(voucher.root);
-    let first = wait("the settlement", || world.client().settled(root).unwrap())
-        .settlement
-        .tx;
+    let wanted = Settleable::voucher(&voucher, &world.domain);
+    let settled = || world.client().settlement_of(&wanted).unwrap();
+    let first = wait("the settlement", settled).settlement.tx;
     hide(format!("/v1/tx/{first}"));
     let bytes = world.client().transaction_bytes(first).unwrap().unwrap();
     let expiry = SignedTransaction::decode_all(&bytes)
@@ -349,6 +353,87 @@ fn what_is_settled_is_covered_no_more() {
         serving.wait_for(order, "settled");
     }
     assert_eq!(code(serving.cover(&serving.voucher(&items))), "exec.voucher");
+}
+
+impl Serving<'_> {
+    /// Settles a voucher for nothing whose root is any hash, in a channel of its own.
+    fn shadow(&self, channel: ChannelId, first: u64, model: ModelId, root: [u8; 32]) {
+        let (world, first, count) = (self.world, Sequence(first), 2);
+        let key = Wallet::load(&self.config.home.join("receipt.key")).unwrap();
+        let head = world.client().status().unwrap();
+        let voucher = Voucher {
+            channel,
+            first,
+            count,
+            root,
+            model,
+            evidence: EvidenceKind::Signed,
+            total: Amount(0),
+            warranty: Amount(0),
+            settle_by: Tick(world.tick() + 100),
+        };
+        let signed = ReceiptRoot {
+            channel,
+            first,
+            count,
+            root,
+            block_height: head.height,
+            block_hash: head.block_hash,
+            signer: key.address(),
+        };
+        let coverage = Coverage {
+            voucher: self.sign_voucher(&voucher),
+            root: key.sign(signed, &world.domain).unwrap(),
+        };
+        let operator = Wallet::load(&self.config.account_key()).unwrap();
+        let coverages = vec![coverage];
+        world.send(&operator, Message::SettleVouchers { coverages });
+    }
+}
+
+/// A refused transaction makes the node look for another that settled the same. A voucher of somebody else's channel with
+/// the receipt's digest, or the voucher's root, as its root is none.
+#[test]
+fn what_has_the_same_root_in_another_channel_settles_nothing() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    for is_covered in [false, true] {
+        let (serving, channel, items) = waiting(&world, &gate, 2);
+        let sham = serving.channel(FEE, 1_000);
+        let model = items[0].order.value.model;
+        let receipts = items.iter().map(|item| item.receipt.value.hash(&world.domain).0);
+        let mut roots: Vec<[u8; 32]> = receipts.collect();
+        if is_covered {
+            let voucher = serving.voucher(&items);
+            serving.cover(&voucher).unwrap();
+            roots.push(voucher.root);
+        }
+        for (index, root) in roots.into_iter().enumerate() {
+            serving.shadow(sham, 2 * index as u64, model, root);
+        }
+        let standing = |item: &Item| world.client().standing(&item.order, &item.receipt).unwrap();
+        for item in &items {
+            assert_eq!(standing(item).name(), "waiting");
+        }
+        let refused = std::sync::Arc::new(AtomicBool::new(false));
+        let seen = std::sync::Arc::clone(&refused);
+        gate.set(move |method, _| {
+            if method == "POST" && !seen.swap(true, Ordering::SeqCst) {
+                Action::Answer(422, "ledger.outbid")
+            } else {
+                Action::Pass
+            }
+        });
+        for order in serving.orders(&items) {
+            let message = serving.settled_by(order);
+            let is_voucher = matches!(message, Message::SettleVouchers { .. });
+            assert_eq!(is_voucher, is_covered);
+        }
+        assert!(refused.load(Ordering::SeqCst));
+        assert_eq!(world.record(channel).paid, Amount(2 * FEE));
+        assert_eq!(world.record(sham).paid, Amount(0));
+        serving.node.shutdown();
+    }
 }
 
 /// The payer's side signs nothing that it has not got.

@@ -139,7 +139,7 @@ pub(super) async fn bytes(
     Ok(state::bytes(bytes))
 }
 
-/// A settled receipt with its path to the receipt root of its block.
+/// A settled receipt or voucher, by its digest, with its path to the receipt root of its block.
 pub(super) async fn receipt(
     State(api): State<Arc<Api>>,
     Path(text): Path<String>,

@@ -11,7 +11,7 @@ use crate::{application::TxResult, consensus::hash::signed, error::NodeError};
 const BLOCKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("block_index");
 /// Transaction hash to height and position (big-endian).
 const TXS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("tx_index");
-/// Receipt hash to height and position (big-endian).
+/// Digest of a settled receipt or voucher to height and position (big-endian).
 const RECEIPTS: TableDefinition<'static, &'static [u8], &'static [u8]> =
     TableDefinition::new("receipt_index");
 
@@ -48,7 +48,7 @@ pub struct BlockIndex {
     pub txs: Vec<[u8; 32]>,
     /// Outcome of each transaction.
     pub results: Vec<TxResult>,
-    /// Receipt hash and encoded record of everything settled, in the order of the receipt tree's leaves.
+    /// Digest of the receipt or voucher and encoded record of everything settled, in the order of the receipt tree's leaves.
     pub settled: Vec<([u8; 32], Vec<u8>)>,
 }
 

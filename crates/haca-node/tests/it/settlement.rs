@@ -8,10 +8,10 @@ use std::sync::{
 use haca_ledger::{CheckProof, ModelFacts};
 use haca_node::Genesis;
 use haca_wire::{
-    Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Decode as _, Domain, Encode as _, Evidence,
-    EvidenceKind, Gas, Group, Height, Inference, Item, Message, ModelId, Nonce, Order, Quote, Receipt,
-    RenderId, RequestHash, SecretKey, Sequence, Settlement, Signed, SignedTransaction, Tick, Transaction,
-    TxMeta, merkle::InclusionPath, render, tensor_root,
+    Address, Amount, AssetId, BlockHash, ChainId, ChannelId, Coverage, Decode as _, Domain, Encode as _,
+    Evidence, EvidenceKind, Gas, Group, Height, Inference, Item, Message, ModelId, Nonce, Order, OrderHash,
+    Quote, Receipt, ReceiptHash, ReceiptRoot, RenderId, RequestHash, SecretKey, Sequence, Settlement, Signed,
+    SignedTransaction, Tick, Transaction, TxMeta, Voucher, merkle::InclusionPath, render, tensor_root,
 };
 use serde_json::Value;
 
@@ -149,6 +149,40 @@ impl Network {
         }
     }
 
+    /// Settles a voucher for nothing with a receipt's digest as its root; returns its own digest.
+    fn shadow(&mut self, channel: ChannelId, first: u64, receipt: ReceiptHash) -> OrderHash {
+        let signed_at = self.item(channel, first, &inference()).receipt.value;
+        let first = Sequence(first);
+        let voucher = Voucher {
+            channel,
+            first,
+            count: 2,
+            root: receipt.0,
+            model: MODEL,
+            evidence: EvidenceKind::Signed,
+            total: Amount(0),
+            warranty: Amount(0),
+            settle_by: Tick(100),
+        };
+        let hash = voucher.hash(&self.domain);
+        let root = ReceiptRoot {
+            channel,
+            first,
+            count: 2,
+            root: receipt.0,
+            block_height: signed_at.block_height,
+            block_hash: signed_at.block_hash,
+            signer: node().address(),
+        };
+        let coverage = Coverage {
+            voucher: Signed::new(voucher, &self.domain, &holder()).unwrap(),
+            root: Signed::new(root, &self.domain, &node()).unwrap(),
+        };
+        let coverages = vec![coverage];
+        self.ok(&node(), Message::SettleVouchers { coverages });
+        hash
+    }
+
     fn channel(&mut self) -> ChannelId {
         let stake = Amount(5_000_000_000_000);
         let (opg, verifying_key, proof) = (AssetId::OPG, b"key".to_vec(), PROOF.to_vec());
@@ -277,6 +311,40 @@ fn settled_receipts_are_paid_burned_and_proven_and_their_evidence_is_verified_on
     }
     let metrics = String::from_utf8(network.running.bytes("/metrics").1).unwrap();
     assert!(metrics.contains("haca_receipts_settled_total 3\n"), "{metrics}");
+}
+
+/// The root of a voucher is whatever payer and node sign: it must not stand for a receipt that has the same digest.
+#[test]
+fn a_voucher_whose_root_is_a_receipt_neither_hides_it_nor_passes_for_it() {
+    let mut network = Network::new(Counting(Arc::default()));
+    let channel = network.channel();
+    let item = network.item(channel, 0, &inference());
+    let receipt = item.receipt.value.hash(&network.domain);
+    let path = format!("/v1/receipts/{receipt}");
+    let order_of = |answer: &Value| {
+        let leaf = hex::decode(answer["settlement"].as_str().unwrap()).unwrap();
+        Settlement::decode_all(&leaf).unwrap().order
+    };
+    let before = network.shadow(channel, 10, receipt);
+    assert_eq!(network.running.get(&path).0, 404, "a voucher is no receipt");
+    let evidence = Evidence::Zk {
+        inferences: vec![inference()],
+        proof: PROOF.to_vec(),
+    };
+    let groups = vec![Group {
+        items: vec![item.clone()],
+        evidence,
+    }];
+    network.ok(&node(), Message::SettleBatch { groups });
+    let order = item.order.value.hash(&network.domain);
+    assert_eq!(order_of(&network.running.get(&path).1), order);
+    let after = network.shadow(channel, 20, receipt);
+    assert_eq!(order_of(&network.running.get(&path).1), order);
+    for voucher in [before, after] {
+        let (status, answer) = network.running.get(&format!("/v1/receipts/{voucher}"));
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(order_of(&answer), voucher);
+    }
 }
 
 #[test]
