@@ -5,14 +5,14 @@ use std::time::Duration;
 use haca_verify::Checkpoint;
 use haca_wire::bundle::{Bundle, Covering, LightBlock};
 use haca_wire::merkle::Branch;
-use haca_wire::{Domain, Evidence, EvidenceKind, GenesisHash, Height, Item, Voucher, receipt_root};
+use haca_wire::{Domain, Evidence, EvidenceKind, GenesisHash, Height, Item, ReceiptHash, Voucher};
 
 use crate::bundle::{Proofs, branch, fetch_genesis, fetch_light_blocks, fetch_proofs};
-use crate::voucher::{leaves, path_under};
+use crate::voucher::{are_leaves, path_under};
 use crate::{ClientError, NodeClient, Settleable, SettledReceipt};
 
-/// A settled voucher with the receipts of its range, and everything that proves its settlement. Nothing of what the node
-/// said is verified: [`haca_verify::verify_bundle`] does that with each bundle.
+/// A settled voucher with the digests of the receipts of its range, and everything that proves its settlement. Nothing of
+/// what the node said is verified: [`haca_verify::verify_bundle`] does that with each bundle.
 #[derive(Debug)]
 pub struct CoveredRange {
     genesis: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct CoveredRange {
     receipts_proof: Vec<u8>,
     voucher: Voucher,
     evidence: Evidence,
-    items: Vec<Item>,
+    leaves: Vec<ReceiptHash>,
 }
 
 impl CoveredRange {
@@ -31,14 +31,15 @@ impl CoveredRange {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Voucher`] when `items` are not the receipts under the voucher's root, in the order of their sequences;
+    /// [`ClientError::Voucher`] when `leaves` are not the digests of the receipts under the voucher's root, in the order of
+    /// their sequences;
     /// [`ClientError::Pending`] when the voucher is not settled after `patience`; [`ClientError::OtherNetwork`] when the
     /// node's genesis document is not the trusted one.
     pub fn fetch(
         node: &NodeClient,
         trust: GenesisHash,
         voucher: &Voucher,
-        items: Vec<Item>,
+        leaves: Vec<ReceiptHash>,
         checkpoint: Option<Checkpoint>,
         patience: Duration,
     ) -> Result<Self, ClientError> {
@@ -51,7 +52,7 @@ impl CoveredRange {
                 return Err(ClientError::Voucher { reason });
             }
         };
-        if receipt_root(&leaves(&items, &domain)) != voucher.root {
+        if !are_leaves(voucher, &leaves) {
             let reason = "these are not the receipts under its root";
             return Err(ClientError::Voucher { reason });
         }
@@ -68,7 +69,7 @@ impl CoveredRange {
             receipts_proof: receipts,
             voucher: voucher.clone(),
             evidence,
-            items,
+            leaves,
         })
     }
 
@@ -77,9 +78,10 @@ impl CoveredRange {
         &self.settled
     }
 
-    /// The bundle of the receipt at `index` of the range; `None` behind its end.
-    pub fn bundle(&self, index: usize, request: Vec<u8>, response: Vec<u8>) -> Option<Bundle> {
-        let item = self.items.get(index)?.clone();
+    /// The bundle of a receipt of the range; `None` for a receipt that is not under the voucher.
+    pub fn bundle(&self, item: Item, request: Vec<u8>, response: Vec<u8>) -> Option<Bundle> {
+        let receipt = item.receipt.value.hash(&self.domain);
+        let index = self.leaves.iter().position(|leaf| *leaf == receipt)?;
         Some(Bundle {
             genesis: self.genesis.clone(),
             light_blocks: self.light_blocks.clone(),
@@ -88,11 +90,11 @@ impl CoveredRange {
             branch: self.branch.clone(),
             covering: Some(Covering {
                 voucher: self.voucher.clone(),
-                path: path_under(&self.items, index, &self.domain)?,
+                path: path_under(&self.leaves, index)?,
             }),
             receipts_proof: self.receipts_proof.clone(),
             model_proof: None,
-            group: vec![item.receipt.value.hash(&self.domain)],
+            group: vec![receipt],
             item,
             index: 0,
             evidence: self.evidence.clone(),

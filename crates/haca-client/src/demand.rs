@@ -1,9 +1,9 @@
 //! Demanding the proof of a receipt that was settled as `Optimistic`.
 
 use haca_wire::state::{ModelRecord, Params};
-use haca_wire::{Amount, Domain, Item, Message, ModelId, Receipt, Signed};
+use haca_wire::{Amount, Domain, Item, Message, ModelId, Receipt, Sequence, Signed, merkle};
 
-use crate::voucher::path_under;
+use crate::voucher::{leaves, path_under};
 use crate::{ClientError, NodeClient};
 
 /// The message that demands the proof of a receipt which was settled by itself, not under a voucher.
@@ -21,14 +21,27 @@ pub fn demand(receipt: &Signed<Receipt>, domain: &Domain) -> Message {
 /// The message that demands the proof of one of the receipts under a settled voucher, which are `items`; `None` behind
 /// their end.
 pub fn demand_under(items: &[Item], index: usize, domain: &Domain) -> Option<Message> {
-    let value = &items.get(index)?.receipt.value;
-    Some(Message::Demand {
+    let path = path_under(&leaves(items, domain), index)?;
+    let first = items.first()?.receipt.value.sequence;
+    Some(demand_at(first, &items.get(index)?.receipt, path, domain))
+}
+
+/// The message that demands the proof of a receipt under a settled voucher, whose first sequence is `first` and to whose root
+/// the path leads.
+pub fn demand_at(
+    first: Sequence,
+    receipt: &Signed<Receipt>,
+    path: Vec<merkle::Hash>,
+    domain: &Domain,
+) -> Message {
+    let value = &receipt.value;
+    Message::Demand {
         channel: value.channel,
-        first: items.first()?.receipt.value.sequence,
+        first,
         sequence: value.sequence,
         receipt: value.hash(domain),
-        path: path_under(items, index, domain)?,
-    })
+        path,
+    }
 }
 
 /// The highest base fee at which a demand deposits no more than `most`: signed for it, the chain takes no more. `None`

@@ -38,7 +38,7 @@ mod wallet;
 pub use bundle::{Inferred, build_bundle, fetch_bundle, fetch_light_blocks, verify_online};
 pub use claim::{Standing, equivocation, missed};
 pub use covering::CoveredRange;
-pub use demand::{demand, demand_under};
+pub use demand::{demand, demand_at, demand_under};
 pub use error::ClientError;
 pub use full_node::{Included, LightBlockBytes, NodeClient, ProvenEntry, SettledReceipt, Status};
 pub use inference_node::{
@@ -49,6 +49,7 @@ pub use settleable::Settleable;
 pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;
 pub use voucher::{
-    KeptVouchers, VoucherStore, check_coverage, is_coverable, is_covered, is_in_range, path_under, voucher,
+    KeptVoucher, KeptVouchers, VoucherStore, are_leaves, check_coverage, is_coverable, is_in_range, leaves,
+    path_under, voucher,
 };
 pub use wallet::{TX_LIFETIME_BLOCKS, Wallet, random_nonce};

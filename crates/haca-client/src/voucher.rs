@@ -4,7 +4,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use haca_wire::voucher::{check_leaf, receipt_path};
+use haca_wire::codec::Reader;
+use haca_wire::voucher::receipt_path;
 use haca_wire::{
     Address, Amount, ChannelId, Coverage, Decode, Domain, Encode as _, EvidenceKind, Item, ReceiptHash,
     Sequence, Signed, Tick, Voucher, limit, merkle, receipt_root,
@@ -12,8 +13,8 @@ use haca_wire::{
 
 use crate::ClientError;
 
-/// The most bytes of a kept voucher: two signatures over fixed fields.
-const FILE_BYTES: u64 = 4096;
+/// The most bytes of a kept voucher: fixed fields with a signature, and the receipts' digests.
+const FILE_BYTES: u64 = 4096 + 32 * limit::RANGE as u64;
 
 /// The voucher over receipts of one channel without a gap, in the order of their sequences: the total is the sum of their
 /// fees, the root is theirs, and the warranty is the sum of theirs where the fee waits. It settles up to `settle_by`, and no
@@ -76,7 +77,7 @@ pub fn voucher(items: &[Item], domain: &Domain, settle_by: Tick) -> Result<Vouch
         channel: first.channel,
         first: first.sequence,
         count,
-        root: receipt_root(&leaves(items, domain)),
+        root: root_of(&leaves(items, domain)),
         model: first.model,
         evidence: first.evidence,
         total: Amount(total),
@@ -90,27 +91,27 @@ pub const fn is_coverable(evidence: EvidenceKind) -> bool {
     matches!(evidence, EvidenceKind::Signed | EvidenceKind::Optimistic)
 }
 
-/// The leaves of receipts without a gap.
-pub(crate) fn leaves(items: &[Item], domain: &Domain) -> Vec<Option<ReceiptHash>> {
-    let hash = |item: &Item| Some(item.receipt.value.hash(domain));
+/// The digests of receipts without a gap: the leaves under the root of a voucher over them.
+pub fn leaves(items: &[Item], domain: &Domain) -> Vec<ReceiptHash> {
+    let hash = |item: &Item| item.receipt.value.hash(domain);
     items.iter().map(hash).collect()
 }
 
-/// The path from one of these receipts to the root of a voucher over them all: with it, whoever holds the receipt shows
-/// that it is covered.
-pub fn path_under(items: &[Item], index: usize, domain: &Domain) -> Option<Vec<merkle::Hash>> {
-    receipt_path(&leaves(items, domain), index)
+fn root_of(leaves: &[ReceiptHash]) -> merkle::Hash {
+    let leaves: Vec<Option<ReceiptHash>> = leaves.iter().copied().map(Some).collect();
+    receipt_root(&leaves)
 }
 
-/// Whether a receipt stands under a voucher at its place.
-pub fn is_covered(
-    voucher: &Voucher,
-    sequence: Sequence,
-    receipt: &ReceiptHash,
-    path: &[merkle::Hash],
-) -> bool {
-    let range = (voucher.first, voucher.count);
-    check_leaf(range, &voucher.root, sequence, Some(receipt), path).is_ok()
+/// Whether these are the digests of all receipts under a voucher.
+pub fn are_leaves(voucher: &Voucher, leaves: &[ReceiptHash]) -> bool {
+    leaves.len() == voucher.count as usize && root_of(leaves) == voucher.root
+}
+
+/// The path from the receipt at `index` to the root over all these digests: with it, whoever holds the receipt shows that a
+/// voucher covers it. `None` behind their end.
+pub fn path_under(leaves: &[ReceiptHash], index: usize) -> Option<Vec<merkle::Hash>> {
+    let leaves: Vec<Option<ReceiptHash>> = leaves.iter().copied().map(Some).collect();
+    receipt_path(&leaves, index)
 }
 
 /// Whether a sequence of a channel is in the range of a voucher.
@@ -137,7 +138,8 @@ pub fn check_coverage(coverage: &Coverage, signer: Address, domain: &Domain) -> 
     })
 }
 
-/// Vouchers on disk, by channel and first sequence: what was signed is known whatever crashes afterwards.
+/// Vouchers on disk, each with the digests of the receipts that it covers: what was signed is known whatever crashes
+/// afterwards, and each receipt is provable without the others.
 #[derive(Clone, Debug)]
 pub struct VoucherStore {
     dir: PathBuf,
@@ -149,16 +151,28 @@ impl VoucherStore {
         Self { dir: dir.to_owned() }
     }
 
-    /// Keeps a voucher durably. To be called before it leaves.
-    pub fn keep(&self, voucher: &Signed<Voucher>) -> Result<(), ClientError> {
+    /// Keeps a voucher and the leaves under its root durably, beside every other of the same range. To be called before
+    /// it leaves.
+    pub fn keep(
+        &self,
+        voucher: &Signed<Voucher>,
+        leaves: &[ReceiptHash],
+        domain: &Domain,
+    ) -> Result<(), ClientError> {
         let value = &voucher.value;
-        let name = format!("{}-{}-{}.voucher", value.channel, value.first, value.count);
+        let (range, digest) = (
+            format!("{}-{}-{}", value.channel, value.first, value.count),
+            value.hash(domain),
+        );
+        let name = format!("{range}-{digest}.voucher");
+        let mut bytes = voucher.encode();
+        bytes.extend(leaves.iter().flat_map(|leaf| leaf.0));
         let path = self.dir.join(name);
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(&self.dir)?;
             let fresh = path.with_extension("new");
             let mut file = std::fs::File::create(&fresh)?;
-            file.write_all(&voucher.encode())?;
+            file.write_all(&bytes)?;
             file.sync_all()?;
             std::fs::rename(&fresh, &path)?;
             std::fs::File::open(&self.dir)?.sync_all()
@@ -187,7 +201,10 @@ impl VoucherStore {
         let mut kept = KeptVouchers::default();
         for path in &paths {
             match read(path) {
-                Ok(voucher) => kept.vouchers.push(voucher),
+                Ok((voucher, damage)) => {
+                    kept.vouchers.push(voucher);
+                    kept.unreadable.extend(damage);
+                }
                 Err(error) => kept.unreadable.push(error),
             }
         }
@@ -195,34 +212,54 @@ impl VoucherStore {
     }
 }
 
+/// A voucher of the store.
+#[derive(Clone, Debug)]
+pub struct KeptVoucher {
+    /// The voucher.
+    pub signed: Signed<Voucher>,
+    /// The digests of the receipts under its root; `None` when the file has none, or damaged ones.
+    pub leaves: Option<Vec<ReceiptHash>>,
+}
+
 /// What a [`VoucherStore`] holds.
 #[derive(Debug, Default)]
 pub struct KeptVouchers {
     /// By channel, first sequence and count, as text.
-    pub vouchers: Vec<Signed<Voucher>>,
-    /// One error for each file that can't be read.
+    pub vouchers: Vec<KeptVoucher>,
+    /// One error for each file that can't be read, or not whole.
     pub unreadable: Vec<ClientError>,
 }
 
 impl KeptVouchers {
     /// The vouchers that cover a sequence, by the range.
-    pub fn covering(&self, channel: ChannelId, sequence: Sequence) -> impl Iterator<Item = &Voucher> {
-        let all = self.vouchers.iter().map(|signed| &signed.value);
-        all.filter(move |voucher| is_in_range(voucher, channel, sequence))
+    pub fn covering(&self, channel: ChannelId, sequence: Sequence) -> impl Iterator<Item = &KeptVoucher> {
+        let covers = move |kept: &&KeptVoucher| is_in_range(&kept.signed.value, channel, sequence);
+        self.vouchers.iter().filter(covers)
     }
 }
 
-fn read(path: &Path) -> Result<Signed<Voucher>, ClientError> {
+/// Reads a voucher and its leaves. Damaged leaves are an error beside the voucher: it counts without them.
+fn read(path: &Path) -> Result<(KeptVoucher, Option<ClientError>), ClientError> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| failed(path, &error))?;
     file.take(FILE_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| failed(path, &error))?;
-    Signed::decode_all(&bytes).map_err(|error| ClientError::VoucherStore {
+    let damaged = |reason: String| ClientError::VoucherStore {
         path: path.display().to_string(),
-        reason: error.to_string(),
-    })
+        reason,
+    };
+    let mut reader = Reader::new(&bytes);
+    let signed = Signed::<Voucher>::decode(&mut reader).map_err(|error| damaged(error.to_string()))?;
+    let rest = reader.take(reader.remaining()).unwrap_or_default();
+    let (leaves, odd) = rest.as_chunks();
+    let leaves: Vec<ReceiptHash> = leaves.iter().copied().map(ReceiptHash).collect();
+    let is_whole = odd.is_empty() && are_leaves(&signed.value, &leaves);
+    let damage = (!is_whole && !rest.is_empty())
+        .then(|| damaged("what follows the voucher is not the digests of its receipts".into()));
+    let leaves = is_whole.then_some(leaves);
+    Ok((KeptVoucher { signed, leaves }, damage))
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> ClientError {

@@ -1,6 +1,6 @@
 //! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond.
 
-use haca_client::{KeptVouchers, NodeClient, Standing, VoucherStore, equivocation, missed};
+use haca_client::{NodeClient, Standing, VoucherStore, equivocation, missed};
 use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
 use haca_wire::{Amount, AssetId, Decode, Message, Receipt, Signed};
 use serde_json::{Value, json};
@@ -31,7 +31,8 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
         &network.file.node_url,
         &network.file.inference_url,
     )?;
-    let held = held::read_all(&network.user().join("receipts"))?;
+    let receipts = held::read_all(&network.user().join("receipts"), screen)?;
+    let held = &receipts.kept;
     let others = claim
         .receipt
         .iter()
@@ -41,11 +42,11 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     let vouchers = held::vouchers(&vouchers, screen)?;
     let step = screen.step("claims");
     let mut lines = Vec::new();
-    for one in &held {
-        let second = second_receipt(&session, one, &held, &others);
+    for one in held {
+        let second = second_receipt(&session, one, held, &others);
         let mut line = look(&session, one, second, claim.dry_run)?;
         if line.state == Standing::Used.name()
-            && let Some(covered) = held::covered(&session, one, &held, &vouchers)?
+            && let Some(covered) = held::covered(&session, one, held, &vouchers)?
         {
             let settled = &covered.settled;
             let sequence = one.order.value.sequence;
@@ -55,7 +56,7 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
                 .map_err(client)?;
             describe(&mut line, &standing);
             if let Standing::Settled { height, .. } = standing {
-                let count = covered.items.len();
+                let count = covered.count;
                 line.detail = format!("at height {height} under a voucher for {count} receipts");
             }
         }
@@ -63,8 +64,9 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     }
     let claimed = lines.iter().filter(|line| line.claimed_now).count();
     step.done(&format!("{} receipts, {claimed} claimed now", lines.len()));
-    show(screen, &session.node, &lines, &vouchers)?;
-    let is_whole = vouchers.unreadable.is_empty();
+    let skipped = [receipts.skipped, held::skipped(&vouchers)].concat();
+    let is_whole = skipped.is_empty();
+    show(screen, &session.node, &lines, skipped)?;
     Ok(if is_whole { 0 } else { Exit::Unverifiable as u8 })
 }
 
@@ -161,7 +163,7 @@ fn granted(line: &mut Line, claim: &ClaimRecord) {
     line.amount = claim.paid;
 }
 
-fn show(screen: &Screen, node: &NodeClient, lines: &[Line], vouchers: &KeptVouchers) -> Result<(), Failure> {
+fn show(screen: &Screen, node: &NodeClient, lines: &[Line], skipped: Vec<Value>) -> Result<(), Failure> {
     let objects = lines.iter().map(|line| {
         json!({
             "receipt": line.receipt,
@@ -174,7 +176,7 @@ fn show(screen: &Screen, node: &NodeClient, lines: &[Line], vouchers: &KeptVouch
     });
     screen.object(&json!({
         "receipts": objects.collect::<Vec<Value>>(),
-        "skipped": held::skipped(vouchers),
+        "skipped": skipped,
     }));
     if lines.is_empty() {
         screen.say("no receipts");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haca_client::{
     Answered, ClientError, CoveredRange, KeptVouchers, Settleable, Standing, VoucherStore, is_coverable,
-    voucher,
+    leaves, voucher,
 };
 use haca_wire::{ChannelId, Encode as _, EvidenceKind, Item, ModelId, ReceiptHash, Tick, Voucher, limit};
 use serde_json::{Value, json};
@@ -39,8 +39,9 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
     )?;
     let store = VoucherStore::new(&network.user().join("vouchers"));
     let step = screen.step("receipts that wait");
-    let held = held::read_all(&network.user().join("receipts"))?;
-    let ranges = ranges(&session, &held)?;
+    let receipts = held::read_all(&network.user().join("receipts"), screen)?;
+    let held = &receipts.kept;
+    let ranges = ranges(&session, held, screen)?;
     step.done(&format!("{} ranges", ranges.len()));
     let mut lines = Vec::new();
     for items in ranges {
@@ -51,9 +52,11 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
     }
     let step = screen.step("bundles for offline verification");
     let vouchers = held::vouchers(&store, screen)?;
-    let bundles = collect(&session, &vouchers, &held)?;
+    let bundles = collect(&session, &vouchers, held, screen)?;
     step.done(&format!("{} written", bundles.len()));
-    show(&lines, &bundles, &vouchers, screen);
+    let skipped = [receipts.skipped, held::skipped(&vouchers)].concat();
+    let is_whole = skipped.is_empty();
+    show(&lines, &bundles, skipped, screen);
     if let Some(bundle) = bundles.first() {
         let (bundle, trust) = (bundle.display(), network.file.trust);
         screen.say(format!(
@@ -61,19 +64,21 @@ pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
         ));
     }
     let is_open = lines.iter().any(|line| line.state == "signed");
-    Ok(match (is_open, vouchers.unreadable.is_empty()) {
+    Ok(match (is_open, is_whole) {
         (true, _) => Exit::SettlementUnknown as u8,
         (false, false) => Exit::Unverifiable as u8,
         (false, true) => 0,
     })
 }
 
-/// Receipts without proofs that nobody has settled or claimed, as ranges without a gap.
-fn ranges(session: &Session, held: &[Kept]) -> Result<Vec<Vec<Item>>, Failure> {
+/// Receipts without proofs that nobody has settled or claimed, and that still can settle, as ranges without a gap.
+fn ranges(session: &Session, held: &[Kept], screen: &Screen) -> Result<Vec<Vec<Item>>, Failure> {
+    let tick = session.node.clock().map_err(client)?.tick;
     let mut waiting: BTreeMap<(ChannelId, u64), Item> = BTreeMap::new();
     for kept in held {
         let order = &kept.order.value;
-        if !is_coverable(order.evidence) {
+        // A voucher settles no later than any of its orders: one that is late would block all others of its run.
+        if !is_coverable(order.evidence) || order.settle_by <= tick {
             continue;
         }
         let standing = session
@@ -82,7 +87,7 @@ fn ranges(session: &Session, held: &[Kept]) -> Result<Vec<Vec<Item>>, Failure> {
             .map_err(client)?;
         // Of a receipt without a warranty nothing can be claimed, but it may still settle.
         let waits = matches!(standing, Standing::Waiting { .. } | Standing::NothingAtStake);
-        if waits && is_checked(session, kept)? {
+        if waits && is_checked(session, kept, screen)? {
             waiting.insert((order.channel, order.sequence.0), kept.item());
         }
     }
@@ -104,8 +109,15 @@ fn ranges(session: &Session, held: &[Kept]) -> Result<Vec<Vec<Item>>, Failure> {
 }
 
 /// Whether the answer passes the checks that `haca infer` made: what it refused lies on disk, too, and is not paid for here.
-fn is_checked(session: &Session, kept: &Kept) -> Result<bool, Failure> {
-    let (request, response) = kept.bodies()?;
+/// Nor is what can't be read.
+fn is_checked(session: &Session, kept: &Kept, screen: &Screen) -> Result<bool, Failure> {
+    let (request, response) = match kept.bodies() {
+        Ok(bodies) => bodies,
+        Err(failure) => {
+            held::warn(screen, &failure.message, &failure.code);
+            return Ok(false);
+        }
+    };
     let exchange = Exchange {
         request,
         order: kept.order.clone(),
@@ -147,7 +159,8 @@ fn cover(session: &Session, store: &VoucherStore, items: &[Item], options: &Cove
         .wallet
         .sign(voucher.clone(), &session.domain)
         .map_err(client)?;
-    store.keep(&signed).map_err(client)?;
+    let leaves = leaves(items, &session.domain);
+    store.keep(&signed, &leaves, &session.domain).map_err(client)?;
     let line = |state, detail| Line {
         voucher: voucher.clone(),
         state,
@@ -176,27 +189,40 @@ fn cover(session: &Session, store: &VoucherStore, items: &[Item], options: &Cove
 
 /// Writes the bundle of each receipt that a settled voucher covers and that has none: of the vouchers of this run, and of
 /// earlier ones whose settlement nobody waited for. Returns their paths.
-fn collect(session: &Session, vouchers: &KeptVouchers, held: &[Kept]) -> Result<Vec<PathBuf>, Failure> {
+fn collect(
+    session: &Session,
+    vouchers: &KeptVouchers,
+    held: &[Kept],
+    screen: &Screen,
+) -> Result<Vec<PathBuf>, Failure> {
     let mut written = Vec::new();
-    for signed in &vouchers.vouchers {
-        let voucher = &signed.value;
+    for one in &vouchers.vouchers {
+        let voucher = &one.signed.value;
         let range = held::under(held, voucher);
         if range.iter().all(|kept| kept.dir.join(held::BUNDLE).exists()) {
             continue;
         }
-        let items = range.iter().map(|kept| kept.item()).collect();
+        let Some(leaves) = held::leaves_of(one, held, &session.domain) else {
+            continue;
+        };
         let trust = session.domain.genesis;
-        let covered = CoveredRange::fetch(&session.node, trust, voucher, items, None, Duration::ZERO);
+        let covered = CoveredRange::fetch(&session.node, trust, voucher, leaves, None, Duration::ZERO);
         let covered = match covered {
             Ok(covered) => covered,
             // Not settled, or not by this voucher: another one may cover its receipts.
             Err(ClientError::Pending { .. } | ClientError::Voucher { .. }) => continue,
             Err(error) => return Err(client(error)),
         };
-        for (index, kept) in range.into_iter().enumerate() {
+        for kept in range {
             let path = kept.dir.join(held::BUNDLE);
-            let (request, response) = kept.bodies()?;
-            if let Some(bundle) = covered.bundle(index, request, response) {
+            let (request, response) = match kept.bodies() {
+                Ok(bodies) => bodies,
+                Err(failure) => {
+                    held::warn(screen, &failure.message, &failure.code);
+                    continue;
+                }
+            };
+            if let Some(bundle) = covered.bundle(kept.item(), request, response) {
                 replace(&path, &bundle.encode())?;
                 written.push(path);
             }
@@ -205,7 +231,7 @@ fn collect(session: &Session, vouchers: &KeptVouchers, held: &[Kept]) -> Result<
     Ok(written)
 }
 
-fn show(lines: &[Line], bundles: &[PathBuf], vouchers: &KeptVouchers, screen: &Screen) {
+fn show(lines: &[Line], bundles: &[PathBuf], skipped: Vec<Value>, screen: &Screen) {
     let objects = lines.iter().map(|line| {
         json!({
             "channel": line.voucher.channel.to_string(),
@@ -222,7 +248,7 @@ fn show(lines: &[Line], bundles: &[PathBuf], vouchers: &KeptVouchers, screen: &S
     screen.object(&json!({
         "vouchers": objects.collect::<Vec<Value>>(),
         "bundles": bundles,
-        "skipped": held::skipped(vouchers),
+        "skipped": skipped,
     }));
     if lines.is_empty() {
         screen.say("no two receipts without a proof wait in a row");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haca_client::{ClientError, Included, KeptVouchers, Standing, VoucherStore, demand, demand_under};
+use haca_client::{ClientError, Included, KeptVouchers, Standing, VoucherStore, demand, demand_at};
 use haca_wire::state::{DemandRecord, HeldKey};
 use haca_wire::{Amount, AssetId, EvidenceKind, Message, ReceiptHash, Sequence, TxHash};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) fn run(options: &Demand, screen: &Screen) -> Result<u8, Failure> {
         &network.file.node_url,
         &network.file.inference_url,
     )?;
-    let held = held::read_all(&network.user().join("receipts"))?;
+    let held = held::read_all(&network.user().join("receipts"), screen)?.kept;
     let vouchers = VoucherStore::new(&network.user().join("vouchers"));
     let vouchers = held::vouchers(&vouchers, screen)?;
     let is_optimistic = |kept: &&Kept| kept.order.value.evidence == EvidenceKind::Optimistic;
@@ -87,9 +87,14 @@ impl<'a> Doubt<'a> {
     }
 
     fn message(&self, session: &Session) -> Message {
-        let covered = self.covered.as_ref();
-        let under = covered.and_then(|one| demand_under(&one.items, one.index, &session.domain));
-        under.unwrap_or_else(|| demand(&self.kept.receipt, &session.domain))
+        let receipt = &self.kept.receipt;
+        match &self.covered {
+            Some(Covered { settled, path, .. }) => {
+                let first = settled.settlement.sequence;
+                demand_at(first, receipt, path.clone(), &session.domain)
+            }
+            None => demand(receipt, &session.domain),
+        }
     }
 
     /// Whether a demand that is in the block of this height was answered. The fee of a voucher waits on, so only the state

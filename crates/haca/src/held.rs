@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use haca_client::{
-    KeptVouchers, Settleable, SettledReceipt, VoucherStore, is_covered, is_in_range, path_under,
+    KeptVoucher, KeptVouchers, Settleable, SettledReceipt, VoucherStore, are_leaves, is_in_range, leaves,
+    path_under,
 };
-use haca_wire::{Decode, Item, Order, Receipt, Signed, Voucher};
+use haca_wire::{Decode, Domain, Item, Order, Receipt, ReceiptHash, Signed, Voucher, merkle};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -43,8 +44,16 @@ impl Kept {
     }
 }
 
-/// The receipts on disk, by directory name.
-pub(crate) fn read_all(dir: &Path) -> Result<Vec<Kept>, Failure> {
+/// The receipts on disk.
+pub(crate) struct Receipts {
+    /// By directory name.
+    pub(crate) kept: Vec<Kept>,
+    /// Those that can't be read, as JSON.
+    pub(crate) skipped: Vec<Value>,
+}
+
+/// The receipts on disk. A file that can't be read is named on stderr, and the others are used.
+pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure> {
     let mut paths: Vec<PathBuf> = match std::fs::read_dir(dir) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -52,14 +61,23 @@ pub(crate) fn read_all(dir: &Path) -> Result<Vec<Kept>, Failure> {
     };
     paths.sort();
     let is_whole = |path: &PathBuf| path.join("order.bin").exists() && path.join("receipt.bin").exists();
-    let held = paths.iter().filter(|path| is_whole(path)).map(|path| {
-        Ok(Kept {
-            order: read(&path.join("order.bin"))?,
-            receipt: read(&path.join("receipt.bin"))?,
-            dir: path.clone(),
-        })
-    });
-    held.collect()
+    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    for dir in paths.into_iter().filter(is_whole) {
+        match read(&dir.join("order.bin")).and_then(|order| Ok((order, read(&dir.join("receipt.bin"))?))) {
+            Ok((order, receipt)) => kept.push(Kept { order, receipt, dir }),
+            Err(failure) => {
+                warn(screen, &failure.message, &failure.code);
+                let (code, message, hint) = (failure.code, failure.message, failure.hint);
+                skipped.push(json!({ "code": code, "message": message, "hint": hint }));
+            }
+        }
+    }
+    Ok(Receipts { kept, skipped })
+}
+
+/// Says on stderr that something on disk is left out.
+pub(crate) fn warn(screen: &Screen, what: &str, code: &str) {
+    screen.note(format!("warning: skipped {what} [{code}]"));
 }
 
 /// A signed value as `haca infer` wrote it.
@@ -84,14 +102,25 @@ pub(crate) fn under<'a>(held: &'a [Kept], voucher: &Voucher) -> Vec<&'a Kept> {
     by_sequence.into_values().collect()
 }
 
+/// The digests of the receipts under a voucher: those kept with it, or those of the receipts on disk where it was kept
+/// without them and all are there.
+pub(crate) fn leaves_of(voucher: &KeptVoucher, held: &[Kept], domain: &Domain) -> Option<Vec<ReceiptHash>> {
+    voucher.leaves.clone().or_else(|| {
+        let value = &voucher.signed.value;
+        let items: Vec<Item> = under(held, value).into_iter().map(Kept::item).collect();
+        let leaves = leaves(&items, domain);
+        are_leaves(value, &leaves).then_some(leaves)
+    })
+}
+
 /// A receipt under a settled voucher of the user's.
 pub(crate) struct Covered {
     /// The settlement of the voucher.
     pub(crate) settled: SettledReceipt,
-    /// The receipts of its range, in their order.
-    pub(crate) items: Vec<Item>,
-    /// Which of them it is.
-    pub(crate) index: usize,
+    /// Receipts of its range.
+    pub(crate) count: u32,
+    /// From the receipt to its root.
+    pub(crate) path: Vec<merkle::Hash>,
 }
 
 /// Where a receipt was settled under a voucher of the user's that covers exactly it.
@@ -103,24 +132,20 @@ pub(crate) fn covered(
 ) -> Result<Option<Covered>, Failure> {
     let (channel, sequence) = (one.order.value.channel, one.order.value.sequence);
     let receipt = one.receipt.value.hash(&session.domain);
-    for voucher in vouchers.covering(channel, sequence) {
-        let items: Vec<Item> = under(held, voucher).into_iter().map(Kept::item).collect();
-        let mut sequences = items.iter().map(|item| item.order.value.sequence);
-        let Some(index) = sequences.position(|other| other == sequence) else {
+    for kept in vouchers.covering(channel, sequence) {
+        let voucher = &kept.signed.value;
+        let Some(leaves) = leaves_of(kept, held, &session.domain) else {
             continue;
         };
-        let path = path_under(&items, index, &session.domain);
-        let is_under = path.is_some_and(|path| is_covered(voucher, sequence, &receipt, &path));
-        let settled = session
-            .node
-            .settlement_of(&Settleable::voucher(voucher, &session.domain))
-            .map_err(client)?;
-        if let Some(settled) = settled.filter(|_| is_under) {
-            return Ok(Some(Covered {
-                settled,
-                items,
-                index,
-            }));
+        let index = usize::try_from(sequence.0.saturating_sub(voucher.first.0)).unwrap_or(usize::MAX);
+        let is_under = leaves.get(index) == Some(&receipt);
+        let Some(path) = path_under(&leaves, index).filter(|_| is_under) else {
+            continue;
+        };
+        let wanted = Settleable::voucher(voucher, &session.domain);
+        if let Some(settled) = session.node.settlement_of(&wanted).map_err(client)? {
+            let count = voucher.count;
+            return Ok(Some(Covered { settled, count, path }));
         }
     }
     Ok(None)
@@ -130,7 +155,7 @@ pub(crate) fn covered(
 pub(crate) fn vouchers(store: &VoucherStore, screen: &Screen) -> Result<KeptVouchers, Failure> {
     let vouchers = store.all().map_err(client)?;
     for error in &vouchers.unreadable {
-        screen.note(format!("warning: skipped {error} [{}]", error.code()));
+        warn(screen, &error.to_string(), error.code());
     }
     Ok(vouchers)
 }

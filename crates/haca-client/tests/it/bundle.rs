@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use haca_client::{
-    ClientError, CoveredRange, Inferred, NodeClient, Settleable, build_bundle, fetch_bundle, verify_online,
+    ClientError, CoveredRange, Inferred, NodeClient, Settleable, VoucherStore, build_bundle, fetch_bundle,
+    verify_online,
 };
 use haca_verify::{Outcome, Policy, check_id};
 use haca_wire::bundle::LightBlock;
@@ -331,8 +332,8 @@ fn a_range_is_fetched_for_exactly_the_receipts_under_its_root() {
         (&voucher, "these are not the receipts under its root"),
         (&zk, "vouchers cover no receipts with proofs"),
     ] {
-        let items = vec![network.item(); 7];
-        let found = CoveredRange::fetch(&scene.node, network.trust(), voucher, items, None, PATIENCE);
+        let leaves = haca_client::leaves(&vec![network.item(); 7], &network.domain());
+        let found = CoveredRange::fetch(&scene.node, network.trust(), voucher, leaves, None, PATIENCE);
         assert!(
             matches!(found, Err(ClientError::Voucher { reason: found }) if found == reason),
             "{reason}"
@@ -350,8 +351,8 @@ fn a_range_that_no_block_has_settled_is_pending() {
         404,
         Vec::new(),
     );
-    let items = two_in_a_row(network);
-    let found = CoveredRange::fetch(&scene.node, network.trust(), &voucher, items, None, PATIENCE);
+    let leaves = haca_client::leaves(&two_in_a_row(network), &network.domain());
+    let found = CoveredRange::fetch(&scene.node, network.trust(), &voucher, leaves, None, PATIENCE);
     assert!(matches!(found, Err(ClientError::Pending { .. })), "{found:?}");
 }
 
@@ -397,8 +398,44 @@ fn a_record_that_only_has_the_hash_is_not_the_settlement() {
         }
     }
     let trust = network.trust();
-    let found = CoveredRange::fetch(&scene.node, trust, &voucher, items, None, PATIENCE);
+    let leaves = haca_client::leaves(&items, &domain);
+    let found = CoveredRange::fetch(&scene.node, trust, &voucher, leaves, None, PATIENCE);
     assert!(matches!(found, Err(ClientError::Pending { .. })), "{found:?}");
+}
+
+/// Two vouchers over one range differ in what they settle up to, and the node may settle either. The store also reads files
+/// of the name and form that have the voucher alone.
+#[test]
+fn every_voucher_is_kept_with_its_leaves() {
+    let network = Network::covered();
+    let (items, domain) = (two_in_a_row(&network), network.domain());
+    let leaves = haca_client::leaves(&items, &domain);
+    let dir = tempfile::tempdir().unwrap();
+    let store = VoucherStore::new(dir.path());
+    let signed = [30, 40, 50].map(|settle_by| {
+        let voucher = haca_client::voucher(&items, &domain, Tick(settle_by)).unwrap();
+        Signed::new(voucher, &domain, &network.payer).unwrap()
+    });
+    let [first, second, old] = &signed;
+    store.keep(first, &leaves, &domain).unwrap();
+    store.keep(second, &leaves, &domain).unwrap();
+    std::fs::write(dir.path().join("9-0-2.voucher"), old.encode()).unwrap();
+    let kept = store.all().unwrap();
+    assert!(kept.unreadable.is_empty(), "{:?}", kept.unreadable);
+    for (voucher, leaves) in [(first, Some(&leaves)), (second, Some(&leaves)), (old, None)] {
+        let found = kept.vouchers.iter().find(|kept| kept.signed == *voucher).unwrap();
+        assert_eq!(found.leaves.as_ref(), leaves);
+    }
+    // Damaged leaves are named, and the voucher counts without them.
+    for bytes in [leaves[1].0[..31].to_vec(), [leaves[1].0, leaves[0].0].concat()] {
+        let damaged = [old.encode(), bytes].concat();
+        std::fs::write(dir.path().join("9-0-2.voucher"), damaged).unwrap();
+        let kept = store.all().unwrap();
+        assert_eq!((kept.vouchers.len(), kept.unreadable.len()), (3, 1));
+        assert!(kept.unreadable[0].to_string().contains("9-0-2.voucher"));
+        let found = kept.vouchers.iter().find(|kept| kept.signed == *old).unwrap();
+        assert_eq!(found.leaves, None);
+    }
 }
 
 fn two_in_a_row(network: &Network) -> Vec<haca_wire::Item> {

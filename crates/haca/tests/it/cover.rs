@@ -1,6 +1,6 @@
 //! `haca cover`: receipts that wait are settled at once, by one voucher.
 
-use crate::local::{Local, haca, json};
+use crate::local::{Local, haca, json, wait_for};
 
 #[test]
 fn receipts_that_wait_are_settled_by_one_voucher_and_known_to_be() {
@@ -92,6 +92,49 @@ fn a_damaged_voucher_keeps_no_receipt_from_being_looked_at(local: &Local) {
     assert_eq!(
         (skipped.len(), &skipped[0]["code"]),
         (1, &"client.voucher_store".into())
+    );
+}
+
+/// A voucher settles no later than the first of its receipts: one that missed its time would keep the others from being
+/// covered for ever.
+#[test]
+fn a_receipt_whose_time_has_passed_is_left_out() {
+    let local = Local::start_with(&["--idle-ms", "10", "--block-ms", "1"]);
+    let infer = |row: &str| {
+        let mut infer = haca();
+        infer.args([
+            "infer",
+            "--evidence",
+            "signed",
+            "--no-wait",
+            "--row",
+            row,
+            "--data",
+        ]);
+        let (code, told) = json(infer.arg(local.path()));
+        assert_eq!(code, 0, "{told}");
+    };
+    let mut serving = local.serve_with(&["--batch-wait-s", "3600"]);
+    infer("1");
+    serving.kill();
+    let late = local.node().clock().unwrap().tick.0 + 201;
+    wait_for("the end of the order", || {
+        local.node().clock().unwrap().tick.0 > late
+    });
+    let _serving = local.serve_with(&["--batch-wait-s", "3600"]);
+    infer("2");
+    infer("3");
+    let (code, covered) = json(haca().args(["cover", "--data"]).arg(local.path()));
+    let vouchers = covered["vouchers"].as_array().unwrap();
+    assert_eq!((code, vouchers.len()), (0, 1), "{covered}");
+    assert_eq!(
+        (
+            &vouchers[0]["first"],
+            &vouchers[0]["count"],
+            &vouchers[0]["state"]
+        ),
+        (&1.into(), &2.into(), &"settled".into()),
+        "{covered}"
     );
 }
 

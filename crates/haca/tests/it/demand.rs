@@ -67,6 +67,49 @@ fn a_receipt_settled_as_optimistic_is_proven_when_its_payer_demands_it() {
     assert_eq!(verify(&["--accept-signed"]), 12, "refused by the policy alone");
 }
 
+/// What is kept with the voucher proves each of its receipts, also when another one is lost or damaged.
+#[test]
+fn a_lost_or_damaged_receipt_takes_no_other_with_it() {
+    let local = Local::start_with(&["--idle-ms", "10", "--block-ms", "1"]);
+    let _serving = local.serve_with(&["--batch-wait-s", "3600"]);
+    let command =
+        |name: &str, more: &[&str]| json(haca().arg(name).args(["--data"]).arg(local.path()).args(more));
+    let receipts = ["1", "2", "3"].map(|row| {
+        let (_, told) = command("infer", &["--evidence", "optimistic", "--no-wait", "--row", row]);
+        let dir = told["files"]["dir"].as_str().unwrap().to_owned();
+        (told["receipt"]["hash"].as_str().unwrap().to_owned(), dir)
+    });
+    let (code, covered) = command("cover", &[]);
+    assert_eq!(
+        (code, &covered["vouchers"][0]["count"]),
+        (0, &3.into()),
+        "{covered}"
+    );
+    let [(_, lost), (damaged, truncated), (wanted, dir)] = &receipts;
+    std::fs::remove_dir_all(lost).unwrap();
+    std::fs::write(format!("{truncated}/order.bin"), [7; 10]).unwrap();
+    std::fs::remove_file(format!("{dir}/bundle.haca")).unwrap();
+    let (code, claims) = command("claim", &[]);
+    assert_eq!(code, 11, "{claims}");
+    let lines = claims["receipts"].as_array().unwrap();
+    assert_eq!(lines.len(), 1, "{claims}");
+    assert_eq!(
+        (&lines[0]["receipt"], &lines[0]["state"]),
+        (&wanted.as_str().into(), &"held".into())
+    );
+    assert_eq!(claims["skipped"][0]["code"], "cli.damaged_file");
+    let message = claims["skipped"][0]["message"].as_str().unwrap();
+    assert!(message.contains(damaged.as_str()), "{message}");
+    let (code, made) = command("cover", &[]);
+    assert_eq!(
+        (code, made["bundles"].as_array().unwrap().len()),
+        (11, 1),
+        "{made}"
+    );
+    let (code, answered) = command("demand", &[wanted, "--wait-s", "120"]);
+    assert_eq!((code, &answered["state"]), (0, &"answered".into()), "{answered}");
+}
+
 #[test]
 fn receipts_under_a_voucher_are_demanded_one_after_the_other() {
     let local = Local::start_with(&["--idle-ms", "10", "--block-ms", "1"]);
