@@ -30,7 +30,7 @@ use crate::entry::Place;
 pub use admission::{Workload, earliest_settle_by, rest_ms};
 pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
 pub use cost::{GasPrices, Rates, coverage_signatures, item_bytes, item_signatures};
-pub use demandable::{AnswerTime, Overload, count_models, longest_proofs_ms};
+pub use demandable::{AnswerTime, LOOKS, Overload, count_models, longest_proofs_ms};
 pub use market::{Decimal, Market, Policy, Price, Reprice, bid_for, reprice};
 pub use prove_time::ProveTimes;
 use schedule::{Family, Schedule};

@@ -1,13 +1,14 @@
 //! Fees of `Optimistic` receipts: watched until they are paid, and demands of proofs answered meanwhile.
 //!
 //! The chain keeps one docket for each node: how many demands on it are open, and when the last is due. While nobody
-//! demands anything, that is all that is read. When it changes, every fee that waits is looked at.
+//! demands anything, that is all that is read. When it changes, fees that wait are looked at, demanded ones first, until as many
+//! demands are found as it tells of: a bounded number before each settlement, as any number of fees may wait.
 //!
 //! The fee of a voucher waits as one, and one of its receipts at a time can be demanded. An answer leaves it waiting.
 //!
 //! An answer is journalled before it is sent, and nothing is waited for while it is on its way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use haca_wire::state::{ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
@@ -20,7 +21,7 @@ use super::{Action, AnswerPlan, Cause, Retry, Settler};
 use crate::ExecError;
 use crate::entry::{Entry, EntryState, HeldFee, Pending, Place, SentAnswer};
 use crate::log;
-use crate::planner::{self, Answering, Docket, Kind, OpenDemand, Situation};
+use crate::planner::{self, Answering, Docket, Kind, LOOKS, OpenDemand, Situation};
 use crate::totals::{Totals, TotalsKey};
 
 /// How often the docket is read while other work is done.
@@ -54,6 +55,10 @@ pub(super) struct Watch {
     fees: BTreeMap<Place, Watched>,
     is_loaded: bool,
     looked: Option<Instant>,
+    /// The search for the demands that a docket tells of.
+    search: Option<Search>,
+    /// The fee that was looked at last in a search: the next one goes on behind it, so that each fee has its turn.
+    cursor: Option<Place>,
     /// The docket at which all fees were last looked at.
     docket: DocketRecord,
     /// The height of the last answer. An older docket may equal a later one with another demand.
@@ -62,7 +67,49 @@ pub(super) struct Watch {
     sent: BTreeMap<TxHash, Instant>,
 }
 
+/// A search for the demands of one docket.
+struct Search {
+    docket: DocketRecord,
+    /// The height whose state has this docket.
+    height: Height,
+    /// Fees that were demanded when they were last looked at, then all others.
+    left: VecDeque<Place>,
+    /// How many of `left` are looked at whatever was found: fees whose demand was known.
+    known: usize,
+    /// Demands that were found.
+    found: u64,
+    /// Whether all that was read is as new as the docket.
+    is_whole: bool,
+    /// When other work began.
+    paused: Instant,
+}
+
+impl Search {
+    fn is_done(&self) -> bool {
+        self.left.is_empty() || (self.known == 0 && self.found >= self.docket.open)
+    }
+}
+
 impl Watch {
+    /// A search through all fees, behind the cursor first.
+    fn search(&self, docket: DocketRecord, height: Height) -> Search {
+        let (known, mut others): (Vec<Place>, Vec<Place>) = self
+            .fees
+            .keys()
+            .partition(|place| self.fees.get(place).is_some_and(|one| one.demand.is_some()));
+        let behind = others.partition_point(|place| Some(*place) <= self.cursor);
+        others.rotate_left(behind);
+        Search {
+            docket,
+            height,
+            known: known.len(),
+            left: known.into_iter().chain(others).collect(),
+            found: 0,
+            is_whole: height >= self.answered,
+            paused: Instant::now(),
+        }
+    }
+
     pub(super) fn holds(&self, place: Place) -> bool {
         self.fees.contains_key(&place)
     }
@@ -122,31 +169,69 @@ impl Settler<'_> {
             self.service.set_open_demands(0);
             return Ok(());
         }
-        if is_early {
+        if is_early && self.watch.search.is_none() {
             return Ok(());
         }
         self.watch.looked = Some(Instant::now());
         let (docket, height) = self.docket()?;
         let clock = self.service.chain.client.clock()?;
         self.service.chain.course().observe(&clock);
-        let is_new = docket != self.watch.docket;
-        let all = self.watch.fees.iter();
-        let due: Vec<Place> = all
-            .filter(|(_, watched)| is_new || clock.tick >= watched.look_at)
-            .map(|(place, _)| *place)
-            .collect();
-        let mut is_whole = height >= self.watch.answered;
+        let is_due = |watched: &&Watched| clock.tick >= watched.look_at;
+        let mut due: Vec<&Watched> = self.watch.fees.values().filter(is_due).collect();
+        due.sort_by_key(|watched| watched.look_at);
+        let due: Vec<Place> = due.iter().take(LOOKS).map(|watched| watched.fee.place).collect();
         for place in due {
-            is_whole &= self.look_at(place)? >= height;
+            self.look_at(place)?;
         }
-        // What was read of a state before this docket's says nothing of its demands.
-        self.watch.docket = if is_whole { docket } else { DocketRecord::default() };
+        self.search(docket, height)?;
         let open = self
             .watch
             .fees
             .values()
             .filter(|watched| watched.demand.is_some());
         self.service.set_open_demands(open.count() as u64);
+        Ok(())
+    }
+
+    /// Goes on with the search for the demands that a docket tells of, if it is not the one that is known: for a bounded number
+    /// of fees, or for as long as was spent on other work since. So a search takes twice the time of its questions and
+    /// of one settlement, and delays no settlement by more than the one before took.
+    fn search(&mut self, docket: DocketRecord, height: Height) -> Result<(), ExecError> {
+        let before = self.watch.search.take();
+        if docket == self.watch.docket {
+            return Ok(());
+        }
+        let mut search = before
+            .filter(|search| search.docket == docket)
+            .unwrap_or_else(|| self.watch.search(docket, height));
+        let (away, start, mut looks) = (search.paused.elapsed(), Instant::now(), 0);
+        while !search.is_done() && !self.is_stopped() && (looks < LOOKS || start.elapsed() < away) {
+            let Some(place) = search.left.pop_front() else {
+                break;
+            };
+            if search.known > 0 {
+                search.known -= 1;
+            } else {
+                self.watch.cursor = Some(place);
+            }
+            let seen = self.look_at(place)?;
+            looks += 1;
+            search.is_whole &= seen >= search.height;
+            let watched = self.watch.fees.get(&place);
+            let is_open = watched.is_some_and(|watched| watched.demand.is_some());
+            search.found += u64::from(is_open && seen >= search.height);
+        }
+        if search.is_done() {
+            // What was read of a state before this docket's says nothing of its demands.
+            self.watch.docket = if search.is_whole {
+                docket
+            } else {
+                DocketRecord::default()
+            };
+        } else {
+            search.paused = Instant::now();
+            self.watch.search = Some(search);
+        }
         Ok(())
     }
 

@@ -575,3 +575,49 @@ fn a_range_counts_as_one_proof() {
     let refused = serving.infer(&serving.body(), &order);
     assert_eq!(code(refused), "exec.proofs_outstanding");
 }
+
+/// Any number of fees may wait: one demand among them must not keep settlements waiting until all were asked for.
+#[test]
+fn one_demand_among_many_fees_delays_no_settlement_by_all_their_questions() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = serve(&world, &gate);
+    let count = 200;
+    let channel = serving.channel(u128::from(count) * PRICE + FEE, 50_000);
+    gate.freeze();
+    let orders: Vec<Order> = (0..count)
+        .map(|sequence| serving.optimistic(channel, sequence))
+        .collect();
+    let receipts: Vec<_> = orders
+        .iter()
+        .map(|order| serving.infer(&serving.body(), order).unwrap().receipt)
+        .collect();
+    gate.open();
+    for order in &orders {
+        serving.wait_for(order.hash(&world.domain), "held");
+    }
+    gate.freeze();
+    let signed = serving.answer(&serving.order(channel, count, &serving.body()));
+    let last = receipts.last().unwrap();
+    world.send(&world.user, haca_client::demand(last, &world.domain));
+    world.pass_a_block();
+    let prefix = hex::encode([haca_wire::state::key::HELD, &channel.0[..]].concat());
+    let (looks, sent) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicUsize::new(usize::MAX)),
+    );
+    let (counted, first) = (Arc::clone(&looks), Arc::clone(&sent));
+    gate.set(move |method, path| {
+        if path.contains(&prefix) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        if method == "POST" {
+            first.fetch_min(counted.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        Action::Pass
+    });
+    serving.wait_for(signed, "settled");
+    assert!(sent.load(Ordering::SeqCst) <= 32, "{sent:?} questions");
+    serving.wait_for(last.value.order, "settled");
+    assert!(looks.load(Ordering::SeqCst) >= usize::try_from(count).unwrap());
+}

@@ -21,7 +21,20 @@ fn time(settlement_ms: u64) -> AnswerTime {
         step_ms: STEP * TICK_MS,
         inclusion_ms: INCLUSION_MS,
         settlement_ms,
+        look_ms: 0,
     }
+}
+
+/// Who has more fees waiting than can be asked for in a window promises no more.
+#[test]
+fn the_time_to_find_a_demand_leaves_less_of_the_window() {
+    let looking = AnswerTime {
+        look_ms: 50,
+        ..time(10_000)
+    };
+    let fits = |count: u64| looking.check([(1, count)].into_iter()).is_ok();
+    // Two settlements of twice 10 s, and a step of 2,002 ms, in 1,800 s.
+    assert!(fits(17_579) && !fits(17_580));
 }
 
 #[test]
