@@ -40,7 +40,7 @@ fn optimistic_receipts_are_covered_too() {
     let bytes = network.bundle().encode();
     let report = verify_bundle(&bytes, network.trust(), NOW_S, &policy);
     assert_verified(&report);
-    let note = |id| report.check(id).unwrap().note.clone();
+    let note = |id| report.check(id).unwrap().note;
     assert!(note(check_id::SETTLEMENT_FEE).contains("put on hold"));
     assert!(note(check_id::WARRANTY_CLAIMED).contains("returned"));
     assert_rejected(
