@@ -4,6 +4,7 @@
 
 mod accounts;
 mod admission;
+mod answerable;
 mod attacks_validators;
 mod audit;
 mod budget;
