@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haca_wire::state::{Calendar, ChannelState, Entry, EntryError, Queue, Supply, ValidatorSetRecord};
-use haca_wire::{Address, Amount, AssetId, ConsensusAddress, Tick};
+use haca_wire::state::{
+    Calendar, ChannelState, Entry, EntryError, HeldKey, Queue, SEQUENCE_WINDOW, Supply, ValidatorSetRecord,
+};
+use haca_wire::{Address, Amount, AssetId, ConsensusAddress, Sequence, Tick};
 use thiserror::Error;
 
 /// Why a state does not add up.
@@ -147,6 +149,9 @@ struct Count {
     /// Open demands, by held fees and by dockets.
     demands: BTreeMap<Address, u64>,
     dockets: BTreeMap<Address, u64>,
+    /// Ranges whose fee waits, by held fees and by channels.
+    held_ranges: BTreeSet<HeldKey>,
+    ranges: BTreeSet<HeldKey>,
     due: u64,
     dues: BTreeMap<Tick, u64>,
     calendar: Calendar,
@@ -187,8 +192,11 @@ impl Count {
                 self.grow(asset, channel.deposit, |supply| &mut supply.escrow)?;
                 self.reserve(channel.node, asset, channel.reserve)?;
             }
-            Entry::Held(_, held) => {
+            Entry::Held(held_key, held) => {
                 let asset = held.asset;
+                if held.count > 1 {
+                    self.held_ranges.insert(*held_key);
+                }
                 self.grow(asset, held.fee, |supply| &mut supply.held)?;
                 if let Some(demand) = &held.demand {
                     self.grow(AssetId::OPG, demand.deposit, |supply| &mut supply.held)?;
@@ -196,6 +204,14 @@ impl Count {
                     *open = open.saturating_add(1);
                 }
                 self.reserve(held.node, asset, held.warranty)?;
+            }
+            Entry::Ranges(channel, part, ranges) => {
+                let from = part.saturating_mul(SEQUENCE_WINDOW);
+                let firsts = ranges.waiting.iter().map(|slot| HeldKey {
+                    channel: *channel,
+                    first: Sequence(from.saturating_add(slot)),
+                });
+                self.ranges.extend(firsts);
             }
             Entry::Docket(node, docket) => {
                 self.dockets.insert(*node, docket.open);
@@ -328,6 +344,13 @@ impl Count {
                     expected,
                 });
             }
+        }
+        if let Some(range) = self.ranges.symmetric_difference(&self.held_ranges).next() {
+            return Err(AuditError::QueueLength {
+                queue: "ranges",
+                found: self.ranges.contains(range).into(),
+                expected: self.held_ranges.contains(range).into(),
+            });
         }
         let queues = [
             ("closing", self.closing, self.closing_queue),

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use haca_wire::state::{
     BondRecord, ChannelRecord, ChannelState, ClaimKind, ClaimRecord, Entry, GovernanceRecord, HeldKey,
-    HeldRecord, Jail, ModelRecord, NodeRecord, ProposalRecord, SequenceWindow, Supply, UnbondingRecord,
-    ValidatorRecord, ValidatorSetRecord,
+    HeldRecord, Jail, ModelRecord, NodeRecord, ProposalRecord, RangesRecord, SEQUENCE_WINDOW, SequenceBits,
+    SequenceWindow, Supply, UnbondingRecord, ValidatorRecord, ValidatorSetRecord,
 };
-use haca_wire::{Encode, Offer, ParamChange};
+use haca_wire::{ChannelId, Encode, Offer, ParamChange};
 use serde_json::{Map, Value, json};
 
 use crate::audit::AuditError;
 use crate::genesis::GenesisParams;
 
 /// The kinds of entries of which there may be many.
-const LISTS: [&str; 20] = [
+const LISTS: [&str; 21] = [
     "assets",
     "balances",
     "bonds",
@@ -29,6 +29,7 @@ const LISTS: [&str; 20] = [
     "nodes",
     "nonces",
     "proposals",
+    "ranges",
     "receipts",
     "spent",
     "supplies",
@@ -209,6 +210,7 @@ pub fn record_json(entry: &Entry) -> (&'static str, Value) {
         Entry::Params(params) => ("params", json!(GenesisParams::from(*params))),
         Entry::Pool(amount) => ("pool", text(amount).into()),
         Entry::Proposal(id, record) => ("proposals", proposal_json(id.0, record)),
+        Entry::Ranges(channel, part, ranges) => ("ranges", ranges_json(*channel, *part, ranges)),
         Entry::Receipts(height, root) => ("receipts", json!({ "height": height.0, "root": bytes(root) })),
         Entry::Spent(height, spent) => ("spent", json!({ "height": height.0, "nonces": spent.0.len() })),
         Entry::Supply(asset, supply) => ("supplies", supply_json(asset.0, supply)),
@@ -383,6 +385,18 @@ fn held_json(key: HeldKey, held: &HeldRecord) -> Value {
         "warranty": text(&held.warranty),
         "matures": held.matures.0,
         "demand": demand,
+    })
+}
+
+fn ranges_json(channel: ChannelId, part: u64, ranges: &RangesRecord) -> Value {
+    let from = part.saturating_mul(SEQUENCE_WINDOW);
+    let sequences =
+        |bits: &SequenceBits| -> Vec<u64> { bits.iter().map(|slot| from.saturating_add(slot)).collect() };
+    json!({
+        "channel": text(&channel),
+        "from": from,
+        "waiting": sequences(&ranges.waiting),
+        "forfeited": sequences(&ranges.forfeited),
     })
 }
 

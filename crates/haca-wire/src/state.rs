@@ -10,6 +10,7 @@ mod entry;
 mod governance;
 mod held;
 mod node;
+mod sequence_bits;
 mod supply;
 mod validator;
 mod window;
@@ -19,8 +20,9 @@ pub mod key;
 pub use channel::{ChannelRecord, ChannelState, ClaimKind, ClaimRecord};
 pub use entry::{Entry, EntryError};
 pub use governance::{GovernanceParams, GovernanceRecord, ProposalRecord};
-pub use held::{Calendar, DemandRecord, DocketRecord, HeldKey, HeldRecord};
+pub use held::{Calendar, DemandRecord, DocketRecord, HeldKey, HeldRecord, RangesRecord};
 pub use node::{BondRecord, NodeRecord, SignerEnd, SignerTerm, UnbondingRecord};
+pub use sequence_bits::SequenceBits;
 pub use supply::{AssetRecord, ChainRecord, Clock, Params, Queue, Spent, SpentNonces, Supply};
 pub use validator::{
     ActiveValidator, Jail, UnstakingRecord, ValidatorParams, ValidatorRecord, ValidatorSetRecord,

@@ -1,9 +1,10 @@
 //! ClaimMissed and ClaimEquivocation.
 
-use haca_wire::state::{ChannelRecord, ClaimKind, ClaimRecord, HeldKey, HeldRecord, key};
+use haca_wire::state::{ChannelRecord, ClaimKind, ClaimRecord, key};
 use haca_wire::{Amount, Order, OrderHash, Receipt, Signed, Tick};
 
 use super::bond::seize;
+use super::hold::{WarrantySource, warranty_source};
 use super::node::burn_stake;
 use super::receipt::{check_pair, use_sequence};
 use super::{Execution, Stop, later};
@@ -145,21 +146,19 @@ impl Execution<'_, '_> {
         Ok(())
     }
 
-    /// Pays an order's warranty: out of what its settlement put aside, if that waits, else out of the channel's reserve.
+    /// Pays an order's warranty: out of what its settlement put aside, if that waits, else out of the channel's reserve, and
+    /// not if it went to the payer with a range.
     fn pay_warranty_of(&mut self, record: &mut ChannelRecord, order: &Order) -> Result<Amount, Stop> {
-        let held_key = HeldKey {
-            channel: order.channel,
-            first: order.sequence,
-        };
-        match self.state.get::<HeldRecord>(&key::held(held_key))? {
-            Some(mut held) if held.count == 1 => {
+        match warranty_source(self.state, order.channel, order.sequence)? {
+            WarrantySource::Held(held_key, mut held) => {
                 let paid = order.warranty.min(held.warranty);
                 held.warranty = held.warranty.checked_sub(paid).ok_or(OUT_OF_RANGE)?;
-                self.state.put(key::held(held_key), &held);
+                self.state.put(key::held(held_key), &*held);
                 seize(self.state, held.node, held.asset, paid, held.payer)?;
                 Ok(paid)
             }
-            _ => self.pay_warranty(record, order.warranty),
+            WarrantySource::Reserve => self.pay_warranty(record, order.warranty),
+            WarrantySource::Forfeited => Ok(Amount(0)),
         }
     }
 

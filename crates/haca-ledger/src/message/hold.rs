@@ -1,7 +1,11 @@
 //! Fees that wait: put aside at settlement, then paid to the node, or returned when it leaves a demand unanswered.
+//! And what pays the warranty of a sequence meanwhile and afterwards.
 
-use haca_wire::state::{ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, HeldRecord, key};
-use haca_wire::{Address, Amount, AssetId, Height, OrderHash, Tick};
+use haca_wire::state::{
+    ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, HeldRecord, RangesRecord, SEQUENCE_WINDOW,
+    key,
+};
+use haca_wire::{Address, AssetId, ChannelId, Height, OrderHash, Sequence, Tick};
 
 use super::Stop;
 use super::bond::{release, seize};
@@ -14,7 +18,119 @@ use crate::overlay::Overlay;
 /// Puts a held fee on record. Its money is in [`Purse::Held`] and its warranty in the node's reserved bond already.
 pub(super) fn hold(state: &mut Overlay<'_>, held_key: HeldKey, held: &HeldRecord) -> Result<(), Stop> {
     state.put(key::held(held_key), held);
+    if held.count > 1 {
+        change_ranges(state, held_key, |ranges| ranges.waiting.set(held_key.first, true))?;
+    }
     schedule(state, held.due(), held_key)
+}
+
+/// Takes a held fee off the record.
+fn end(state: &mut Overlay<'_>, held_key: HeldKey, held: &HeldRecord) -> Result<(), Stop> {
+    state.delete(key::held(held_key));
+    if held.count > 1 {
+        change_ranges(state, held_key, |ranges| {
+            ranges.waiting.set(held_key.first, false)
+        })?;
+    }
+    Ok(())
+}
+
+/// Changes what is known of the ranges around a sequence.
+fn change_ranges(
+    state: &mut Overlay<'_>,
+    at: HeldKey,
+    change: impl FnOnce(&mut RangesRecord),
+) -> Result<(), Stop> {
+    let ranges_key = key::ranges(at.channel, at.first);
+    let mut ranges: RangesRecord = state.get(&ranges_key)?.unwrap_or_default();
+    change(&mut ranges);
+    if ranges == RangesRecord::default() {
+        state.delete(ranges_key);
+    } else {
+        state.put(ranges_key, &ranges);
+    }
+    Ok(())
+}
+
+/// Remembers that the warranties of a range went to the payer with its fee.
+fn mark_forfeited(state: &mut Overlay<'_>, held_key: HeldKey, count: u32) -> Result<(), Stop> {
+    let (first, end) = (held_key.first.0, held_key.first.0.saturating_add(count.into()));
+    let mut from = first;
+    while from < end {
+        let part_end = (from / SEQUENCE_WINDOW)
+            .saturating_add(1)
+            .saturating_mul(SEQUENCE_WINDOW);
+        let to = end.min(part_end);
+        let at = HeldKey {
+            first: Sequence(from),
+            ..held_key
+        };
+        change_ranges(state, at, |ranges| {
+            (from..to).for_each(|sequence| ranges.forfeited.set(Sequence(sequence), true));
+        })?;
+        from = to;
+    }
+    Ok(())
+}
+
+/// What pays the warranty of a sequence.
+pub(super) enum WarrantySource {
+    /// What its settlement put aside, which waits.
+    Held(HeldKey, Box<HeldRecord>),
+    /// The channel's reserve.
+    Reserve,
+    /// Nothing more: it went to the payer with the range.
+    Forfeited,
+}
+
+/// Finds what pays the warranty of a sequence. Ranges don't overlap, so the nearest one that starts at or below the sequence
+/// is the only one that can hold it; it starts among the 1,024 sequences of the sequence's part, or of the part below.
+pub(super) fn warranty_source(
+    state: &Overlay<'_>,
+    channel: ChannelId,
+    sequence: Sequence,
+) -> Result<WarrantySource, Stop> {
+    let itself = HeldKey {
+        channel,
+        first: sequence,
+    };
+    if let Some(held) = state.get::<HeldRecord>(&key::held(itself))? {
+        return Ok(WarrantySource::Held(itself, held.into()));
+    }
+    let ranges: RangesRecord = state.get(&key::ranges(channel, sequence))?.unwrap_or_default();
+    if ranges.forfeited.contains(sequence) {
+        return Ok(WarrantySource::Forfeited);
+    }
+    let Some(first) = first_at_or_below(state, channel, sequence, &ranges)? else {
+        return Ok(WarrantySource::Reserve);
+    };
+    let range = HeldKey { channel, first };
+    let held: HeldRecord = state.need(&key::held(range))?;
+    Ok(if sequence.0.saturating_sub(first.0) < held.count.into() {
+        WarrantySource::Held(range, held.into())
+    } else {
+        WarrantySource::Reserve
+    })
+}
+
+/// The first sequence of the nearest range that waits and starts at or below the sequence, of its part or the part below.
+fn first_at_or_below(
+    state: &Overlay<'_>,
+    channel: ChannelId,
+    sequence: Sequence,
+    ranges: &RangesRecord,
+) -> Result<Option<Sequence>, Stop> {
+    let slot = sequence.0 % SEQUENCE_WINDOW;
+    let from = sequence.0.saturating_sub(slot);
+    if let Some(found) = ranges.waiting.iter().rev().find(|first| *first <= slot) {
+        return Ok(Some(Sequence(from.saturating_add(found))));
+    }
+    let Some(below) = from.checked_sub(SEQUENCE_WINDOW) else {
+        return Ok(None);
+    };
+    let ranges: Option<RangesRecord> = state.get(&key::ranges(channel, Sequence(below)))?;
+    let found = ranges.and_then(|ranges| ranges.waiting.iter().next_back());
+    Ok(found.map(|found| Sequence(below.saturating_add(found))))
 }
 
 /// Has the calendar look at a held fee after `tick`, which is not before the block's.
@@ -29,7 +145,7 @@ pub(super) fn schedule(state: &mut Overlay<'_>, tick: Tick, held_key: HeldKey) -
 pub(crate) fn pay(state: &mut Overlay<'_>, held_key: HeldKey, held: &HeldRecord) -> Result<Effect, Stop> {
     state.shift(held.asset, Purse::Held, Purse::Balance(held.payout), held.fee)?;
     release(state, held.node, held.asset, held.warranty)?;
-    state.delete(key::held(held_key));
+    end(state, held_key, held)?;
     Ok(Effect::HeldPaid {
         channel: held_key.channel,
         first: held_key.first,
@@ -51,17 +167,14 @@ pub(crate) fn forfeit(
     let payer = Purse::Balance(held.payer);
     state.shift(held.asset, Purse::Held, payer, held.fee)?;
     state.shift(AssetId::OPG, Purse::Held, payer, demand.deposit)?;
-    // An equivocation that was reported meanwhile stays on record, and what it paid for this sequence is not paid again.
-    let claim_key = key::claim(held_key.channel, demand.sequence);
-    let reported = state.get::<ClaimRecord>(&claim_key)?;
-    let before = reported.as_ref().map_or(Amount(0), |claim| claim.paid);
-    let paid = Amount(held.warranty.0.saturating_sub(before.0));
+    // What an equivocation has paid is no longer held.
+    let paid = held.warranty;
     seize(state, held.node, held.asset, paid, held.payer)?;
-    let rest = Amount(held.warranty.0.saturating_sub(paid.0));
-    release(state, held.node, held.asset, rest)?;
     let burned = burn_stake(state, held.node)?;
     close_demand(state, held.node)?;
-    if reported.is_none() {
+    // An equivocation that was reported meanwhile stays on record.
+    let claim_key = key::claim(held_key.channel, demand.sequence);
+    if state.get::<ClaimRecord>(&claim_key)?.is_none() {
         let claim = ClaimRecord {
             kind: ClaimKind::Unanswered,
             order: OrderHash::default(),
@@ -70,7 +183,10 @@ pub(crate) fn forfeit(
         };
         state.put(claim_key, &claim);
     }
-    state.delete(key::held(held_key));
+    end(state, held_key, held)?;
+    if held.count > 1 {
+        mark_forfeited(state, held_key, held.count)?;
+    }
     Ok(Effect::DemandUnanswered {
         channel: held_key.channel,
         first: held_key.first,

@@ -81,6 +81,11 @@ impl Ledgered {
         if self.warranties.values().any(|paid| *paid > WARRANTY) {
             return Err(format!("a warranty is paid twice: {self:?}"));
         }
+        // Both sequences under a voucher: until its fee is paid, all that is paid out of the bond is the voucher's warranty.
+        let is_covered = total(&self.settled) == 2 * FEE && self.settled.len() == 1;
+        if is_covered && self.paid.is_empty() && total(&self.warranties) > WARRANTY {
+            return Err(format!("a range pays more than its voucher's warranty: {self:?}"));
+        }
         Ok(())
     }
 
@@ -158,8 +163,15 @@ fn messages(world: &mut World, channel: ChannelId) -> Vec<(&'static str, Vec<u8>
     };
     let (signed, doubted) = (soon(signed, world), soon(doubted, world));
     let covered = range(world, channel, 0, 2, EvidenceKind::Optimistic);
-    let mut lie = doubted.receipt.value.clone();
-    lie.response = ResponseHash([9; 32]);
+    let report = |item: &Item, world: &World| {
+        let mut lie = item.receipt.value.clone();
+        lie.response = ResponseHash([9; 32]);
+        Message::ClaimEquivocation {
+            order: item.order.clone(),
+            first: item.receipt.clone(),
+            second: Signed::new(lie, &world.domain, &signer()).unwrap(),
+        }
+    };
     let consent = Close {
         channel,
         expires: Height(1_000_000),
@@ -189,15 +201,8 @@ fn messages(world: &mut World, channel: ChannelId) -> Vec<(&'static str, Vec<u8>
         ("respond leaf 1", node(), respond(world, &[(Sequence(0), leaf)])),
         ("claim 0", alice(), missed(&signed)),
         ("claim 1", alice(), missed(&doubted)),
-        (
-            "report 1",
-            bob(),
-            Message::ClaimEquivocation {
-                order: doubted.order.clone(),
-                first: doubted.receipt.clone(),
-                second: Signed::new(lie, &world.domain, &signer()).unwrap(),
-            },
-        ),
+        ("report 0", bob(), report(&signed, world)),
+        ("report 1", bob(), report(&doubted, world)),
         ("payer closes", alice(), close(None)),
         ("node closes", node(), close(None)),
         ("both close", node(), close(Some(consent))),

@@ -22,6 +22,7 @@ mod models;
 mod nodes;
 mod proposals;
 mod random;
+mod ranges;
 mod rotation;
 mod script;
 mod settlement;

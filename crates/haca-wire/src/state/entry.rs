@@ -10,7 +10,8 @@ use crate::id::{
 use super::{
     AssetRecord, BondRecord, Calendar, ChainRecord, ChannelRecord, ClaimRecord, Clock, DocketRecord,
     GovernanceRecord, HeldKey, HeldRecord, ModelRecord, NodeRecord, Params, ProposalRecord, Queue,
-    SpentNonces, Supply, UnbondingRecord, UnstakingRecord, ValidatorRecord, ValidatorSetRecord, key,
+    RangesRecord, SpentNonces, Supply, UnbondingRecord, UnstakingRecord, ValidatorRecord, ValidatorSetRecord,
+    key,
 };
 
 /// Why a key and value are no state entry.
@@ -85,6 +86,8 @@ pub enum Entry {
     Pool(Amount),
     /// An open proposal.
     Proposal(ProposalId, ProposalRecord),
+    /// Ranges that were settled as one, for the 1,024 sequences from 1,024 times this number on.
+    Ranges(ChannelId, u64, Box<RangesRecord>),
     /// The receipt root of a block.
     Receipts(Height, [u8; 32]),
     /// The nonces used in a block.
@@ -153,6 +156,7 @@ impl Entry {
             key::NODE => Self::Node(part(rest)?, record("node/", value)?),
             key::NONCE => Self::Nonce(part(rest)?, part(rest)?, record("nonce/", value)?),
             key::PROPOSAL => Self::Proposal(ProposalId(number(rest)?), record("proposal/", value)?),
+            key::RANGES => Self::Ranges(part(rest)?, number(rest)?, Box::new(record("ranges/", value)?)),
             key::RECEIPTS => Self::Receipts(Height(number(rest)?), record("receipts/", value)?),
             key::SPENT => Self::Spent(Height(number(rest)?), record("spent/", value)?),
             key::SUPPLY => Self::Supply(asset(rest)?, record("supply/", value)?),

@@ -3,6 +3,8 @@
 use crate::codec_struct;
 use crate::id::{Address, Amount, AssetId, ChannelId, ModelId, ReceiptHash, Sequence, Tick};
 
+use super::sequence_bits::SequenceBits;
+
 /// An open demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DemandRecord {
@@ -79,6 +81,17 @@ pub struct HeldKey {
     pub first: Sequence,
 }
 codec_struct!(HeldKey { channel, first });
+
+/// What became of ranges that were settled as one, for the 1,024 sequences of a channel from a multiple of 1,024 on. With it
+/// the range that a sequence stands in is found by its first sequence, though no sequence names it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RangesRecord {
+    /// First sequences of ranges whose fee waits: [`HeldRecord`]s of more than one sequence.
+    pub waiting: SequenceBits,
+    /// Sequences of ranges whose fee and warranty went back to the payer.
+    pub forfeited: SequenceBits,
+}
+codec_struct!(RangesRecord { waiting, forfeited });
 
 /// What a node has still to prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

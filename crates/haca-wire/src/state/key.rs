@@ -1,6 +1,6 @@
 //! The key of every state entry.
 
-use super::HeldKey;
+use super::{HeldKey, SEQUENCE_WINDOW};
 use crate::id::{
     Address, AssetId, ChannelId, ConsensusAddress, Height, ModelId, Nonce, ProposalId, Sequence, Tick,
 };
@@ -54,6 +54,8 @@ pub const NODE: &[u8] = b"node/";
 pub const NONCE: &[u8] = b"nonce/";
 /// Prefix of [`proposal`].
 pub const PROPOSAL: &[u8] = b"proposal/";
+/// Prefix of [`ranges`].
+pub const RANGES: &[u8] = b"ranges/";
 /// Prefix of [`receipts`].
 pub const RECEIPTS: &[u8] = b"receipts/";
 /// Prefix of [`spent`].
@@ -135,6 +137,13 @@ pub fn nonce(sender: Address, nonce: Nonce) -> Vec<u8> {
 /// [`ProposalRecord`](super::ProposalRecord) of an open proposal.
 pub fn proposal(proposal: ProposalId) -> Vec<u8> {
     [PROPOSAL, &proposal.0.to_be_bytes()].concat()
+}
+
+/// [`RangesRecord`](super::RangesRecord) for the 1,024 sequences of a channel of which this is one, by the sequence / 1,024;
+/// absent when no bit of it is set.
+pub fn ranges(channel: ChannelId, sequence: Sequence) -> Vec<u8> {
+    let part = sequence.0 / SEQUENCE_WINDOW;
+    [RANGES, &channel.0, &part.to_be_bytes()].concat()
 }
 
 /// RFC 6962 root of the [`Settlement`](crate::receipt::Settlement)s of a block; absent when it settled nothing.

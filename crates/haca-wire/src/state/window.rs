@@ -1,12 +1,12 @@
 //! Which sequences of a channel are used: an anti-replay window that slides with the highest one.
 
-use crate::codec::{Decode, DecodeError, Encode, Reader};
+use crate::codec_struct;
 use crate::id::Sequence;
+
+use super::sequence_bits::SequenceBits;
 
 /// How many sequences, counted back from the highest used one, can still be told apart.
 pub const SEQUENCE_WINDOW: u64 = 1024;
-
-const WORDS: usize = 16;
 
 /// What a window says of one sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,9 @@ pub enum SequenceState {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SequenceWindow {
     next: u64,
-    bits: [u64; WORDS],
+    bits: SequenceBits,
 }
+codec_struct!(SequenceWindow { next, bits });
 
 impl SequenceWindow {
     /// One above the highest used sequence; 0 when none is used.
@@ -42,7 +43,7 @@ impl SequenceWindow {
     pub fn state(&self, sequence: Sequence) -> SequenceState {
         if sequence.0 == u64::MAX || sequence < self.lowest() {
             SequenceState::OutOfWindow
-        } else if sequence.0 < self.next && self.bit(sequence.0) {
+        } else if sequence.0 < self.next && self.bits.contains(sequence) {
             SequenceState::Used
         } else {
             SequenceState::Unused
@@ -58,7 +59,7 @@ impl SequenceWindow {
         if sequence.0 >= self.next {
             self.advance(sequence.0);
         }
-        self.set(sequence.0, true);
+        self.bits.set(sequence, true);
         Ok(())
     }
 
@@ -83,51 +84,12 @@ impl SequenceWindow {
     /// Moves the window so that `highest` is its last sequence; sequences that enter it are unused.
     fn advance(&mut self, highest: u64) {
         if highest.saturating_sub(self.next) >= SEQUENCE_WINDOW {
-            self.bits = [0; WORDS];
+            self.bits = SequenceBits::default();
         } else {
             for sequence in self.next..=highest {
-                self.set(sequence, false);
+                self.bits.set(Sequence(sequence), false);
             }
         }
         self.next = highest.saturating_add(1);
-    }
-
-    fn bit(&self, sequence: u64) -> bool {
-        let (word, mask) = position(sequence);
-        self.bits.get(word).is_some_and(|bits| bits & mask != 0)
-    }
-
-    fn set(&mut self, sequence: u64, used: bool) {
-        let (word, mask) = position(sequence);
-        if let Some(bits) = self.bits.get_mut(word) {
-            *bits = if used { *bits | mask } else { *bits & !mask };
-        }
-    }
-}
-
-/// Word and mask of a sequence: bit `sequence mod 1024` of the ring.
-fn position(sequence: u64) -> (usize, u64) {
-    let slot = sequence % SEQUENCE_WINDOW;
-    let word = usize::try_from(slot / 64).unwrap_or(usize::MAX);
-    (word, 1u64.rotate_left((slot % 64) as u32))
-}
-
-impl Encode for SequenceWindow {
-    fn encode_into(&self, out: &mut Vec<u8>) {
-        self.next.encode_into(out);
-        for word in self.bits {
-            word.encode_into(out);
-        }
-    }
-}
-
-impl Decode for SequenceWindow {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let next = u64::decode(reader)?;
-        let mut bits = [0; WORDS];
-        for word in &mut bits {
-            *word = u64::decode(reader)?;
-        }
-        Ok(Self { next, bits })
     }
 }

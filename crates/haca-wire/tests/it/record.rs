@@ -70,6 +70,7 @@ records! {
     params: Params, &[];
     proposals: ProposalRecord, &[[0; 20].as_slice(), &[2]].concat();
     queues: Queue, &[];
+    ranges: RangesRecord, &[];
     state_files: StateFile, &STATE_MAGIC;
     spent: Spent, &[];
     spent_nonces: SpentNonces, &[];
