@@ -1,10 +1,12 @@
 //! What a payer can claim for a receipt: whether its warranty is due, and whether its node signed another one.
 
 use haca_wire::state::{
-    ChannelRecord, ChannelState, ClaimKind, ClaimRecord, DemandRecord, HeldKey, NodeRecord, SequenceState,
+    ChannelRecord, ChannelState, ClaimRecord, DemandRecord, HeldKey, NodeRecord, RangesRecord, SequenceState,
     key,
 };
-use haca_wire::{Amount, EvidenceKind, Height, Message, Order, Receipt, Sequence, Signed, Tick, TxHash};
+use haca_wire::{
+    Amount, ChannelId, EvidenceKind, Height, Message, Order, Receipt, Sequence, Signed, Tick, TxHash,
+};
 
 use crate::{ClientError, NodeClient, Settleable, SettledReceipt};
 
@@ -37,8 +39,11 @@ pub enum Standing {
         /// Last tick of a claim.
         until: Tick,
     },
-    /// A claim was granted.
+    /// It was not settled, and a claim was granted.
     Claimed(ClaimRecord),
+    /// It was settled as `Optimistic`, and its fee went back to the payer: the node left a demand unanswered. With the claim on
+    /// its own sequence; without one, the demand was that of another receipt under its voucher.
+    Forfeited(Option<ClaimRecord>),
     /// The time for a claim is over.
     TooLate {
         /// Its last tick.
@@ -61,6 +66,7 @@ impl Standing {
             Self::Waiting { .. } => "waiting",
             Self::Due { .. } => "due",
             Self::Claimed(_) => "claimed",
+            Self::Forfeited(_) => "forfeited",
             Self::TooLate { .. } => "too late",
             Self::NothingAtStake => "nothing at stake",
             Self::Used => "used by another",
@@ -149,9 +155,17 @@ impl NodeClient {
                 demand: None,
             });
         }
+        if !self.is_forfeited(record.channel, sequence)? {
+            return Ok(paid);
+        }
         let claim: Option<ClaimRecord> = self.record(&key::claim(record.channel, sequence))?;
-        let lost = claim.filter(|claim| claim.kind == ClaimKind::Unanswered);
-        Ok(lost.map_or(paid, Standing::Claimed))
+        Ok(Standing::Forfeited(claim))
+    }
+
+    /// Whether fee and warranty of what was settled as `Optimistic` went to the payer, because a demand was not answered.
+    pub fn is_forfeited(&self, channel: ChannelId, sequence: Sequence) -> Result<bool, ClientError> {
+        let ranges: Option<RangesRecord> = self.record(&key::ranges(channel, sequence))?;
+        Ok(ranges.is_some_and(|ranges| ranges.forfeited.contains(sequence)))
     }
 }
 

@@ -100,21 +100,24 @@ fn look(session: &Session, one: &Kept, second: Option<Message>, dry_run: bool) -
         asset: asset.map(|record| record.asset),
         claimed_now: false,
     };
-    let is_reported = matches!(&standing, Standing::Claimed(claim) if claim.kind == ClaimKind::Equivocation);
+    let place = key::claim(one.order.value.channel, one.order.value.sequence);
+    let before: Option<ClaimRecord> = session.node.record(&place).map_err(client)?;
+    let reported = before.filter(|claim| claim.kind == ClaimKind::Equivocation);
     let message = match (&standing, second) {
-        (_, Some(report)) if !is_reported => Some(report),
+        (_, Some(report)) if reported.is_none() => Some(report),
         (Standing::Due { .. }, None) => Some(missed(one.order.clone(), one.receipt.clone())),
         _ => None,
     };
     describe(&mut line, &standing);
+    if let Some(claim) = &reported {
+        granted(&mut line, claim);
+    }
     match message {
         Some(_) if dry_run => line.state = "can be claimed".to_owned(),
         Some(message) => {
             session.send(message)?;
-            let place = key::claim(one.order.value.channel, one.order.value.sequence);
             // Proven state is a block behind; a missed settlement may have been claimed before.
-            let wanted =
-                |claim: &ClaimRecord| !matches!(&standing, Standing::Claimed(before) if before == claim);
+            let wanted = |claim: &ClaimRecord| before.as_ref() != Some(claim);
             let record = session.node.poll(INCLUSION, "the claim in proven state", || {
                 Ok(session.node.record::<ClaimRecord>(&place)?.filter(wanted))
             });
@@ -146,8 +149,11 @@ fn describe(line: &mut Line, standing: &Standing) {
             line.amount = *amount;
             line.detail = format!("claimable up to tick {until}");
         }
-        Standing::Claimed(claim) => granted(line, claim),
+        Standing::Claimed(claim) | Standing::Forfeited(Some(claim)) => granted(line, claim),
         Standing::TooLate { until } => line.detail = format!("the last tick was {until}"),
+        Standing::Forfeited(None) => {
+            "the fees of its voucher are back: a demand was not answered".clone_into(&mut line.detail)
+        }
         Standing::NothingAtStake | Standing::Used | Standing::NoChannel => {}
     }
 }

@@ -67,7 +67,8 @@ impl<'a> Doubt<'a> {
     ) -> Result<Self, Failure> {
         let standing = session.node.standing(&kept.order, &kept.receipt);
         let covered = match standing.map_err(client)? {
-            Standing::Used => held::covered(session, kept, held, vouchers)?,
+            // Of a receipt under a voucher a claim may have been granted for its sequence.
+            Standing::Used | Standing::Claimed(_) => held::covered(session, kept, held, vouchers)?,
             _ => None,
         };
         Ok(Self { kept, covered })
@@ -166,7 +167,6 @@ fn state(standing: &Standing) -> &'static str {
         Standing::Held { demand: Some(_), .. } => "demanded",
         Standing::Held { demand: None, .. } => "can be demanded",
         Standing::Settled { .. } => "paid",
-        Standing::Claimed(_) => "forfeited",
         other => other.name(),
     }
 }
@@ -224,12 +224,12 @@ fn one(
         });
     let deposit = open.map(|demand| demand.deposit.to_string());
     let (name, ink, told, code) = match ended {
-        Ok(Standing::Claimed(claim)) => (
+        Ok(Standing::Forfeited(claim)) => (
             "forfeited",
             Ink::Red,
             format!(
                 "none in time: fee, warranty of {} and deposit are yours",
-                claim.paid
+                claim.map_or(Amount(0), |claim| claim.paid)
             ),
             0,
         ),

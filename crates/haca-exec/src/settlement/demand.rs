@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use haca_wire::state::{ClaimKind, ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
+use haca_wire::state::{ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
 use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, ModelId, SignedTransaction, Tick, TxHash};
 
 use super::payer::{own_instead, sign, sign_again};
@@ -287,15 +287,20 @@ impl Settler<'_> {
             return Ok(());
         };
         let fee = watched.fee;
-        let lost = self.forfeited(&fee)?;
+        let is_lost = self
+            .service
+            .chain
+            .client
+            .is_forfeited(place.channel, place.sequence)?;
         let mut entries = journal.held_entries(&fee)?;
-        let state = match lost {
-            Some(_) => EntryState::Forfeited(fee.tx, fee.height),
-            None => EntryState::Settled(fee.tx, fee.height),
+        let state = if is_lost {
+            EntryState::Forfeited(fee.tx, fee.height)
+        } else {
+            EntryState::Settled(fee.tx, fee.height)
         };
         entries.iter_mut().for_each(|entry| entry.state = state.clone());
         let mut row = Totals::default();
-        if let Some(claim) = lost {
+        if is_lost {
             log::event(
                 "forfeited",
                 format_args!(
@@ -303,7 +308,7 @@ impl Settler<'_> {
                     place.channel, place.sequence, fee.count
                 ),
             );
-            (row.forfeited, row.warranties) = (fee.count.into(), claim.paid);
+            (row.forfeited, row.warranties) = (fee.count.into(), self.claimed(&fee)?);
         } else {
             row.fees = fee.fee;
         }
@@ -315,21 +320,16 @@ impl Settler<'_> {
         Ok(())
     }
 
-    /// The claim that a fee was lost by, if it was. It stands under the sequence that was demanded, and only a node that
-    /// lost one is jailed.
-    fn forfeited(&self, fee: &HeldFee) -> Result<Option<ClaimRecord>, ExecError> {
-        let client = &self.service.chain.client;
-        let account = self.service.account.address();
-        if !client.node(account)?.is_some_and(|node| node.jailed) {
-            return Ok(None);
-        }
+    /// What claims on the sequences of a lost fee have paid: of the one that was demanded, and of any that was signed twice.
+    fn claimed(&self, fee: &HeldFee) -> Result<Amount, ExecError> {
+        let mut sum = Amount(0);
         for place in fee.places() {
-            let claim: Option<ClaimRecord> = client.record(&key::claim(place.channel, place.sequence))?;
-            if let Some(claim) = claim.filter(|claim| claim.kind == ClaimKind::Unanswered) {
-                return Ok(Some(claim));
-            }
+            let claim_key = key::claim(place.channel, place.sequence);
+            let claim: Option<ClaimRecord> = self.service.chain.client.record(&claim_key)?;
+            let paid = claim.map_or(Amount(0), |claim| claim.paid);
+            sum = Amount(sum.0.saturating_add(paid.0));
         }
-        Ok(None)
+        Ok(sum)
     }
 
     /// Follows answers that are on their way. `true` when something became of one.

@@ -147,7 +147,7 @@ impl Execution<'_, '_> {
     }
 
     /// Pays an order's warranty: out of what its settlement put aside, if that waits, else out of the channel's reserve, and
-    /// not if it went to the payer with a range.
+    /// not if it went to the payer with the fee.
     fn pay_warranty_of(&mut self, record: &mut ChannelRecord, order: &Order) -> Result<Amount, Stop> {
         match warranty_source(self.state, order.channel, order.sequence)? {
             WarrantySource::Held(held_key, mut held) => {

@@ -52,7 +52,7 @@ fn change_ranges(
     Ok(())
 }
 
-/// Remembers that the warranties of a range went to the payer with its fee.
+/// Remembers that fee and warranty of these sequences went to the payer.
 fn mark_forfeited(state: &mut Overlay<'_>, held_key: HeldKey, count: u32) -> Result<(), Stop> {
     let (first, end) = (held_key.first.0, held_key.first.0.saturating_add(count.into()));
     let mut from = first;
@@ -79,7 +79,7 @@ pub(super) enum WarrantySource {
     Held(HeldKey, Box<HeldRecord>),
     /// The channel's reserve.
     Reserve,
-    /// Nothing more: it went to the payer with the range.
+    /// Nothing more: it went to the payer with the fee.
     Forfeited,
 }
 
@@ -184,9 +184,7 @@ pub(crate) fn forfeit(
         state.put(claim_key, &claim);
     }
     end(state, held_key, held)?;
-    if held.count > 1 {
-        mark_forfeited(state, held_key, held.count)?;
-    }
+    mark_forfeited(state, held_key, held.count)?;
     Ok(Effect::DemandUnanswered {
         channel: held_key.channel,
         first: held_key.first,

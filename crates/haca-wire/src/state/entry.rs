@@ -86,7 +86,7 @@ pub enum Entry {
     Pool(Amount),
     /// An open proposal.
     Proposal(ProposalId, ProposalRecord),
-    /// Ranges that were settled as one, for the 1,024 sequences from 1,024 times this number on.
+    /// Ranges that wait and sequences that were forfeited, for the 1,024 sequences from 1,024 times this number on.
     Ranges(ChannelId, u64, Box<RangesRecord>),
     /// The receipt root of a block.
     Receipts(Height, [u8; 32]),

@@ -82,13 +82,13 @@ pub struct HeldKey {
 }
 codec_struct!(HeldKey { channel, first });
 
-/// What became of ranges that were settled as one, for the 1,024 sequences of a channel from a multiple of 1,024 on. With it
-/// the range that a sequence stands in is found by its first sequence, though no sequence names it.
+/// What was settled as `Optimistic`, for the 1,024 sequences of a channel from a multiple of 1,024 on. With it the range that a
+/// sequence stands in is found, though no sequence names it, and what was forfeited stays known.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RangesRecord {
     /// First sequences of ranges whose fee waits: [`HeldRecord`]s of more than one sequence.
     pub waiting: SequenceBits,
-    /// Sequences of ranges whose fee and warranty went back to the payer.
+    /// Sequences whose fee and warranty went to the payer, because a demand was not answered.
     pub forfeited: SequenceBits,
 }
 codec_struct!(RangesRecord { waiting, forfeited });
