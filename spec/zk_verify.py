@@ -16,7 +16,7 @@ import pathlib
 import sys
 import time
 
-from zk import budget, gas, manifest
+from zk import budget, gas, manifest, outline
 from zk.inference import verify_inference
 from zk.key import VerifyingKey
 from zk.reader import whole
@@ -89,6 +89,7 @@ def differences(vector):
     bits = budget.security(key, (count - 1).bit_length())
     bits |= {f"registration_{name}": value for name, value in budget.registration(key).items()}
     found = {"gas": gas.inferences(key, count), "registration_gas": gas.registration(key), "model": key.model}
+    found["registration_price"] = outline.price(key)
     out = [f"{name} {value}, expected {vector[name]}" for name, value in found.items() if value != vector[name]]
     for terms in "terms", "registration_terms":
         found, expected = bits.pop(terms), vector[terms]

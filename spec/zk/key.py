@@ -59,6 +59,7 @@ class VerifyingKey:
 
     def lay_out(self, pieces, weights, registration, classes):
         require(1 <= pieces <= 4, "zk.parameter", "pieces")
+        self.pieces = pieces
         self.weights = Weights(self.circuit, pieces, weights)
         self.registration = Registration(self.weights, registration)
         self.classes = []

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use haca_client::{Settleable, Standing};
 use haca_exec::{ExecConfig, InferenceNode, Journal};
 use haca_wire::state::{HeldKey, HeldRecord};
 use haca_wire::{Amount, ChannelId, EvidenceKind, Item, Message, Order, OrderHash, Sequence};
@@ -538,6 +539,9 @@ fn a_range_of_which_one_receipt_was_not_proven_is_booked_as_lost() {
     let channel = serving.channel(3 * PRICE, 1_000);
     let items = serving.covered(&gate, channel, 3);
     let orders = serving.orders(&items);
+    let Message::SettleVouchers { coverages } = serving.message_of(orders[0]) else {
+        panic!("no voucher")
+    };
     held_fee(&world, channel, 0);
     serving.node.shutdown();
     let models = world.home().join("models");
@@ -559,6 +563,18 @@ fn a_range_of_which_one_receipt_was_not_proven_is_booked_as_lost() {
     }
     let after = world.client().balance(world.user.address(), DUSD).unwrap().0;
     assert_eq!(after, user + 3 * PRICE + 300, "fees and warranties of all");
+    let settled = Settleable::voucher(&coverages[0].voucher.value, &world.domain);
+    let settled = world.client().settlement_of(&settled).unwrap().unwrap();
+    for sequence in 0..3 {
+        let standing = world.client().standing_of_settled(&settled, Sequence(sequence));
+        let Standing::Forfeited(claim) = standing.unwrap() else {
+            panic!("sequence {sequence}")
+        };
+        assert_eq!(
+            claim.map(|claim| claim.paid),
+            (sequence == 1).then_some(Amount(300))
+        );
+    }
     drop(node);
 }
 

@@ -21,7 +21,7 @@ use haca_wire::codec::put_list;
 use haca_wire::{DType, Decode as _, Encode as _, Inference, Name, Scale, Shape, Tensor, TensorSpec};
 use haca_zk::proof::InferenceProof;
 use haca_zk::witness::{WitnessLayout, WitnessParameters};
-use haca_zk::{SecurityBudget, Statement, VerifyingKey, verify, verify_registration};
+use haca_zk::{SecurityBudget, Statement, VerifyingKey, registration_price, verify, verify_registration};
 use p3_whir::QueryOpenings;
 use serde_json::{Value as Json, json};
 
@@ -87,7 +87,7 @@ fn main() -> Result<(), Failure> {
         }
         let proven = Proven::new(&name, graph, batch)?;
         refused.extend(proven.refusals(number)?);
-        accepted.push(proven.json());
+        accepted.push(proven.json()?);
     }
     write(&directory.join("accept.json.gz"), &accepted)?;
     write(&directory.join("reject.json.gz"), &refused)?;
@@ -405,10 +405,11 @@ impl Proven {
         &self.registration.verifying_key
     }
 
-    fn json(&self) -> Json {
+    fn json(&self) -> Result<Json, Failure> {
+        let price = registration_price(&self.key().encode())?;
         let (key, batch) = (self.key(), self.inferences.len());
         let (budget, registration) = (key.security(batch), key.registration_security());
-        json!({
+        Ok(json!({
             "name": self.name,
             "key": hex::encode(key.encode()),
             "model": hex::encode(key.model_id().0),
@@ -418,13 +419,14 @@ impl Proven {
             "registration": hex::encode(&self.registration.proof),
             "gas": key.verification_gas(batch).0,
             "registration_gas": key.registration_gas().0,
+            "registration_price": price.0,
             "round_by_round_bits": budget.round_by_round_bits,
             "union_bits": budget.union_bits,
             "registration_round_by_round_bits": registration.round_by_round_bits,
             "registration_union_bits": registration.union_bits,
             "terms": terms(&budget),
             "registration_terms": terms(&registration),
-        })
+        }))
     }
 }
 

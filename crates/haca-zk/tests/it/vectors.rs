@@ -94,6 +94,7 @@ fn accepted() {
         assert_eq!(key.registration_gas().0, vector["registration_gas"], "{name}");
         let price = registration_price(&fields["key"]).unwrap();
         assert!(price >= key.registration_gas(), "{name}");
+        assert_eq!(price.0, vector["registration_price"], "{name}");
         assert!(price.0 < 4 * key.registration_gas().0, "{name}: {price}");
         let bits = [
             (budget.round_by_round_bits, "round_by_round_bits"),
