@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod abci;
+mod censoring;
 mod censors;
 mod chain_log;
 mod cometbft;
