@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haca_wire::state::{
-    Calendar, ChannelState, Entry, EntryError, HeldKey, Queue, SEQUENCE_WINDOW, Supply, ValidatorSetRecord,
+    Calendar, ChannelState, Entry, EntryError, HeldKey, ModelRecord, Queue, SEQUENCE_WINDOW, Supply,
+    ValidatorSetRecord,
 };
-use haca_wire::{Address, Amount, AssetId, ConsensusAddress, Sequence, Tick};
+use haca_wire::{Address, Amount, AssetId, ConsensusAddress, ModelId, Sequence, Tick};
 use thiserror::Error;
 
 /// Why a state does not add up.
@@ -66,6 +67,12 @@ pub enum AuditError {
         /// `tail - head`.
         expected: u64,
     },
+    /// A model's terms are not those of its record.
+    #[error("the terms of model {model} are not those of its record")]
+    Terms {
+        /// The model.
+        model: ModelId,
+    },
     /// A channel that is closed still holds something.
     #[error("a closed channel of payer {payer} holds {found}")]
     ClosedChannel {
@@ -99,6 +106,7 @@ impl AuditError {
             Self::Issued { .. } => "audit.issued",
             Self::Reserved { .. } => "audit.reserved",
             Self::QueueLength { .. } => "audit.queue_length",
+            Self::Terms { .. } => "audit.terms",
             Self::ClosedChannel { .. } => "audit.closed_channel",
             Self::Validators { .. } => "audit.validators",
             Self::NoSupply { .. } => "audit.no_supply",
@@ -150,6 +158,9 @@ struct Count {
     demands: BTreeMap<Address, u64>,
     dockets: BTreeMap<Address, u64>,
     /// Ranges whose fee waits, by held fees and by channels.
+    /// Models without their keys, by their records and by their terms.
+    models: BTreeMap<ModelId, ModelRecord>,
+    terms: BTreeMap<ModelId, ModelRecord>,
     held_ranges: BTreeSet<HeldKey>,
     ranges: BTreeSet<HeldKey>,
     due: u64,
@@ -221,6 +232,12 @@ impl Count {
                 self.dues.insert(*tick, *count);
             }
             Entry::DueQueue(calendar) => self.calendar = *calendar,
+            Entry::Model(id, model) => {
+                self.models.insert(*id, model.terms());
+            }
+            Entry::Terms(id, terms) => {
+                self.terms.insert(*id, terms.clone());
+            }
             Entry::Node(_, node) => self.grow(AssetId::OPG, node.stake, |supply| &mut supply.stakes)?,
             Entry::Pool(amount) => self.grow(AssetId::OPG, *amount, |supply| &mut supply.pool)?,
             Entry::Unbonding(_, entry) => {
@@ -351,6 +368,14 @@ impl Count {
                 found: self.ranges.contains(range).into(),
                 expected: self.held_ranges.contains(range).into(),
             });
+        }
+        if let Some(model) = self
+            .models
+            .keys()
+            .chain(self.terms.keys())
+            .find(|model| self.models.get(model) != self.terms.get(model))
+        {
+            return Err(AuditError::Terms { model: *model });
         }
         let queues = [
             ("closing", self.closing, self.closing_queue),

@@ -212,12 +212,13 @@ fn answer_job(
     inferences: &[Inference],
     proof: &[u8],
 ) -> Result<Option<EvidenceJob>, LedgerError> {
-    let Some((_, model)) = demanded_model(state, answers)? else {
+    let Some((id, terms)) = demanded_model(state, answers)? else {
         return Ok(None);
     };
-    if inferences.len() != answers.len() || model.gas(inferences.len()).is_none() {
+    if inferences.len() != answers.len() || terms.gas(inferences.len()).is_none() {
         return Ok(None);
     }
+    let model: ModelRecord = need(state, &key::model(id))?;
     let domain = need::<ChainRecord>(state, key::CHAIN)?.domain();
     let receipts: Vec<ReceiptHash> = answers
         .iter()

@@ -14,7 +14,7 @@ use crate::audit::AuditError;
 use crate::genesis::GenesisParams;
 
 /// The kinds of entries of which there may be many.
-const LISTS: [&str; 21] = [
+const LISTS: [&str; 22] = [
     "assets",
     "balances",
     "bonds",
@@ -33,6 +33,7 @@ const LISTS: [&str; 21] = [
     "receipts",
     "spent",
     "supplies",
+    "terms",
     "unbonding",
     "unstaking",
     "validators",
@@ -214,6 +215,7 @@ pub fn record_json(entry: &Entry) -> (&'static str, Value) {
         Entry::Receipts(height, root) => ("receipts", json!({ "height": height.0, "root": bytes(root) })),
         Entry::Spent(height, spent) => ("spent", json!({ "height": height.0, "nonces": spent.0.len() })),
         Entry::Supply(asset, supply) => ("supplies", supply_json(asset.0, supply)),
+        Entry::Terms(id, terms) => ("terms", model_json(&text(id), terms)),
         Entry::Unbonding(position, entry) => ("unbonding", unbonding_json(*position, entry)),
         Entry::UnbondingQueue(queue) => (
             "unbonding_queue",

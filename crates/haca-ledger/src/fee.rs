@@ -150,6 +150,7 @@ pub(crate) fn least_gas(params: &Params, tx: &SignedTransaction, bytes: usize) -
     };
     let signatures = signatures_of(message)
         .saturating_add(lists_of(message))
+        .saturating_add(sweeps_of(message))
         .saturating_add(own);
     let per_byte = params.gas_byte.0.saturating_mul(bytes as u64);
     let per_signature = params.gas_signature.0.saturating_mul(signatures);
@@ -197,6 +198,18 @@ const fn lists_of(message: &Message) -> u64 {
         Message::Stake { .. } => 4,
         Message::Unstake { .. } => 2,
         Message::Vote { .. } | Message::Unjail { .. } => 1,
+        _ => 0,
+    }
+}
+
+/// What a message leaves for the sweep of a later block to do, in signatures, which take longer: an amount to pay, a channel to
+/// close, a demand to look at. What is held counts with the signatures of its settlement.
+const fn sweeps_of(message: &Message) -> u64 {
+    match message {
+        Message::Unbond { .. }
+        | Message::Unstake { .. }
+        | Message::Demand { .. }
+        | Message::CloseChannel { consent: None, .. } => 1,
         _ => 0,
     }
 }
@@ -252,7 +265,6 @@ pub(crate) fn evidence_gas(state: &dyn StateReader, message: &Message) -> Result
         _ => return Ok(Gas(0)),
     };
     let mut sum = 0u64;
-    // Without their verifying keys: many models of a quarter of a megabyte each may be named.
     let mut models: BTreeMap<ModelId, Option<ModelRecord>> = BTreeMap::new();
     for group in groups {
         let (Evidence::Zk { .. }, Some(first)) = (&group.evidence, group.items.first()) else {
@@ -261,13 +273,7 @@ pub(crate) fn evidence_gas(state: &dyn StateReader, message: &Message) -> Result
         let id = first.order.value.model;
         let model = match models.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let record: Option<ModelRecord> = read(state, &key::model(id))?;
-                place.insert(record.map(|record| ModelRecord {
-                    verifying_key: Vec::new(),
-                    ..record
-                }))
-            }
+            Entry::Vacant(place) => place.insert(read(state, &key::terms(id))?),
         };
         let gas = model.as_ref().and_then(|model| model.gas(group.items.len()));
         sum = sum.saturating_add(gas.unwrap_or_default().0);
@@ -281,7 +287,7 @@ pub fn tip_density(tip: Amount, gas: Gas) -> u128 {
     scaled.checked_div(u128::from(gas.0)).unwrap_or(scaled)
 }
 
-/// The model of what the first answer is held for.
+/// The model of what the first answer is held for, without its verifying key.
 pub(crate) fn demanded_model(
     state: &dyn StateReader,
     answers: &[Answer],
@@ -296,6 +302,6 @@ pub(crate) fn demanded_model(
     let Some(held) = read::<HeldRecord>(state, &key::held(held_key))? else {
         return Ok(None);
     };
-    let model = read(state, &key::model(held.model))?;
+    let model = read(state, &key::terms(held.model))?;
     Ok(model.map(|model| (held.model, model)))
 }

@@ -17,6 +17,9 @@ const MAX_ACTIVE: u64 = 128;
 /// executes it; one that takes longer than consensus waits is voted for by nobody, and who is behind never catches up.
 const MAX_BLOCK_GAS: u64 = 1 << 33;
 
+/// Gas that prices can always rise to, for the largest transaction without its proofs: two and a half times the standard.
+const PRICE_ROOM: u64 = 1 << 25;
+
 /// The most that proving a million units may be worth, in OPG units: a thousand times the standard. Who can't pay a deposit
 /// can't doubt, and whoever is not doubted needs not be right.
 const MAX_PROVE_PRICE: u128 = 1_000_000_000;
@@ -59,6 +62,17 @@ pub(crate) fn check_params(params: &Params, issued: Amount) -> Result<(), ParamF
     let reserved = params.block_gas.0.checked_div(RESPOND_SHARE).unwrap_or_default();
     if params.tx_gas.0 == 0 || params.tx_gas.0 > reserved {
         return refuse("tx_gas", params.tx_gas.0, "1 to a fifth of block_gas");
+    }
+    // What fits a transaction has to fit it for ever (`check_room`), so prices rise only with `tx_gas`. Were all of the largest
+    // block promised to proofs, prices could never rise again.
+    let room = MAX_BLOCK_GAS.checked_div(RESPOND_SHARE).unwrap_or_default();
+    let most = u128::from(room.saturating_sub(PRICE_ROOM)).saturating_add(carried_gas(params));
+    if u128::from(params.tx_gas.0) > most {
+        return refuse(
+            "tx_gas",
+            params.tx_gas.0,
+            "at most 1684432486 + gas_flat + 1048576 gas_byte + 10 gas_signature",
+        );
     }
     if params.prove_price.0 > MAX_PROVE_PRICE {
         return refuse("prove_price", params.prove_price.0, "at most 1000000000");
@@ -222,6 +236,15 @@ fn set(params: &mut Params, change: &ParamChange) -> Result<(), ParamFault> {
         Parameter::SlashDivisor => validators.slash_divisor = number?,
     }
     Ok(())
+}
+
+/// Gas of the largest transaction without its proofs.
+fn carried_gas(params: &Params) -> u128 {
+    let bytes = u128::from(params.gas_byte.0).saturating_mul(limit::TX_BYTES as u128);
+    let signatures = u128::from(params.gas_signature.0).saturating_mul(NEEDED_SIGNATURES.into());
+    u128::from(params.gas_flat.0)
+        .saturating_add(bytes)
+        .saturating_add(signatures)
 }
 
 /// What fitted a transaction still fits it: a node that offered a model must be able to settle its receipts and to answer

@@ -6,15 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haca_wire::{Address, Amount, AssetId, Gas, Height, Nonce, Transaction, TxHash, TxMeta, state::key};
+use haca_wire::state::{HeldKey, key};
+use haca_wire::{Address, Amount, AssetId, Gas, Height, Message, Nonce, Transaction, TxHash, TxMeta};
 use thiserror::Error;
 
 use crate::admission::{Gate, Offered, Price, Priced};
 use crate::bank::Purse;
 use crate::check::CheckProof;
 use crate::error::LedgerError;
-use crate::fee::{Share, Usage, tip_density};
-use crate::message::{Execution, Stop, Trust};
+use crate::fee::{Share, Usage, tip_density, usable_bytes, usable_gas};
+use crate::message::{Execution, Stop, Trust, held_key};
 use crate::outcome::tx_hash;
 use crate::overlay::{Overlay, read};
 use crate::refusal::Refusal;
@@ -187,7 +188,8 @@ pub fn check_proposal(
     Ok(Ok(()))
 }
 
-/// The candidates that make up the next block, best paid first, within `max_bytes` and the block's own limits.
+/// The candidates that make up the next block, within `max_bytes` and the block's own limits: one answer to each demand as far
+/// as the part of the budget that is kept for answers goes, then all others, best paid first.
 /// Returns their positions in `candidates`, in the order of the block.
 pub fn select_proposal(
     state: &dyn StateReader,
@@ -204,25 +206,42 @@ pub fn select_proposal(
             Err(Stop::Failed(error)) => return Err(error),
         }
     }
-    // Answers to demands first: they have a deadline, and a part of the budget that is theirs. Stable: equal tips per
-    // gas keep the order of arrival.
-    priced.sort_by_key(|(_, _, tx)| {
-        let answers = Share::of(&tx.tx.transaction.message) == Share::Whole;
-        core::cmp::Reverse((answers, tx.density()))
-    });
+    // Stable: equal tips per gas keep the order of arrival.
+    priced.sort_by_key(|(_, _, tx)| core::cmp::Reverse(tx.density()));
     let mut draft = Draft::default();
-    let mut chosen = Vec::new();
-    for (index, len, tx) in &priced {
-        if draft.usage.bytes.saturating_add(*len as u64) > max_bytes {
-            continue;
-        }
-        match draft.add(&gate, tx, *len) {
-            Ok(()) => chosen.push(*index),
-            Err(Misfit::Stop(Stop::Failed(error))) => return Err(error),
-            Err(_) => {}
+    let mut answered = BTreeSet::new();
+    let mut chosen: Vec<usize> = Vec::new();
+    for answers_alone in [true, false] {
+        for (index, len, tx) in &priced {
+            let too_long = draft.usage.bytes.saturating_add(*len as u64) > max_bytes;
+            let is_turn = if answers_alone {
+                draft.goes_first(&gate, tx, *len, &answered)
+            } else {
+                !chosen.contains(index)
+            };
+            if too_long || !is_turn {
+                continue;
+            }
+            match draft.add(&gate, tx, *len) {
+                Ok(()) => {
+                    answered.extend(demands_of(tx));
+                    chosen.push(*index);
+                }
+                Err(Misfit::Stop(Stop::Failed(error))) => return Err(error),
+                Err(_) => {}
+            }
         }
     }
     Ok(chosen)
+}
+
+/// What a candidate answers.
+fn demands_of(tx: &Priced) -> impl Iterator<Item = HeldKey> + '_ {
+    let answers = match &tx.tx.transaction.message {
+        Message::Respond { answers, .. } => answers.as_slice(),
+        _ => &[],
+    };
+    answers.iter().map(held_key)
 }
 
 /// The price of a candidate for a proposal. Signatures are checked when it is chosen.
@@ -273,6 +292,18 @@ struct Next {
 }
 
 impl Draft {
+    /// Whether a candidate is put before whatever pays more: an answer, as answers have deadlines, within the part of the
+    /// budget that is theirs. One for each demand: a node whose wrong answers went first could fill blocks with them.
+    fn goes_first(&self, gate: &Gate<'_>, tx: &Priced, len: usize, answered: &BTreeSet<HeldKey>) -> bool {
+        let params = &gate.params;
+        let gas = params.block_gas.0.saturating_sub(usable_gas(params).0);
+        let bytes = params.block_bytes.saturating_sub(usable_bytes(params));
+        Share::of(&tx.tx.transaction.message) == Share::Whole
+            && self.usage.gas.0.saturating_add(tx.price.gas.0) <= gas
+            && self.usage.bytes.saturating_add(len as u64) <= bytes
+            && demands_of(tx).all(|demand| !answered.contains(&demand))
+    }
+
     /// Adds the transaction in `bytes`, or leaves the draft as it is.
     fn add_bytes(&mut self, gate: &Gate<'_>, bytes: &[u8]) -> Result<(), Misfit> {
         let offered = gate.offered(bytes)?;

@@ -122,8 +122,8 @@ pub fn held(state: &dyn StateReader, held_key: HeldKey) -> Result<Option<HeldRec
 /// What a demand on a receipt of `model` would cost its payer in the next block, besides the gas of the demand.
 pub fn deposit_of_demand(state: &dyn StateReader, model: ModelId) -> Result<Option<Amount>, LedgerError> {
     let (params, clock) = (params(state)?, clock(state)?);
-    let record = self::model(state, model)?;
-    Ok(record.and_then(|record| params.demand_deposit(clock.base_fee, &record)))
+    let terms: Option<ModelRecord> = read(state, &key::terms(model))?;
+    Ok(terms.and_then(|terms| params.demand_deposit(clock.base_fee, &terms)))
 }
 
 /// A model.

@@ -14,12 +14,14 @@ use crate::message::{close, forfeit, pay};
 use crate::outcome::Effect;
 use crate::overlay::Overlay;
 
-/// Entries of each queue that one block takes. What is left waits for the next block.
-pub const PER_BLOCK: u64 = 64;
+/// Entries of each queue that one block takes; what is left waits for the next block. More than a full block adds at the
+/// standard prices, so nobody's money waits because others leave: [`super::fee`] charges each message that enters a queue one
+/// more signature, at least 652,000 gas in all, and 1.6 x 10^9 are usable.
+pub const PER_BLOCK: u64 = 4_096;
 
 /// Steps that one block takes through the calendar of held fees and demands: an entry, or a tick without one. More than
-/// blocks of half their budget add ([`super::fee`] charges each held fee the gas of three signatures).
-pub const CALENDAR_STEPS: u64 = 1024;
+/// a full block adds, as above.
+pub const CALENDAR_STEPS: u64 = 4_096;
 
 /// Pays held fees whose demand window has passed, and punishes demands that were not answered in time. An entry whose
 /// held fee is due at another tick by now is stale and skipped.

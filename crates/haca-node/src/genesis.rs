@@ -54,12 +54,54 @@ struct Document {
 struct Params {
     block: BlockParams,
     evidence: EvidenceParams,
+    validator: Option<ValidatorParams>,
+    abci: Option<AbciParams>,
+}
+
+#[derive(Deserialize)]
+struct ValidatorParams {
+    pub_key_types: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct AbciParams {
+    vote_extensions_enable_height: Option<String>,
+}
+
+impl Params {
+    /// Refuses what lets a network start that can't go on: keys of validators that consensus would not take, evidence that no
+    /// block has room for, and extensions of votes, which the ledger has none of.
+    fn check(&self) -> Result<(), NodeError> {
+        let validator = self.validator.as_ref();
+        if let Some(types) = validator.map(|validator| &validator.pub_key_types)
+            && *types != ["ed25519"]
+        {
+            let found = types.join(", ");
+            return Err(bad("pub_key_types", format!("found {found}, expected ed25519")));
+        }
+        let bytes = &self.evidence.max_bytes;
+        if !bytes.parse::<i64>().is_ok_and(|bytes| bytes > 0) {
+            return Err(bad(
+                "evidence.max_bytes",
+                format!("found {bytes}, expected more than 0"),
+            ));
+        }
+        let abci = self.abci.as_ref();
+        match abci.and_then(|abci| abci.vote_extensions_enable_height.as_deref()) {
+            None | Some("0") => Ok(()),
+            Some(found) => Err(bad(
+                "vote_extensions_enable_height",
+                format!("found {found}, expected 0"),
+            )),
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct EvidenceParams {
     max_age_num_blocks: String,
     max_age_duration: String,
+    max_bytes: String,
 }
 
 #[derive(Deserialize)]
@@ -119,7 +161,8 @@ impl Genesis {
             let key = <[u8; 32]>::try_from(key.as_bytes()).map_err(|e| bad("validators", e))?;
             members.push((key, member.power.parse().map_err(|e| bad("validators", e))?));
         }
-        let Params { block, evidence } = document.consensus_params;
+        document.consensus_params.check()?;
+        let Params { block, evidence, .. } = document.consensus_params;
         let age_ns: u64 = evidence
             .max_age_duration
             .parse()

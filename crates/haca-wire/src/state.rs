@@ -54,6 +54,19 @@ pub struct ModelRecord {
 }
 
 impl ModelRecord {
+    /// The record without its verifying key, as it stands under [`key::terms`].
+    pub fn terms(&self) -> Self {
+        Self {
+            owner: self.owner,
+            units: self.units,
+            max_batch: self.max_batch,
+            registered: self.registered,
+            batch_gas: self.batch_gas.clone(),
+            outputs: self.outputs.clone(),
+            verifying_key: Vec::new(),
+        }
+    }
+
     /// Gas of a proof of `batch` inferences; `None` when one proof does not cover so many.
     pub fn gas(&self, batch: usize) -> Option<Gas> {
         let covered = (1..=self.max_batch as usize).contains(&batch);

@@ -90,7 +90,7 @@ impl Execution<'_, '_> {
 
     /// What the payer deposits, at this block's base fee.
     fn deposit_of(&self, model: ModelId) -> Result<Amount, Stop> {
-        let record: ModelRecord = self.state.need(&key::model(model))?;
+        let record: ModelRecord = self.state.need(&key::terms(model))?;
         let deposit = self.rules.params.demand_deposit(self.rules.base_fee, &record);
         deposit.ok_or(Refusal::NotProvable { model }.into())
     }
@@ -129,13 +129,14 @@ impl Execution<'_, '_> {
             receipts.push(answer.receipt.hash(&self.rules.domain));
         }
         let id: ModelId = model.unwrap_or_default();
-        let record: Option<ModelRecord> = self.state.get(&key::model(id))?;
-        let record = record.ok_or(Refusal::UnknownModel { model: id })?;
+        let terms: Option<ModelRecord> = self.state.get(&key::terms(id))?;
+        let terms = terms.ok_or(Refusal::UnknownModel { model: id })?;
         let expected = answers.iter().map(|answer| &answer.receipt);
-        check_tensors(expected, inferences, id, &record)?;
+        check_tensors(expected, inferences, id, &terms)?;
         let Trust::Checked(checker) = self.rules.trust else {
             return Ok(());
         };
+        let record: ModelRecord = self.state.need(&key::model(id))?;
         let context = proof_context(&self.rules.domain, &receipts);
         checker
             .settlement(&record.verifying_key, &context, inferences, proof)

@@ -21,7 +21,7 @@ impl Execution<'_, '_> {
             .facts(verifying_key)
             .map_err(|reason| Refusal::VerifyingKey { reason })?;
         let model = facts.model;
-        if self.state.get::<ModelRecord>(&key::model(model))?.is_some() {
+        if self.state.get::<ModelRecord>(&key::terms(model))?.is_some() {
             return Err(Refusal::ModelExists { model }.into());
         }
         checker
@@ -43,6 +43,7 @@ impl Execution<'_, '_> {
             outputs: facts.outputs,
             verifying_key: verifying_key.to_vec(),
         };
+        self.state.put(key::terms(model), &record.terms());
         self.state.put(key::model(model), &record);
         self.effects.push(Effect::ModelRegistered { model });
         Ok(())

@@ -76,13 +76,13 @@ impl Execution<'_, '_> {
                 return Err(Refusal::UnsupportedEvidence { found }.into());
             }
             self.need_asset(offer.asset)?;
-            let record: Option<ModelRecord> = self.state.get(&key::model(model))?;
+            if !seen.insert((model, offer.evidence, offer.asset)) {
+                return Err(Refusal::DuplicateOffer { model }.into());
+            }
+            let record: Option<ModelRecord> = self.state.get(&key::terms(model))?;
             let record = record.ok_or(Refusal::UnknownModel { model })?;
             if offer.evidence == EvidenceKind::Optimistic {
                 self.check_provable(model, &record)?;
-            }
-            if !seen.insert((model, offer.evidence, offer.asset)) {
-                return Err(Refusal::DuplicateOffer { model }.into());
             }
         }
         Ok(())

@@ -60,7 +60,7 @@ impl Execution<'_, '_> {
     }
 
     /// The one model that the group's orders name, registered in an earlier block: gas was computed from the state
-    /// before this block. `models` keeps what was read, without the verifying keys: a batch may have a thousand groups.
+    /// before this block. `models` keeps what was read: a batch may have a thousand groups.
     fn model_of<'m>(
         &self,
         group: &Group,
@@ -74,10 +74,8 @@ impl Execution<'_, '_> {
         let record = match models.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let record: Option<ModelRecord> = self.state.get(&key::model(id))?;
-                let mut record = record.ok_or(Refusal::UnknownModel { model: id })?;
-                record.verifying_key = Vec::new();
-                place.insert(record)
+                let record: Option<ModelRecord> = self.state.get(&key::terms(id))?;
+                place.insert(record.ok_or(Refusal::UnknownModel { model: id })?)
             }
         };
         self.check_model_age(id, record)?;

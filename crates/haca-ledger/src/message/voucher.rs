@@ -34,7 +34,7 @@ impl Execution<'_, '_> {
             .into());
         }
         let order = self.check_voucher(coverage, &channel, &node)?;
-        let record: Option<ModelRecord> = self.state.get(&key::model(voucher.model))?;
+        let record: Option<ModelRecord> = self.state.get(&key::terms(voucher.model))?;
         let record = record.ok_or(Refusal::UnknownModel { model: voucher.model })?;
         self.check_model_age(voucher.model, &record)?;
         let lowest = channel.window.lowest();

@@ -1,6 +1,6 @@
 //! What may be settled as `Optimistic`: receipts whose answer fits into a transaction, by its gas and by its bytes.
 
-use haca_ledger::{Refusal, query};
+use haca_ledger::{Refusal, check_proposal, query, select_proposal};
 use haca_wire::*;
 
 use crate::demands::{answer_to, demand};
@@ -16,6 +16,9 @@ fn heavy(world: &mut World, channel: ChannelId, tag: u8, gas: Gas) -> (Key, Grou
     record.units = key.units;
     record.verifying_key = key.encode();
     world.state.insert(state::key::model(key.model), record.encode());
+    world
+        .state
+        .insert(state::key::terms(key.model), record.terms().encode());
     let mut order = world.order(channel, 0, EvidenceKind::Optimistic);
     order.model = key.model;
     let mut receipt = world.receipt(&order);
@@ -140,4 +143,42 @@ fn sponsored(world: &mut World, message: Message) -> Vec<u8> {
     meta.sponsor = sponsor().address();
     let signed = world.sign(&node(), Transaction { meta, message });
     signed.cosign(&world.domain, &sponsor()).unwrap().encode()
+}
+
+/// A wrong answer leaves its demand open, so a node with one open demand has any number of them for a block.
+#[test]
+fn wrong_answers_go_before_nothing_that_pays_more() {
+    let (mut world, channel) = World::with_channel();
+    let params = test_params();
+    let carried = params.gas_flat.0 + (params.gas_byte.0 << 20) + 2 * params.gas_signature.0;
+    let proof_gas = params.tx_gas.0 - carried;
+    let (key, group) = heavy(&mut world, channel, 4, Gas(proof_gas));
+    let terms = offering(&world, key.model);
+    world.ok(&node(), terms);
+    let item = group.items[0].clone();
+    world.ok(&node(), Message::SettleBatch { groups: vec![group] });
+    let message = demand(&world, &item);
+    world.ok(&alice(), message);
+    let mut wrong = answer_to(&world, &[&item]);
+    let frame = world.tx(&node(), wrong.clone()).len() as u64;
+    let own = params.gas_flat.0 + params.gas_signature.0 + proof_gas + frame;
+    // Twenty-one of them are the whole of a block's gas.
+    if let Message::Respond { proof, .. } = &mut wrong {
+        *proof = vec![0; (params.block_gas.0 / 21 - own) as usize];
+    }
+    let transfer = |world: &mut World| {
+        let mut meta = world.meta(&bob());
+        meta.tip = Amount(900);
+        let (to, asset, amount) = (alice().address(), USD, Amount(1));
+        let message = Message::Transfer { to, asset, amount };
+        world.sign(&bob(), Transaction { meta, message }).encode()
+    };
+    let mut candidates: Vec<_> = (0..40).map(|_| transfer(&mut world)).collect();
+    candidates.extend((0..21).map(|_| world.tx(&node(), wrong.clone())));
+    let chosen = select_proposal(&world.state, &candidates, u64::MAX, &world.script).unwrap();
+    assert!(chosen[0] >= 40, "one answer first: it has a deadline");
+    assert_eq!(chosen[1..41], (0..40).collect::<Vec<_>>(), "then what pays more");
+    assert!(chosen.len() > 50, "then what pays less");
+    let txs: Vec<_> = chosen.iter().map(|index| candidates[*index].clone()).collect();
+    assert_eq!(check_proposal(&world.state, &txs, &world.script).unwrap(), Ok(()));
 }

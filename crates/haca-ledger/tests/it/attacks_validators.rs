@@ -496,7 +496,8 @@ fn messages_of_validators_pay_for_the_lists_they_read() {
         (newcomer, 6),
         (propose(20, change(Parameter::NodeStake, 6_000)), 9),
         (vote(20, 1, true), 2),
-        (unstake(30, 2_000), 3),
+        // Two for the list, and one for the block that pays it.
+        (unstake(30, 2_000), 4),
         (
             Message::Unjail {
                 key: consensus_id(20),

@@ -578,3 +578,44 @@ fn one_validator_passes_its_own_proposals() {
     conclusion(&mut world);
     assert_eq!(world.params().node_stake, Amount(6_000));
 }
+
+/// What fits a transaction fits it for ever, so prices rise only with `tx_gas`: it never reaches where they could not.
+#[test]
+fn prices_that_a_vote_lowered_to_nothing_can_be_raised_again() {
+    let largest = 1u128 << 33;
+    let most = largest / 5 - (1 << 25) + 1;
+    let free = |tx_gas: u128| {
+        let changes = [
+            (Parameter::BlockGas, largest),
+            (Parameter::TxGas, tx_gas),
+            (Parameter::GasFlat, 1),
+            (Parameter::GasByte, 0),
+            (Parameter::GasSignature, 0),
+        ];
+        Proposal::Parameters(
+            changes
+                .map(|(parameter, value)| ParamChange { parameter, value })
+                .to_vec(),
+        )
+    };
+    let mut world = four();
+    let refusal = world.refused(&alice(), propose(20, free(most + 1)));
+    assert_eq!(refusal.code(), "ledger.parameter");
+    assert!(refusal.to_string().contains("tx_gas"), "{refusal}");
+    pass(&mut world, 1, free(most));
+    conclusion(&mut world);
+    assert_eq!(
+        (world.params().gas_byte, world.params().gas_signature),
+        (Gas(0), Gas(0))
+    );
+    let standard = standard_params();
+    let carried = standard.gas_flat.0 + (standard.gas_byte.0 << 20) + 10 * standard.gas_signature.0;
+    let back = [
+        (Parameter::TxGas, most + u128::from(carried) - 1),
+        (Parameter::GasFlat, standard.gas_flat.0.into()),
+        (Parameter::GasByte, standard.gas_byte.0.into()),
+        (Parameter::GasSignature, standard.gas_signature.0.into()),
+    ];
+    let back = back.map(|(parameter, value)| ParamChange { parameter, value });
+    world.ok(&alice(), propose(20, Proposal::Parameters(back.to_vec())));
+}

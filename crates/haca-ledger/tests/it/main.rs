@@ -18,6 +18,7 @@ mod every_order;
 mod genesis;
 mod governance;
 mod histories;
+mod keys;
 mod models;
 mod nodes;
 mod proposals;

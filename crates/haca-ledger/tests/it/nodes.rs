@@ -222,6 +222,8 @@ fn rejects_unbonding_what_a_channel_has_reserved() {
 #[test]
 fn many_matured_amounts_are_paid_in_bounded_steps() {
     let mut world = World::with_node();
+    let (asset, amount) = (USD, Amount(10_000));
+    world.ok(&node(), Message::Bond { asset, amount });
     let per_block = usize::try_from(haca_ledger::sweep::PER_BLOCK).unwrap();
     let txs: Vec<_> = (0..per_block + 6).map(|_| world.tx(&node(), unbond(1))).collect();
     let outcome = world.block(&txs);

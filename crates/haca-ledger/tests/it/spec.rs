@@ -55,6 +55,7 @@ fn every_kind_of_state_key_stands_in_the_spec() {
         key::RECEIPTS,
         key::SPENT,
         key::SUPPLY,
+        key::TERMS,
         key::UNBONDING,
         key::UNBONDING_QUEUE,
         key::UNSTAKING,

@@ -7,6 +7,7 @@ use haca_wire::{Amount, Decode, Encode, EvidenceKind, Height, Message, Proposal,
 use proptest::prelude::*;
 
 use crate::demands::demand;
+use crate::vouchers::{range, settle};
 use crate::world::{OPG, USD, World, alice, bob, consensus_id, node};
 
 /// What the window means, written with a set.
@@ -89,6 +90,8 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
     let item = world.sign_item(order, receipt);
     world.hold(vec![item.clone()]);
     world.ok(&alice(), demand(&world, &item));
+    let covered = range(&world, channel, 3, 2, EvidenceKind::Optimistic);
+    world.ok(&node(), settle(&covered.coverage));
     let stake = world.stake_message(&bob(), 20, 3_000);
     world.ok(&bob(), stake);
     let unstake = Message::Unstake {
@@ -117,7 +120,7 @@ fn every_entry_of_a_lived_in_state_decodes_under_its_key() {
             "trailing byte"
         );
     }
-    assert_eq!(kinds.len(), 30, "every kind of entry occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 32, "every kind of entry occurs: {kinds:?}");
 }
 
 proptest! {

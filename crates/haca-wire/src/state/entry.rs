@@ -94,6 +94,8 @@ pub enum Entry {
     Spent(Height, SpentNonces),
     /// The supply of an asset.
     Supply(AssetId, Supply),
+    /// A model without its verifying key.
+    Terms(ModelId, ModelRecord),
     /// A position of the unbonding queue.
     Unbonding(u64, UnbondingRecord),
     /// The unbonding queue.
@@ -160,6 +162,7 @@ impl Entry {
             key::RECEIPTS => Self::Receipts(Height(number(rest)?), record("receipts/", value)?),
             key::SPENT => Self::Spent(Height(number(rest)?), record("spent/", value)?),
             key::SUPPLY => Self::Supply(asset(rest)?, record("supply/", value)?),
+            key::TERMS => Self::Terms(part(rest)?, record("terms/", value)?),
             key::UNBONDING => Self::Unbonding(number(rest)?, record("unbonding/", value)?),
             key::UNSTAKING => Self::Unstaking(number(rest)?, record("unstaking/", value)?),
             key::VALIDATOR => Self::Validator(part(rest)?, record("validator/", value)?),

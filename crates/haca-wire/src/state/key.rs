@@ -62,6 +62,8 @@ pub const RECEIPTS: &[u8] = b"receipts/";
 pub const SPENT: &[u8] = b"spent/";
 /// Prefix of [`supply`].
 pub const SUPPLY: &[u8] = b"supply/";
+/// Prefix of [`terms`].
+pub const TERMS: &[u8] = b"terms/";
 /// Prefix of [`unbonding`].
 pub const UNBONDING: &[u8] = b"unbonding/";
 /// Prefix of [`unstaking`].
@@ -159,6 +161,11 @@ pub fn spent(height: Height) -> Vec<u8> {
 /// [`Supply`](super::Supply) of an asset.
 pub fn supply(asset: AssetId) -> Vec<u8> {
     [SUPPLY, &asset.0.to_be_bytes()].concat()
+}
+
+/// The [`ModelRecord`](super::ModelRecord) of a model without its verifying key, for whoever verifies nothing with it.
+pub fn terms(model: ModelId) -> Vec<u8> {
+    [TERMS, &model.0[..]].concat()
 }
 
 /// [`UnbondingRecord`](super::UnbondingRecord) at a position of the unbonding queue.
