@@ -230,6 +230,33 @@ fn rejects_power_that_nobody_staked_for() {
     assert_eq!(longer, "consensus_params.evidence.max_age_duration");
 }
 
+/// A document that CometBFT takes, with which the network would stop later.
+#[test]
+fn rejects_consensus_parameters_under_which_no_network_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = crate::ledger::network(directory.path(), 1);
+    let params = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut document: serde_json::Value = serde_json::from_slice(&genesis.bytes).unwrap();
+        change(&mut document["consensus_params"]);
+        match Genesis::parse(document.to_string().into_bytes()) {
+            Ok(_) => "accepted",
+            Err(NodeError::Genesis { what, .. }) => what,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(params(&|_| ()), "accepted");
+    let extended = params(&|params| params["abci"]["vote_extensions_enable_height"] = "100".into());
+    assert_eq!(extended, "vote_extensions_enable_height");
+    for types in [serde_json::json!(["secp256k1"]), serde_json::json!([])] {
+        let found = params(&|params| params["validator"]["pub_key_types"] = types.clone());
+        assert_eq!(found, "pub_key_types");
+    }
+    for bytes in ["0", "-1", "much"] {
+        let found = params(&|params| params["evidence"]["max_bytes"] = bytes.into());
+        assert_eq!(found, "evidence.max_bytes");
+    }
+}
+
 /// CometBFT may have been given another genesis document than the ledger.
 #[test]
 fn rejects_a_start_with_other_validators() {
