@@ -209,27 +209,18 @@ pub fn select_proposal(
     // Stable: equal tips per gas keep the order of arrival.
     priced.sort_by_key(|(_, _, tx)| core::cmp::Reverse(tx.density()));
     let mut draft = Draft::default();
-    let mut answered = BTreeSet::new();
-    let mut chosen: Vec<usize> = Vec::new();
-    for answers_alone in [true, false] {
-        for (index, len, tx) in &priced {
-            let too_long = draft.usage.bytes.saturating_add(*len as u64) > max_bytes;
-            let is_turn = if answers_alone {
-                draft.goes_first(&gate, tx, *len, &answered)
-            } else {
-                !chosen.contains(index)
-            };
-            if too_long || !is_turn {
-                continue;
-            }
-            match draft.add(&gate, tx, *len) {
-                Ok(()) => {
-                    answered.extend(demands_of(tx));
-                    chosen.push(*index);
-                }
-                Err(Misfit::Stop(Stop::Failed(error))) => return Err(error),
-                Err(_) => {}
-            }
+    let (mut first, mut answered) = (BTreeSet::new(), BTreeSet::new());
+    let mut chosen = Vec::new();
+    for (index, len, tx) in &priced {
+        if draft.goes_first(&gate, tx, *len, &answered) && draft.add_within(&gate, tx, *len, max_bytes)? {
+            answered.extend(demands_of(tx));
+            first.insert(*index);
+            chosen.push(*index);
+        }
+    }
+    for (index, len, tx) in &priced {
+        if !first.contains(index) && draft.add_within(&gate, tx, *len, max_bytes)? {
+            chosen.push(*index);
         }
     }
     Ok(chosen)
@@ -324,6 +315,24 @@ impl Draft {
         gate.check_signatures(&priced.tx)?;
         self.set(&transaction.meta, next);
         Ok(())
+    }
+
+    /// Adds the transaction if it fits, also into `max_bytes` with all before it. Whether it does.
+    fn add_within(
+        &mut self,
+        gate: &Gate<'_>,
+        tx: &Priced,
+        len: usize,
+        max_bytes: u64,
+    ) -> Result<bool, LedgerError> {
+        if self.usage.bytes.saturating_add(len as u64) > max_bytes {
+            return Ok(false);
+        }
+        match self.add(gate, tx, len) {
+            Ok(()) => Ok(true),
+            Err(Misfit::Stop(Stop::Failed(error))) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Whether a transaction of this price fits.
