@@ -253,7 +253,11 @@ impl NodeClient {
         self.decode_entry(key, self.entry(key, Some(height))?)
     }
 
-    fn decode_entry<T: Decode>(&self, key: &[u8], entry: ProvenEntry) -> Result<Option<T>, ClientError> {
+    pub(crate) fn decode_entry<T: Decode>(
+        &self,
+        key: &[u8],
+        entry: ProvenEntry,
+    ) -> Result<Option<T>, ClientError> {
         let decode = |value: Vec<u8>| {
             T::decode_all(&value).map_err(|error| ClientError::Malformed {
                 url: self.http.url(&format!("/v1/state/{}", hex::encode(key))),

@@ -26,6 +26,7 @@ mod covering;
 mod demand;
 mod error;
 mod full_node;
+mod held;
 mod http;
 mod inference_node;
 mod light_client;

@@ -13,6 +13,9 @@ const RESPONSE_BYTES: usize = 64 << 20;
 /// Bytes of a reason.
 const REASON_BYTES: usize = 4096;
 
+/// Stands for a transaction that nobody named: the full node's state shows what it settled, and its index does not have it.
+pub const UNKNOWN_TX: TxHash = TxHash([0; 32]);
+
 /// Where a receipt stands. "Proving" is no state of the journal: a proof that was not finished was not begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryState {
@@ -24,7 +27,8 @@ pub enum EntryState {
     Settled(TxHash, Height),
     /// Given up, for this reason.
     Refused(String),
-    /// Settled as `Optimistic` by this transaction at this height; the fee waits while the payer may demand a proof.
+    /// Settled as `Optimistic` by this transaction at this height; the fee waits while the payer may demand a proof. By
+    /// [`UNKNOWN_TX`] when only the state told of it; the height is then that of the state.
     Held(TxHash, Height),
     /// Settled so, and lost: a demand was not answered in time.
     Forfeited(TxHash, Height),
@@ -294,9 +298,9 @@ pub struct HeldFee {
     pub warranty: Amount,
     /// The asset of both.
     pub asset: AssetId,
-    /// The transaction that settled it.
+    /// The transaction that settled it, or [`UNKNOWN_TX`].
     pub tx: TxHash,
-    /// Its height.
+    /// Its height, or that of a state that shows the fee.
     pub height: Height,
     /// The answer to a demand, if one was sent.
     pub answer: Option<SentAnswer>,

@@ -10,12 +10,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use haca_client::{ORDER_HEADER, RECEIPT_HEADER};
-use haca_wire::{Address, Amount, AssetId, Decode as _, Encode as _, Signed, TensorSpec, Voucher, limit};
+use haca_wire::{
+    Address, Amount, AssetId, Decode as _, Encode as _, Signed, TensorSpec, TxHash, Voucher, limit,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::entry::{Entry, EntryState};
+use crate::entry::{Entry, EntryState, UNKNOWN_TX};
 use crate::refusal::Refusal;
 use crate::service::{Service, internal};
 
@@ -345,14 +347,15 @@ async fn receipt(
 }
 
 fn status_json(service: &Service, entry: &Entry) -> Value {
+    let known = |tx: &TxHash| (*tx != UNKNOWN_TX).then(|| tx.to_string());
     let (status, tx, height, reason) = match &entry.state {
         EntryState::Answered if service.is_proving(entry.place()) => ("proving", None, None, None),
         EntryState::Answered => ("answered", None, None, None),
         EntryState::Submitted(tx) => ("submitted", Some(tx.to_string()), None, None),
-        EntryState::Settled(tx, height) => ("settled", Some(tx.to_string()), Some(height.0), None),
+        EntryState::Settled(tx, height) => ("settled", known(tx), Some(height.0), None),
         EntryState::Refused(reason) => ("refused", None, None, Some(reason.as_str())),
-        EntryState::Held(tx, height) => ("held", Some(tx.to_string()), Some(height.0), None),
-        EntryState::Forfeited(tx, height) => ("forfeited", Some(tx.to_string()), Some(height.0), None),
+        EntryState::Held(tx, height) => ("held", known(tx), Some(height.0), None),
+        EntryState::Forfeited(tx, height) => ("forfeited", known(tx), Some(height.0), None),
     };
     json!({
         "status": status,

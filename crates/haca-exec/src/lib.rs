@@ -52,7 +52,9 @@ mod sponsor;
 mod totals;
 
 pub use config::{ExecConfig, HttpLimits};
-pub use entry::{Content, Entry, EntryState, HeldFee, Missed, Pending, Place, ProofFigures, SentAnswer};
+pub use entry::{
+    Content, Entry, EntryState, HeldFee, Missed, Pending, Place, ProofFigures, SentAnswer, UNKNOWN_TX,
+};
 pub use error::ExecError;
 pub use journal::Journal;
 pub use memory::available_bytes;

@@ -184,9 +184,13 @@ impl Settler<'_> {
         let waiting: Vec<Pending> = waiting.into_iter().filter(|receipt| !rests(receipt)).collect();
         let plan = self.consult(clock, &waiting, planner::plan);
         let of_place: BTreeMap<Place, Pending> = waiting.iter().map(|one| (one.place, *one)).collect();
-        for receipt in plan.late.iter().filter_map(|place| of_place.get(place)) {
-            let entry = self.service.journal.entry(receipt)?;
-            self.give_up(entry, "its settle-by tick has passed")?;
+        let mut has_ended = false;
+        for place in &plan.late {
+            has_ended |= self.give_up(*place, "its settle-by tick has passed", clock.height)?;
+        }
+        // With one of them, others of its range may have ended that the plan settles.
+        if has_ended {
+            return Ok(true);
         }
         match plan.action {
             // What keeps one transaction waiting keeps the others, as long as there is time: more receipts meanwhile join

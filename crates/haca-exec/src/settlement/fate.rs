@@ -1,13 +1,14 @@
 //! What became of receipts: settled, failed for now, or given up.
 
 use haca_client::Settleable;
-use haca_wire::state::{ChannelState, SequenceState};
-use haca_wire::{Coverage, Height, Tick, TxHash};
+use haca_wire::state::{ChannelState, HeldKey, HeldRecord, SequenceState};
+use haca_wire::{Coverage, EvidenceKind, Height, Tick, TxHash, receipt_root};
 
 use super::Settler;
+use super::account::Expense;
 use super::cover::{held_fees, vouchers};
 use crate::ExecError;
-use crate::entry::{Entry, EntryState, HeldFee, Missed, Place};
+use crate::entry::{Entry, EntryState, HeldFee, Missed, Place, UNKNOWN_TX};
 use crate::log;
 
 /// Settlements of a receipt alone that burned gas for nothing, after which it is given up.
@@ -48,11 +49,9 @@ impl Settler<'_> {
         let sent = self.service.journal.batch(tx)?;
         let coverages = sent.as_ref().map_or(&[][..], vouchers);
         if let Some(sent) = sent.as_ref().filter(|_| !coverages.is_empty())
-            && let Some((other, height)) = self.settled_by_another(sent, &entries)?
+            && let Some((found, height)) = self.settled_by(sent, &entries)?
         {
-            log::event("replaced", format_args!("tx={tx} settled_by={other}"));
-            self.settled(other, height, entries, coverages)?;
-            return self.service.journal.resolve(&[], tx, &[]);
+            return self.settled_instead(tx, found, height, entries, coverages);
         }
         self.forget_vouchers(coverages)?;
         let alone = entries.len() == 1;
@@ -77,34 +76,57 @@ impl Settler<'_> {
             );
         }
         for entry in entries {
+            let (mut why, seen) = self.impossible(&entry)?;
             if entry.failures >= MAX_FAILURES {
-                self.give_up(entry, reason)?;
-            } else if let Some(reason) = self.impossible(&entry)? {
-                self.give_up(entry, reason)?;
+                why = Some(reason);
+            }
+            if let Some(why) = why {
+                self.give_up(entry.place(), why, seen)?;
             }
         }
         Ok(())
     }
 
-    /// Why a receipt that is not settled never will be, by the chain's state.
-    fn impossible(&self, entry: &Entry) -> Result<Option<&'static str>, ExecError> {
-        let place = entry.place();
-        Ok(match self.service.chain.channel(place.channel)? {
-            Some((record, _)) if matches!(record.state, ChannelState::Closed { .. }) => {
-                Some("its channel is closed")
-            }
-            Some((record, _)) if record.window.state(place.sequence) != SequenceState::Unused => {
-                Some("its sequence is used or void")
-            }
-            _ => None,
-        })
+    /// Receipts of the transaction `tx` are settled, by the one that was found.
+    pub(super) fn settled_instead(
+        &mut self,
+        tx: TxHash,
+        found: TxHash,
+        height: Height,
+        entries: Vec<Entry>,
+        coverages: &[Coverage],
+    ) -> Result<(), ExecError> {
+        log::event("replaced", format_args!("tx={tx} settled_by={found}"));
+        self.settled(found, height, entries, coverages)?;
+        self.service.journal.resolve(&[], tx, &[])
     }
 
-    /// Ends a receipt: settled if the chain has it, else refused. What was read of the chain before this is not newer
-    /// than the settlements read here, so a settlement is never taken for a miss.
-    pub(super) fn give_up(&mut self, mut entry: Entry, reason: &str) -> Result<(), ExecError> {
+    /// Why a receipt that is not settled never will be, by the chain's state of this height.
+    fn impossible(&self, entry: &Entry) -> Result<(Option<&'static str>, Height), ExecError> {
+        let place = entry.place();
+        let Some((record, height)) = self.service.chain.channel(place.channel)? else {
+            return Ok((None, Height(0)));
+        };
+        let why = if matches!(record.state, ChannelState::Closed { .. }) {
+            Some("its channel is closed")
+        } else if record.window.state(place.sequence) != SequenceState::Unused {
+            Some("its sequence is used or void")
+        } else {
+            None
+        };
+        Ok((why, height))
+    }
+
+    /// Ends a receipt that waits: settled if the chain has it, else refused. `true` when it did. `seen` is the height of the state
+    /// by which it can't settle any more: what an older one does not show of its settlement is no miss.
+    pub(super) fn give_up(&mut self, place: Place, reason: &str, seen: Height) -> Result<bool, ExecError> {
         let service = self.service;
-        let (place, receipt) = (entry.place(), service.receipt_of(&entry));
+        // The range that it stands in may have been found with another of its receipts.
+        let open = service.journal.at(place)?.filter(Entry::is_open);
+        let Some(mut entry) = open else {
+            return Ok(false);
+        };
+        let receipt = service.receipt_of(&entry);
         let wanted = Settleable::receipt(&entry.item.receipt.value, &service.chain.domain);
         if let Some(settled) = service.chain.client.settlement_of(&wanted)? {
             entry.state = entry.settled_by(settled.settlement.tx, settled.height);
@@ -112,7 +134,18 @@ impl Settler<'_> {
             let held: Vec<HeldFee> = entry.held_fee().into_iter().collect();
             service.journal.settle(&[entry], &held, None, &totals)?;
             self.keep_watch(&held);
-            return Ok(());
+            return Ok(true);
+        }
+        if entry.item.order.value.evidence == EvidenceKind::Optimistic {
+            let (found, height) = service.chain.client.held_for(place.channel, place.sequence)?;
+            if let Some((key, record)) = found
+                && self.find_held(key, &record, height)?
+            {
+                return Ok(true);
+            }
+            if height < seen {
+                return Ok(false);
+            }
         }
         log::event("refused", format_args!("receipt={receipt} reason={reason}"));
         entry.state = EntryState::Refused(reason.to_owned());
@@ -126,6 +159,57 @@ impl Settler<'_> {
         service.journal.miss(&entry, missed, log::unix_ms())?;
         service.book().miss(&missed);
         service.forget_proof(place);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Watches a fee that waits by the state of a height, though no transaction is known that settled its receipts. `false` unless
+    /// it is that of receipts that wait here: nobody else can prove them.
+    fn find_held(&mut self, at: HeldKey, record: &HeldRecord, height: Height) -> Result<bool, ExecError> {
+        let service = self.service;
+        let held = HeldFee {
+            place: Place {
+                channel: at.channel,
+                sequence: at.first,
+            },
+            count: record.count,
+            model: record.model,
+            fee: record.fee,
+            warranty: record.warranty,
+            asset: record.asset,
+            tx: UNKNOWN_TX,
+            height,
+            answer: None,
+        };
+        let mut entries = Vec::new();
+        for place in held.places() {
+            let Some(mut entry) = service.journal.at(place)?.filter(Entry::is_open) else {
+                return Ok(false);
+            };
+            entry.state = EntryState::Held(held.tx, held.height);
+            entries.push(entry);
+        }
+        let receipts: Vec<_> = entries.iter().map(|entry| service.receipt_of(entry)).collect();
+        let digest = match receipts.as_slice() {
+            [one] => one.0,
+            all => receipt_root(&all.iter().copied().map(Some).collect::<Vec<_>>()),
+        };
+        if digest != record.receipts {
+            return Ok(false);
+        }
+        // What the transaction cost, nobody tells.
+        let totals = self.earned(&entries, &Expense::default());
+        service.journal.settle(&entries, &[held], None, &totals)?;
+        for place in held.places() {
+            self.suspects.remove(&place);
+        }
+        self.keep_watch(&[held]);
+        log::event(
+            "found",
+            format_args!(
+                "channel={} sequence={} receipts={} height={height}",
+                at.channel, at.first, held.count
+            ),
+        );
+        Ok(true)
     }
 }

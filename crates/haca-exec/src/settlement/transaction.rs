@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use haca_client::{ClientError, Settleable};
-use haca_wire::state::Clock;
-use haca_wire::{Height, SignedTransaction, TxHash};
+use haca_wire::state::{Clock, HeldKey};
+use haca_wire::{EvidenceKind, Height, Message, SignedTransaction, TxHash};
 
 use super::cover::{is_late, vouchers};
 use super::payer::{sign, sign_again};
@@ -135,10 +135,11 @@ impl Settler<'_> {
                         sent = Some(Instant::now());
                     }
                     Word::Later(reason) => {
-                        if let Some((other, height)) = self.settled_by_another(tx, &entries)? {
-                            log::event("replaced", format_args!("tx={hash} settled_by={other}"));
-                            self.settled(other, height, entries, vouchers(tx))?;
-                            return self.service.journal.resolve(&[], hash, &[]);
+                        if let Some((found, height)) = self.settled_by(tx, &entries)? {
+                            return self.settled_instead(hash, found, height, entries, vouchers(tx));
+                        }
+                        if reason.starts_with("ledger.nonce_used") && self.is_held(tx)? {
+                            return self.failed(hash, entries, "the full node has no index of it", false);
                         }
                         self.hold(hash, &reason);
                         return Ok(());
@@ -151,14 +152,13 @@ impl Settler<'_> {
         Ok(())
     }
 
-    /// The transaction that settled all these receipts, unless it is this one: one that was replaced by this one may
-    /// have been included after all.
-    pub(super) fn settled_by_another(
+    /// The transaction that settled all these receipts, by the full node's index: this one, or one that it replaced and that
+    /// was included after all.
+    pub(super) fn settled_by(
         &self,
         sent: &SignedTransaction,
         entries: &[Entry],
     ) -> Result<Option<(TxHash, Height)>, ExecError> {
-        let (tx, mut other) = (sent.hash(), None);
         let domain = &self.service.chain.domain;
         // What a voucher covers is settled as one.
         let covered = vouchers(sent).iter();
@@ -169,15 +169,41 @@ impl Settler<'_> {
             let receipts = entries.iter().map(|entry| &entry.item.receipt.value);
             all.extend(receipts.map(|receipt| Settleable::receipt(receipt, domain)));
         }
+        let mut by = None;
         for wanted in all {
-            let settled = self.service.chain.client.settlement_of(&wanted)?;
-            let found = settled.map(|settled| (settled.settlement.tx, settled.height));
-            if found.is_none_or(|(found, _)| found == tx) {
+            let Some(settled) = self.service.chain.client.settlement_of(&wanted)? else {
                 return Ok(None);
-            }
-            other = found;
+            };
+            by = Some((settled.settlement.tx, settled.height));
         }
-        Ok(other)
+        Ok(by)
+    }
+
+    /// Whether the state shows a fee that waits of what a transaction settles: it is in a block then, or one that it replaced is,
+    /// whatever the full node's index has of them.
+    fn is_held(&self, sent: &SignedTransaction) -> Result<bool, ExecError> {
+        let domain = &self.service.chain.domain;
+        let fee = match &sent.transaction.message {
+            Message::SettleVouchers { coverages } => coverages.iter().find_map(|one| {
+                let voucher = &one.voucher.value;
+                let is_held = voucher.evidence == EvidenceKind::Optimistic;
+                is_held.then_some((voucher.channel, voucher.first, voucher.root))
+            }),
+            Message::SettleBatch { groups } => {
+                let mut items = groups.iter().flat_map(|group| &group.items);
+                let item = items.find(|item| item.order.value.evidence == EvidenceKind::Optimistic);
+                item.map(|item| {
+                    let receipt = &item.receipt.value;
+                    (receipt.channel, receipt.sequence, receipt.hash(domain).0)
+                })
+            }
+            _ => None,
+        };
+        let Some((channel, first, receipts)) = fee else {
+            return Ok(false);
+        };
+        let (record, _) = self.service.chain.client.held(HeldKey { channel, first })?;
+        Ok(record.is_some_and(|record| record.receipts == receipts))
     }
 
     /// Signs a waiting transaction for a higher base fee once its receipts have to settle. `true` when it did.

@@ -15,9 +15,9 @@ use crate::gate::{Action, Gate};
 use crate::world::{DUSD, FEE, Serving, World, code, wait};
 
 /// Price of an inference that is proven on demand.
-const PRICE: u128 = 1_000;
+pub(crate) const PRICE: u128 = 1_000;
 
-fn config(world: &World, node_url: &str) -> ExecConfig {
+pub(crate) fn config(world: &World, node_url: &str) -> ExecConfig {
     ExecConfig {
         optimistic_price: Some(Amount(PRICE)),
         // Blocks come as fast as the test sends transactions.
@@ -31,7 +31,7 @@ pub(crate) fn serve<'a>(world: &'a World, gate: &Gate) -> Serving<'a> {
 }
 
 impl Serving<'_> {
-    fn optimistic(&self, channel: ChannelId, sequence: u64) -> Order {
+    pub(crate) fn optimistic(&self, channel: ChannelId, sequence: u64) -> Order {
         Order {
             evidence: EvidenceKind::Optimistic,
             max_fee: Amount(PRICE),
@@ -50,13 +50,13 @@ impl Serving<'_> {
     }
 }
 
-fn held(world: &World, channel: ChannelId, sequence: u64) -> Option<HeldRecord> {
+pub(crate) fn held(world: &World, channel: ChannelId, sequence: u64) -> Option<HeldRecord> {
     let first = Sequence(sequence);
     world.client().held(HeldKey { channel, first }).unwrap().0
 }
 
 /// Waits until the proven state shows the fee, letting blocks pass.
-fn held_fee(world: &World, channel: ChannelId, sequence: u64) -> HeldRecord {
+pub(crate) fn held_fee(world: &World, channel: ChannelId, sequence: u64) -> HeldRecord {
     wait("the fee in proven state", || {
         world.pass_a_block();
         held(world, channel, sequence)
@@ -391,7 +391,7 @@ fn proofs_that_do_not_fit_the_window_are_not_offered_on_demand() {
 
 impl World {
     /// The operator's stake.
-    fn stake(&self) -> Amount {
+    pub(crate) fn stake(&self) -> Amount {
         let operator = haca_client::Wallet::load(&self.home().join("account.key")).unwrap();
         self.client().node(operator.address()).unwrap().unwrap().stake
     }
@@ -446,7 +446,7 @@ impl Serving<'_> {
     }
 
     /// Demands one of the receipts under a voucher, and waits for its proof.
-    fn proven(&self, items: &[Item], index: usize) {
+    pub(crate) fn proven(&self, items: &[Item], index: usize) {
         let demand = haca_client::demand_under(items, index, &self.world.domain).unwrap();
         self.world.send(&self.world.user, demand);
         let order = self.orders(items)[index];

@@ -8,6 +8,7 @@ mod cover;
 mod crash;
 mod demand;
 mod gate;
+mod index;
 mod journal;
 mod model;
 mod order;
