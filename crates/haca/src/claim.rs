@@ -33,11 +33,12 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     )?;
     let receipts = held::read_all(&network.user().join("receipts"), screen)?;
     let held = &receipts.kept;
-    let others = claim
+    let mut others = claim
         .receipt
         .iter()
         .map(|path| held::read(path))
         .collect::<Result<Vec<_>, _>>()?;
+    others.extend(receipts.others);
     let vouchers = VoucherStore::new(&network.user().join("vouchers"));
     let vouchers = held::vouchers(&vouchers, screen)?;
     let step = screen.step("claims");

@@ -1,21 +1,28 @@
-//! The receipts that a user holds: one directory each, with order, request and response.
+//! The orders that a user has signed and the receipts that it holds: one directory each, with request and response.
+//!
+//! A directory is named by the order's digest: the payer alone chooses it, so no answer of a node leads to the files of another
+//! order. Whoever reads goes by the files, whatever a directory is called.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use haca_client::{
-    KeptVoucher, KeptVouchers, Settleable, SettledReceipt, VoucherStore, are_leaves, is_in_range, leaves,
-    path_under,
+    Answered, KeptVoucher, KeptVouchers, Settleable, SettledReceipt, VoucherStore, are_leaves, is_in_range,
+    leaves, path_under,
 };
-use haca_wire::{Decode, Domain, Item, Order, Receipt, ReceiptHash, Signed, Voucher, merkle};
+use haca_wire::{Decode, Domain, Encode as _, Item, Order, Receipt, ReceiptHash, Signed, Voucher, merkle};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::screen::Screen;
-use crate::session::{Session, client};
+use crate::session::{Session, client, replace};
 
 /// The name of a receipt's bundle in its directory.
 pub(crate) const BUNDLE: &str = "bundle.haca";
+const ORDER: &str = "order.bin";
+const RECEIPT: &str = "receipt.bin";
+/// A receipt that came in place of one for the order.
+pub(crate) const OTHER_RECEIPT: &str = "other-receipt.bin";
 
 /// An order with the receipt that answered it.
 pub(crate) struct Kept {
@@ -48,6 +55,8 @@ impl Kept {
 pub(crate) struct Receipts {
     /// By directory name.
     pub(crate) kept: Vec<Kept>,
+    /// Those that came in place of one for an order: evidence of two receipts for a sequence, where it is one.
+    pub(crate) others: Vec<Signed<Receipt>>,
     /// Those that can't be read, as JSON.
     pub(crate) skipped: Vec<Value>,
 }
@@ -60,19 +69,66 @@ pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure>
         Err(error) => return Err(Failure::file(dir, "read", &error)),
     };
     paths.sort();
-    let is_whole = |path: &PathBuf| path.join("order.bin").exists() && path.join("receipt.bin").exists();
-    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
-    for dir in paths.into_iter().filter(is_whole) {
-        match read(&dir.join("order.bin")).and_then(|order| Ok((order, read(&dir.join("receipt.bin"))?))) {
+    let (mut kept, mut others, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+    let mut skip = |failure: Failure| {
+        warn(screen, &failure.message, &failure.code);
+        let (code, message, hint) = (failure.code, failure.message, failure.hint);
+        skipped.push(json!({ "code": code, "message": message, "hint": hint }));
+    };
+    for dir in paths {
+        let other = dir.join(OTHER_RECEIPT);
+        if other.exists() {
+            read(&other).map_or_else(&mut skip, |other| others.push(other));
+        }
+        let (order, receipt) = (dir.join(ORDER), dir.join(RECEIPT));
+        if !order.exists() || !receipt.exists() {
+            continue;
+        }
+        match read(&order).and_then(|order| Ok((order, read(&receipt)?))) {
             Ok((order, receipt)) => kept.push(Kept { order, receipt, dir }),
-            Err(failure) => {
-                warn(screen, &failure.message, &failure.code);
-                let (code, message, hint) = (failure.code, failure.message, failure.hint);
-                skipped.push(json!({ "code": code, "message": message, "hint": hint }));
-            }
+            Err(failure) => skip(failure),
         }
     }
-    Ok(Receipts { kept, skipped })
+    Ok(Receipts {
+        kept,
+        others,
+        skipped,
+    })
+}
+
+/// Keeps an order and its request under `receipts`, before it is sent. Returns its directory.
+pub(crate) fn keep_order(
+    receipts: &Path,
+    request: &[u8],
+    order: &Signed<Order>,
+    domain: &Domain,
+) -> Result<PathBuf, Failure> {
+    let dir = receipts.join(order.value.hash(domain).to_string());
+    std::fs::create_dir_all(&dir).map_err(|error| Failure::file(&dir, "create", &error))?;
+    replace(&dir.join("request.json"), request)?;
+    replace(&dir.join(ORDER), &order.encode())?;
+    let whole = std::fs::File::open(receipts).and_then(|receipts| receipts.sync_all());
+    whole.map_err(|error| Failure::file(receipts, "write", &error))?;
+    Ok(dir)
+}
+
+/// Keeps what a node answered beside the order. A receipt for another order gets another name: the node may have signed two for
+/// one sequence.
+pub(crate) fn keep_answer(
+    dir: &Path,
+    order: &Order,
+    answered: &Answered,
+    domain: &Domain,
+) -> Result<(), Failure> {
+    let receipt = &answered.receipt.value;
+    let answers = (receipt.channel, receipt.sequence, receipt.order);
+    let name = if answers == (order.channel, order.sequence, order.hash(domain)) {
+        RECEIPT
+    } else {
+        OTHER_RECEIPT
+    };
+    replace(&dir.join(name), &answered.receipt.encode())?;
+    replace(&dir.join("response.json"), &answered.response)
 }
 
 /// Says on stderr that something on disk is left out.

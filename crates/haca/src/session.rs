@@ -8,12 +8,13 @@ use haca_client::{
 };
 use haca_wire::state::{ChannelRecord, ChannelState};
 use haca_wire::{
-    Address, Amount, ChannelId, Domain, Encode, EvidenceKind, Message, ModelId, Name, Order, Sequence,
-    Signed, Tick, TxHash, render,
+    Address, Amount, ChannelId, Domain, EvidenceKind, Message, ModelId, Name, Order, Sequence, Signed, Tick,
+    TxHash, render,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Exit, Failure};
+use crate::held;
 use crate::infer::Terms;
 
 /// How long a transaction may take to be included.
@@ -265,26 +266,22 @@ impl Session {
         self.wallet.sign_order(order, &self.domain).map_err(client)
     }
 
-    /// Sends a request with its order, and keeps request, response, order and receipt on disk.
+    /// Sends a request with its order. Both are on disk before they leave, and what is answered is kept beside them.
     pub(crate) fn infer(&self, request: Vec<u8>, order: Signed<Order>) -> Result<Exchange, Failure> {
+        let dir = held::keep_order(&self.receipts(), &request, &order, &self.domain)?;
         let answered = self.inference.infer(&request, &order).map_err(client)?;
-        let hash = answered.receipt.value.hash(&self.domain);
-        let dir = self.dir.join("receipts").join(hash.to_string());
-        std::fs::create_dir_all(&dir).map_err(|error| Failure::file(&dir, "create", &error))?;
-        for (name, bytes) in [
-            ("request.json", &request),
-            ("response.json", &answered.response),
-            ("order.bin", &order.encode()),
-            ("receipt.bin", &answered.receipt.encode()),
-        ] {
-            replace(&dir.join(name), bytes)?;
-        }
+        held::keep_answer(&dir, &order.value, &answered, &self.domain)?;
         Ok(Exchange {
             request,
             order,
             answered,
             dir,
         })
+    }
+
+    /// Where orders and receipts are kept.
+    fn receipts(&self) -> PathBuf {
+        self.dir.join("receipts")
     }
 
     /// Waits until the receipt is settled on chain, or the node refuses it.

@@ -16,6 +16,7 @@ mod network;
 mod node_report;
 mod operations;
 mod perturb;
+mod replay;
 mod scorecard;
 mod simulate;
 mod testnet;
