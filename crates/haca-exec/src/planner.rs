@@ -27,7 +27,7 @@ use haca_wire::{Amount, AssetId, EvidenceKind, ModelId, Tick};
 
 use crate::entry::Place;
 
-pub use admission::{Workload, earliest_settle_by, rest_ms};
+pub use admission::{LastWork, Workload, earliest_settle_by, earliest_signed, rest_ms};
 pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
 pub use cost::{GasPrices, Rates, coverage_signatures, item_bytes, item_signatures};
 pub use demandable::{AnswerTime, LOOKS, Overload, count_models, longest_proofs_ms};

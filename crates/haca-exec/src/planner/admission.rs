@@ -61,6 +61,39 @@ pub fn earliest_settle_by(workload: &Workload<'_>, is_proven: bool) -> Tick {
     Tick(workload.now.0.saturating_add(ticks))
 }
 
+/// What is left to do for an order whose answer is ready, before its receipt is signed.
+#[derive(Clone, Copy, Debug)]
+pub struct LastWork {
+    /// Tick of the next block.
+    pub now: Tick,
+    /// Milliseconds of a tick, rather too few than too many.
+    pub tick_ms: u64,
+    /// Ticks that are kept free between a settlement and its deadline.
+    pub safety_ticks: u64,
+    /// Fewest ticks of an order that is sent at once.
+    pub min_settle_ticks: u64,
+    /// What is left of the proofs in progress, reckoned by [`rest_ms`].
+    pub running_ms: u64,
+    /// The order's own proof, by its measured time; 0 without a proof.
+    pub prove_ms: u64,
+}
+
+/// The earliest deadline for which a receipt is signed: what was admitted in time is not signed once it would be late. Without
+/// proofs to wait for, that is two blocks and the safety ticks, or what the operator admits if that is less.
+pub fn earliest_signed(work: &LastWork) -> Tick {
+    let proofs_ms = work.running_ms.saturating_add(work.prove_ms);
+    let needed_ms = proofs_ms.saturating_add(work.tick_ms.saturating_mul(2));
+    let ticks = needed_ms
+        .div_ceil(work.tick_ms.max(1))
+        .saturating_add(work.safety_ticks);
+    let ticks = if proofs_ms == 0 {
+        ticks.min(work.min_settle_ticks)
+    } else {
+        ticks
+    };
+    Tick(work.now.0.saturating_add(ticks))
+}
+
 /// Proving time of so many receipts, rather too long than too short, and the number of their batches.
 fn batches(rates: &Rates, kind: Kind, count: usize, longest_proofs_ms: u64) -> (u64, u64) {
     let most = rates.batch_within(kind, longest_proofs_ms);

@@ -246,6 +246,7 @@ impl Service {
         let inference = execution.inference;
         let response = render::response(model.id, &model.outputs, &inference.outputs);
         let order = &admitted.order.value;
+        self.check_signature(order)?;
         let receipt = Receipt {
             channel: order.channel,
             sequence: order.sequence,

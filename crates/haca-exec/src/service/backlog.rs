@@ -12,7 +12,9 @@ use super::demandable::proof_of;
 use crate::ExecError;
 use crate::chain::Head;
 use crate::entry::{EntryState, Pending, Place};
-use crate::planner::{Answering, Kind, Settlement, Workload, earliest_settle_by, rest_ms};
+use crate::planner::{
+    Answering, Kind, LastWork, Settlement, Workload, earliest_settle_by, earliest_signed, rest_ms,
+};
 use crate::refusal::Refusal;
 
 /// Proofs in progress.
@@ -107,15 +109,45 @@ impl Service {
             },
             kind.evidence == EvidenceKind::Zk,
         );
+        self.check_between(order, earliest, now).map(|()| kind)
+    }
+
+    /// That a deadline is neither before `earliest` nor further than the network allows.
+    fn check_between(&self, order: &Order, earliest: Tick, now: Tick) -> Result<(), Refusal> {
         let latest = Tick(now.0.saturating_add(self.chain.params.settle_horizon));
-        if order.settle_by < earliest || order.settle_by > latest {
-            return Err(Refusal::SettleBy {
-                found: order.settle_by,
-                earliest,
-                latest,
-            });
+        if (earliest..=latest).contains(&order.settle_by) {
+            return Ok(());
         }
-        Ok(kind)
+        Err(Refusal::SettleBy {
+            found: order.settle_by,
+            earliest,
+            latest,
+        })
+    }
+
+    /// That time is left to settle the receipt of an order whose answer is ready: questions, inference and a proof that began
+    /// meanwhile may have taken it.
+    pub(super) fn check_signature(&self, order: &Order) -> Result<(), Refusal> {
+        let head = self.chain.head(self.config.stale_head_s)?;
+        let kind = Kind {
+            model: order.model,
+            evidence: order.evidence,
+        };
+        let backlog = self.backlog();
+        let (now, tick_ms) = (head.clock.tick, self.chain.tick_ms());
+        let prove_ms = self
+            .known_rates()
+            .get(&kind)
+            .map_or(0, |rates| rates.prove_ms(kind, 1));
+        let earliest = earliest_signed(&LastWork {
+            now,
+            tick_ms,
+            safety_ticks: self.config.policy.safety_ticks,
+            min_settle_ticks: self.config.min_settle_ticks,
+            running_ms: backlog.running_ms(tick_ms),
+            prove_ms,
+        });
+        self.check_between(order, earliest, now)
     }
 
     /// That an order would not be late if it joined the backlog now.

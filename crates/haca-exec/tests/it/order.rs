@@ -1,11 +1,15 @@
 //! Orders that are wrong in one thing each. None of them may leave a reservation or a receipt behind.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use haca_client::Wallet;
 use haca_wire::{
     Amount, AssetId, ChannelId, Encode as _, EvidenceKind, Height, Message, ModelId, Nonce, Order, Quote,
     Sequence, Signed, TensorRoot, Tick, render,
 };
 
+use crate::gate::{Action, Gate};
 use crate::world::{DUSD, FEE, OTHER, Serving, World, ZK_FEE, body, code, wait};
 
 /// A channel of the user's toward the node that `node` is the account of.
@@ -237,4 +241,53 @@ fn an_order_header_that_is_missing_doubled_or_malformed_is_refused() {
     assert_eq!(post(&serving, &[format!("{order}00")], &body), encoding);
     assert_eq!(post(&serving, &[order[2..].to_owned()], &body), encoding);
     assert_eq!(post(&serving, &[order], &body).0, 200);
+}
+
+/// What takes time between the first look at an order and its receipt, here a slow full node, takes it from the settlement.
+#[test]
+fn an_order_whose_time_passed_while_it_was_worked_on_gets_no_receipt() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = world.serve_behind(gate.url());
+    let channel = serving.channel(FEE, 100);
+    let path = hex::encode(haca_wire::state::key::channel(channel));
+    let order = Order {
+        settle_by: Tick(world.tick() + 25),
+        ..serving.order(channel, 0, &serving.body())
+    };
+    let (signed, body) = (serving.sign(&order), serving.body());
+    let (asked, heads) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (questions, looks) = (Arc::clone(&asked), Arc::clone(&heads));
+    gate.set(move |_, found| {
+        if found == "/v1/status" {
+            looks.fetch_add(1, Ordering::SeqCst);
+        }
+        if found.contains(&path) {
+            questions.fetch_add(1, Ordering::SeqCst);
+            return Action::Hold;
+        }
+        Action::Pass
+    });
+    let url = serving.client.url().to_owned();
+    let answer = std::thread::spawn(move || haca_client::InferenceClient::new(&url).infer(&body, &signed));
+    wait("the question", || {
+        (asked.load(Ordering::SeqCst) > 0).then_some(())
+    });
+    world.pass_tick(order.settle_by.0 + 1);
+    // The second look begins after the first one has read the new head.
+    let before = heads.load(Ordering::SeqCst);
+    wait("the head", || {
+        (heads.load(Ordering::SeqCst) > before + 1).then_some(())
+    });
+    gate.open();
+    assert_eq!(code(answer.join().unwrap()), "exec.settle_by");
+    assert!(
+        serving
+            .client
+            .receipt(order.hash(&world.domain))
+            .unwrap()
+            .is_none()
+    );
+    // Nothing stays reserved.
+    serving.answer(&serving.order(channel, 0, &serving.body()));
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use haca_exec::planner::{Kind, ProveTimes, Rates, Workload, earliest_settle_by, rest_ms};
+use haca_exec::planner::{
+    Kind, LastWork, ProveTimes, Rates, Workload, earliest_settle_by, earliest_signed, rest_ms,
+};
 use haca_wire::{EvidenceKind, Gas, ModelId, Tick};
 
 use super::queue::{Case, MODEL_A, MODEL_B, TICK_MS, kind};
@@ -73,4 +75,24 @@ fn nothing_overflows() {
     assert!(ticks(&waiting, u64::MAX, true) > 1 << 40);
     let none = ModelId([9; 32]);
     assert_eq!(ticks(&[(kind(none, EvidenceKind::Zk), usize::MAX)], 0, true), 20);
+}
+
+/// A receipt is a debt from its signature on.
+#[test]
+fn no_receipt_is_signed_that_could_be_late() {
+    let ticks = |running_ms, prove_ms, min_settle_ticks| {
+        let work = LastWork {
+            now: Tick(1_000),
+            tick_ms: TICK_MS,
+            safety_ticks: 3,
+            min_settle_ticks,
+            running_ms,
+            prove_ms,
+        };
+        earliest_signed(&work).0 - 1_000
+    };
+    assert_eq!(ticks(0, 0, 20), 2 + 3, "two blocks and the safety ticks");
+    assert_eq!(ticks(0, 0, 2), 2, "as little as the operator admits");
+    assert_eq!(ticks(42_000, 0, 2), 42 + 2 + 3);
+    assert_eq!(ticks(42_000, 30_000, 20), 42 + 30 + 2 + 3);
 }
