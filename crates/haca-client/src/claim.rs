@@ -5,7 +5,8 @@ use haca_wire::state::{
     key,
 };
 use haca_wire::{
-    Amount, ChannelId, EvidenceKind, Height, Message, Order, Receipt, Sequence, Signed, Tick, TxHash,
+    Address, Amount, ChannelId, Domain, EvidenceKind, Height, Message, Order, Receipt, Sequence, Signed,
+    Tick, TxHash,
 };
 
 use crate::{ClientError, NodeClient, Settleable, SettledReceipt};
@@ -51,6 +52,11 @@ pub enum Standing {
     },
     /// Its order names no warranty, or nothing is left of the channel's reserve.
     NothingAtStake,
+    /// The chain takes it neither for a settlement nor for a claim.
+    Invalid {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// Its sequence is used, and not by it: the node settled another receipt, or the window has passed by.
     Used,
     /// Its channel is closed, or there is none.
@@ -69,6 +75,7 @@ impl Standing {
             Self::Forfeited(_) => "forfeited",
             Self::TooLate { .. } => "too late",
             Self::NothingAtStake => "nothing at stake",
+            Self::Invalid { .. } => "invalid",
             Self::Used => "used by another",
             Self::NoChannel => "no channel",
         }
@@ -83,7 +90,8 @@ impl NodeClient {
         receipt: &Signed<Receipt>,
     ) -> Result<Standing, ClientError> {
         let value = &order.value;
-        let wanted = Settleable::receipt(&receipt.value, &self.chain()?.domain());
+        let domain = self.chain()?.domain();
+        let wanted = Settleable::receipt(&receipt.value, &domain);
         // The claim last: what was granted in between shows in it.
         let record = self.channel(value.channel)?;
         if let Some(settled) = self.settlement_of(&wanted)? {
@@ -107,6 +115,9 @@ impl NodeClient {
             return Ok(Standing::NothingAtStake);
         }
         let (params, node) = (self.params()?, self.node(record.node)?);
+        if let Some(reason) = objection(order, receipt, record.payer, node.as_ref(), &domain) {
+            return Ok(Standing::Invalid { reason });
+        }
         let deadline = deadline(value, &record, node.as_ref(), receipt, params.signer_grace);
         let opens = deadline.0.saturating_add(params.grace);
         let until = Tick(opens.saturating_add(params.claim_window));
@@ -181,38 +192,78 @@ fn deadline(
     if let ChannelState::Closing { last_settle, .. } = channel.state {
         deadline = deadline.min(last_settle);
     }
-    // A key may have come back: its last term counts.
-    let signer = receipt.value.signer;
-    let terms = node.map(|node| node.signers.iter().rev()).into_iter().flatten();
-    let term = terms.into_iter().find(|term| term.signer == signer);
+    let term = node.and_then(|node| node.last_term(receipt.value.signer));
     if let Some(end) = term.and_then(|term| term.end) {
         deadline = deadline.min(Tick(end.tick.0.saturating_add(signer_grace)));
     }
     deadline
 }
 
-/// The message that claims the warranty of a missed settlement.
+/// What keeps the chain from granting a claim on a receipt at any time (`spec/ledger.md`, L14, ClaimMissed 2).
+fn objection(
+    order: &Signed<Order>,
+    receipt: &Signed<Receipt>,
+    payer: Address,
+    node: Option<&NodeRecord>,
+    domain: &Domain,
+) -> Option<&'static str> {
+    let value = &receipt.value;
+    let answered = (value.channel, value.sequence, value.order);
+    if order.check(domain, payer).is_err() {
+        return Some("the channel's payer did not sign its order");
+    }
+    if answered
+        != (
+            order.value.channel,
+            order.value.sequence,
+            order.value.hash(domain),
+        )
+    {
+        return Some("it answers another order");
+    }
+    let is_the_nodes = node.is_some_and(|node| is_signed_by(receipt, node, domain));
+    (!is_the_nodes).then_some("no key of the node signed it")
+}
+
+/// Whether a key that is or was the node's signed the receipt.
+fn is_signed_by(receipt: &Signed<Receipt>, node: &NodeRecord, domain: &Domain) -> bool {
+    let signer = receipt.value.signer;
+    node.last_term(signer).is_some() && receipt.check(domain, signer).is_ok()
+}
+
+/// The message that claims the warranty of a missed settlement. The chain grants it where the receipt's [`Standing`] is
+/// [`Standing::Due`], and to the payer alone.
 pub fn missed(order: Signed<Order>, receipt: Signed<Receipt>) -> Message {
     Message::ClaimMissed { order, receipt }
 }
 
 /// The message that reports two final receipts for one sequence; `None` when these two are none: of different
-/// sequences, equal, or neither an answer to the order. Whether the node signed both, the chain says.
+/// sequences, equal, neither an answer to the order, or one of them not signed by a key that is or was the node's; or when the
+/// order is not signed by `payer`. `payer` and `node` are those of the order's channel (`spec/ledger.md`, L14,
+/// ClaimEquivocation 1 to 4).
 pub fn equivocation(
     order: &Signed<Order>,
     first: &Signed<Receipt>,
     second: &Signed<Receipt>,
-    domain: &haca_wire::Domain,
+    payer: Address,
+    node: &NodeRecord,
+    domain: &Domain,
 ) -> Option<Message> {
     let place = (order.value.channel, order.value.sequence);
     let is_here = |receipt: &Signed<Receipt>| (receipt.value.channel, receipt.value.sequence) == place;
     let answers = |receipt: &Signed<Receipt>| receipt.value.order == order.value.hash(domain);
     let differ = first.value.hash(domain) != second.value.hash(domain);
-    (is_here(first) && is_here(second) && differ && (answers(first) || answers(second))).then(|| {
-        Message::ClaimEquivocation {
-            order: order.clone(),
-            first: first.clone(),
-            second: second.clone(),
-        }
+    let both = [first, second];
+    let is_evidence = differ
+        && both.into_iter().all(is_here)
+        && both.into_iter().any(answers)
+        && order.check(domain, payer).is_ok()
+        && both
+            .into_iter()
+            .all(|receipt| is_signed_by(receipt, node, domain));
+    is_evidence.then(|| Message::ClaimEquivocation {
+        order: order.clone(),
+        first: first.clone(),
+        second: second.clone(),
     })
 }

@@ -1,6 +1,6 @@
 //! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond.
 
-use haca_client::{NodeClient, Standing, VoucherStore, equivocation, missed};
+use haca_client::{ClientError, KeptVouchers, NodeClient, Standing, VoucherStore, equivocation, missed};
 use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
 use haca_wire::{Amount, AssetId, Decode, Message, Receipt, Signed};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::session::{INCLUSION, Session, client};
 use crate::state::decimal;
 
 /// One line of the result.
+#[derive(Default)]
 struct Line {
     receipt: String,
     state: String,
@@ -21,6 +22,8 @@ struct Line {
     amount: Amount,
     asset: Option<AssetId>,
     claimed_now: bool,
+    /// Why this receipt could not be looked at, or what was claimed for it was refused.
+    failure: Option<Failure>,
 }
 
 /// Runs the command.
@@ -32,7 +35,6 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
         &network.file.inference_url,
     )?;
     let receipts = held::read_all(&network.user().join("receipts"), screen)?;
-    let held = &receipts.kept;
     let mut others = claim
         .receipt
         .iter()
@@ -42,92 +44,185 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     let vouchers = VoucherStore::new(&network.user().join("vouchers"));
     let vouchers = held::vouchers(&vouchers, screen)?;
     let step = screen.step("claims");
-    let mut lines = Vec::new();
-    for one in held {
-        let second = second_receipt(&session, one, held, &others);
-        let mut line = look(&session, one, second, claim.dry_run)?;
-        if line.state == Standing::Used.name()
-            && let Some(covered) = held::covered(&session, one, held, &vouchers)?
-        {
-            let settled = &covered.settled;
-            let sequence = one.order.value.sequence;
-            let standing = session
-                .node
-                .standing_of_settled(settled, sequence)
-                .map_err(client)?;
-            describe(&mut line, &standing);
-            if let Standing::Settled { height, .. } = standing {
-                let count = covered.count;
-                line.detail = format!("at height {height} under a voucher for {count} receipts");
-            }
-        }
-        lines.push(line);
-    }
+    let claimant = Claimant {
+        session: &session,
+        held: &receipts.kept,
+        others: &others,
+        vouchers: &vouchers,
+        dry_run: claim.dry_run,
+    };
+    let lines = claimant.lines();
     let claimed = lines.iter().filter(|line| line.claimed_now).count();
     step.done(&format!("{} receipts, {claimed} claimed now", lines.len()));
     let skipped = [receipts.skipped, held::skipped(&vouchers)].concat();
     let is_whole = skipped.is_empty();
-    show(screen, &session.node, &lines, skipped)?;
-    Ok(if is_whole { 0 } else { Exit::Unverifiable as u8 })
+    show(screen, &session.node, &lines, skipped);
+    let failed = lines.iter().find_map(|line| line.failure.as_ref());
+    Ok(match (failed, is_whole) {
+        (Some(failure), _) => failure.exit as u8,
+        (None, false) => Exit::Unverifiable as u8,
+        (None, true) => 0,
+    })
 }
 
-/// The report of another receipt of the node for the same sequence: among those held, those given, or what the node
-/// itself answers for the order. A node that does not answer hides nothing that counts here.
-fn second_receipt(
-    session: &Session,
-    one: &Kept,
-    held: &[Kept],
-    others: &[Signed<Receipt>],
-) -> Option<Message> {
-    let order = one.order.value.hash(&session.domain);
-    let told = session.inference.receipt(order).ok().flatten();
-    let told = told.and_then(|status| hex::decode(status.receipt?).ok());
-    let told = told.and_then(|bytes| Signed::<Receipt>::decode_all(&bytes).ok());
-    let known = held.iter().map(|held| &held.receipt).chain(others).chain(&told);
-    let mut reports =
-        known.filter_map(|second| equivocation(&one.order, &one.receipt, second, &session.domain));
-    reports.next()
+/// What claims are made from.
+struct Claimant<'a> {
+    session: &'a Session,
+    held: &'a [Kept],
+    /// Receipts that were named on the command line.
+    others: &'a [Signed<Receipt>],
+    vouchers: &'a KeptVouchers,
+    dry_run: bool,
 }
 
-/// Looks where one receipt stands, and claims what can be claimed.
-fn look(session: &Session, one: &Kept, second: Option<Message>, dry_run: bool) -> Result<Line, Failure> {
-    let standing = session.node.standing(&one.order, &one.receipt).map_err(client)?;
-    let asset = session.node.channel(one.order.value.channel).map_err(client)?;
-    let mut line = Line {
-        receipt: one.receipt.value.hash(&session.domain).to_string(),
-        state: String::new(),
-        detail: String::new(),
-        amount: Amount(0),
-        asset: asset.map(|record| record.asset),
-        claimed_now: false,
-    };
-    let place = key::claim(one.order.value.channel, one.order.value.sequence);
-    let before: Option<ClaimRecord> = session.node.record(&place).map_err(client)?;
-    let reported = before.filter(|claim| claim.kind == ClaimKind::Equivocation);
-    let message = match (&standing, second) {
-        (_, Some(report)) if reported.is_none() => Some(report),
-        (Standing::Due { .. }, None) => Some(missed(one.order.clone(), one.receipt.clone())),
-        _ => None,
-    };
-    describe(&mut line, &standing);
-    if let Some(claim) = &reported {
-        granted(&mut line, claim);
-    }
-    match message {
-        Some(_) if dry_run => line.state = "can be claimed".to_owned(),
-        Some(message) => {
-            session.send(message)?;
-            // Proven state is a block behind; a missed settlement may have been claimed before.
-            let wanted = |claim: &ClaimRecord| before.as_ref() != Some(claim);
-            let record = session.node.poll(INCLUSION, "the claim in proven state", || {
-                Ok(session.node.record::<ClaimRecord>(&place)?.filter(wanted))
-            });
-            line.claimed_now = true;
-            granted(&mut line, &record.map_err(client)?);
+impl Claimant<'_> {
+    /// A line for each receipt held. What goes wrong with one keeps nothing from being claimed for the others.
+    fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<Line> = Vec::new();
+        for one in self.held {
+            let mut line = Line {
+                receipt: one.receipt.value.hash(&self.session.domain).to_string(),
+                ..Line::default()
+            };
+            let looked = self.look(one, &mut line);
+            line.note(looked);
+            lines.push(line);
         }
-        None => {}
+        // What the node says of itself comes last: no claim waits for its answers.
+        for (one, line) in self.held.iter().zip(&mut lines) {
+            match self.told(one) {
+                Ok(Some(told)) => {
+                    let reported = self.report_told(one, &told, line);
+                    line.note(reported);
+                }
+                Err(ClientError::Unreachable { .. }) => break,
+                Ok(None) | Err(_) => {}
+            }
+        }
+        lines
     }
-    Ok(line)
+
+    /// Looks where one receipt stands, and claims what can be claimed.
+    fn look(&self, one: &Kept, line: &mut Line) -> Result<(), Failure> {
+        let (node, order) = (&self.session.node, &one.order.value);
+        let standing = node.standing(&one.order, &one.receipt).map_err(client)?;
+        let channel = node.channel(order.channel).map_err(client)?;
+        line.asset = channel.as_ref().map(|record| record.asset);
+        describe(line, &standing);
+        if standing == Standing::Used {
+            self.look_under_voucher(one, line)?;
+        }
+        let known = self.held.iter().map(|held| &held.receipt).chain(self.others);
+        let mut messages = Vec::from_iter(self.report(one, known)?);
+        let payer = channel.map(|record| record.payer);
+        if matches!(standing, Standing::Due { .. }) && payer == Some(self.session.wallet.address()) {
+            messages.push(missed(one.order.clone(), one.receipt.clone()));
+        }
+        self.send(one, messages, line)
+    }
+
+    /// Says of a receipt whose sequence is used whether a voucher that covers it was settled.
+    fn look_under_voucher(&self, one: &Kept, line: &mut Line) -> Result<(), Failure> {
+        let Some(covered) = held::covered(self.session, one, self.held, self.vouchers)? else {
+            return Ok(());
+        };
+        let (node, sequence) = (&self.session.node, one.order.value.sequence);
+        let standing = node.standing_of_settled(&covered.settled, sequence);
+        let standing = standing.map_err(client)?;
+        describe(line, &standing);
+        if let Standing::Settled { height, .. } = standing {
+            let count = covered.count;
+            line.detail = format!("at height {height} under a voucher for {count} receipts");
+        }
+        Ok(())
+    }
+
+    /// The receipt that the node itself answers for the order. One that can't be read is none.
+    fn told(&self, one: &Kept) -> Result<Option<Signed<Receipt>>, ClientError> {
+        let order = one.order.value.hash(&self.session.domain);
+        let told = self.session.inference.receipt(order)?;
+        let told = told.and_then(|status| hex::decode(status.receipt?).ok());
+        Ok(told.and_then(|bytes| Signed::<Receipt>::decode_all(&bytes).ok()))
+    }
+
+    /// Reports what the node itself told, where that is another receipt.
+    fn report_told(&self, one: &Kept, told: &Signed<Receipt>, line: &mut Line) -> Result<(), Failure> {
+        match self.report(one, core::iter::once(told))? {
+            Some(report) => self.send(one, vec![report], line),
+            None => Ok(()),
+        }
+    }
+
+    /// The report of a receipt of the node for the same sequence, other than the one held.
+    fn report<'r>(
+        &self,
+        one: &Kept,
+        known: impl Iterator<Item = &'r Signed<Receipt>>,
+    ) -> Result<Option<Message>, Failure> {
+        let (node, order) = (&self.session.node, &one.order.value);
+        let is_rival = |receipt: &&Signed<Receipt>| {
+            let place = (receipt.value.channel, receipt.value.sequence);
+            place == (order.channel, order.sequence) && receipt.value != one.receipt.value
+        };
+        let rivals: Vec<_> = known.filter(is_rival).collect();
+        if rivals.is_empty() {
+            return Ok(None);
+        }
+        let Some(channel) = node.channel(order.channel).map_err(client)? else {
+            return Ok(None);
+        };
+        let Some(record) = node.node(channel.node).map_err(client)? else {
+            return Ok(None);
+        };
+        let domain = &self.session.domain;
+        let report = |second| equivocation(&one.order, &one.receipt, second, channel.payer, &record, domain);
+        Ok(rivals.into_iter().find_map(report))
+    }
+
+    /// Sends the first of the messages that the chain grants, unless the sequence is reported already.
+    fn send(&self, one: &Kept, messages: Vec<Message>, line: &mut Line) -> Result<(), Failure> {
+        let node = &self.session.node;
+        let place = key::claim(one.order.value.channel, one.order.value.sequence);
+        let before: Option<ClaimRecord> = node.record(&place).map_err(client)?;
+        if let Some(claim) = before.filter(|claim| claim.kind == ClaimKind::Equivocation) {
+            granted(line, &claim);
+            return Ok(());
+        }
+        if self.dry_run && !messages.is_empty() {
+            "can be claimed".clone_into(&mut line.state);
+            return Ok(());
+        }
+        let mut refused = Ok(());
+        for message in messages {
+            match self.session.send(message) {
+                Ok(_) => {
+                    // Proven state is a block behind; a missed settlement may have been claimed before.
+                    let wanted = |claim: &ClaimRecord| before.as_ref() != Some(claim);
+                    let record = node.poll(INCLUSION, "the claim in proven state", || {
+                        Ok(node.record::<ClaimRecord>(&place)?.filter(wanted))
+                    });
+                    line.claimed_now = true;
+                    granted(line, &record.map_err(client)?);
+                    return Ok(());
+                }
+                // Whether it is in a block is not known, so nothing else is sent for the sequence.
+                Err(failure) if failure.exit != Exit::Failure => return Err(failure),
+                Err(failure) => refused = Err(failure),
+            }
+        }
+        refused
+    }
+}
+
+impl Line {
+    /// Keeps why something failed, beside what was found before.
+    fn note(&mut self, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            "failed".clone_into(&mut self.state);
+            self.detail = format!("{} [{}]; {}", failure.message, failure.code, failure.hint);
+            self.failure = Some(failure);
+        }
+    }
 }
 
 /// What a standing says of a receipt.
@@ -155,6 +250,7 @@ fn describe(line: &mut Line, standing: &Standing) {
         Standing::Forfeited(None) => {
             "the fees of its voucher are back: a demand was not answered".clone_into(&mut line.detail)
         }
+        Standing::Invalid { reason } => (*reason).clone_into(&mut line.detail),
         Standing::NothingAtStake | Standing::Used | Standing::NoChannel => {}
     }
 }
@@ -170,7 +266,7 @@ fn granted(line: &mut Line, claim: &ClaimRecord) {
     line.amount = claim.paid;
 }
 
-fn show(screen: &Screen, node: &NodeClient, lines: &[Line], skipped: Vec<Value>) -> Result<(), Failure> {
+fn show(screen: &Screen, node: &NodeClient, lines: &[Line], skipped: Vec<Value>) {
     let objects = lines.iter().map(|line| {
         json!({
             "receipt": line.receipt,
@@ -179,6 +275,7 @@ fn show(screen: &Screen, node: &NodeClient, lines: &[Line], skipped: Vec<Value>)
             "amount": line.amount.to_string(),
             "asset": line.asset.map(|asset| asset.0),
             "claimed_now": line.claimed_now,
+            "error": line.failure.as_ref().map(Failure::error),
         })
     });
     screen.object(&json!({
@@ -190,14 +287,21 @@ fn show(screen: &Screen, node: &NodeClient, lines: &[Line], skipped: Vec<Value>)
     }
     for line in lines {
         let amount = match line.asset.filter(|_| line.amount.0 > 0) {
-            Some(asset) => format!("  {}", amount(node, asset, line.amount)?),
+            // What was claimed is told without its symbol where the full node has gone away.
+            Some(asset) => format!(
+                "  {}",
+                amount(node, asset, line.amount).unwrap_or_else(|_| line.amount.to_string())
+            ),
             None => String::new(),
         };
-        let ink = if line.claimed_now { Ink::Green } else { Ink::Bold };
+        let ink = match (&line.failure, line.claimed_now) {
+            (Some(_), _) => Ink::Red,
+            (None, true) => Ink::Green,
+            (None, false) => Ink::Bold,
+        };
         let state = screen.ink(ink, format!("{:<16}", line.state));
         screen.say(format!("{}  {state}{amount}  {}", line.receipt, line.detail).trim_end());
     }
-    Ok(())
 }
 
 /// An amount with its decimal point and symbol.

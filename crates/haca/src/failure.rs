@@ -70,7 +70,12 @@ impl Failure {
 
     /// The object printed on stdout with `--json`.
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::json!({ "error": { "code": self.code, "message": self.message, "hint": self.hint } })
+        serde_json::json!({ "error": self.error() })
+    }
+
+    /// Code, message and hint as an object.
+    pub(crate) fn error(&self) -> serde_json::Value {
+        serde_json::json!({ "code": self.code, "message": self.message, "hint": self.hint })
     }
 }
 

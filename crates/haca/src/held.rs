@@ -72,8 +72,7 @@ pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure>
     let (mut kept, mut others, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     let mut skip = |failure: Failure| {
         warn(screen, &failure.message, &failure.code);
-        let (code, message, hint) = (failure.code, failure.message, failure.hint);
-        skipped.push(json!({ "code": code, "message": message, "hint": hint }));
+        skipped.push(failure.error());
     };
     for dir in paths {
         let other = dir.join(OTHER_RECEIPT);

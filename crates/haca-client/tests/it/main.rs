@@ -11,6 +11,7 @@
 mod bundle;
 #[path = "../../../haca-verify/tests/it/chain.rs"]
 mod chain;
+mod claim;
 mod full_node;
 mod light_client;
 #[path = "../../../haca-verify/tests/it/network.rs"]

@@ -173,6 +173,14 @@ impl Local {
         self.path().join(name)
     }
 
+    /// Has commands with `--data` use another address: `node_url` or `inference_url`.
+    pub(crate) fn point(&self, field: &str, url: &str) {
+        let path = self.key("network.json");
+        let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        *file.get_mut(field).unwrap() = url.into();
+        std::fs::write(path, file.to_string()).unwrap();
+    }
+
     /// The id of the model that the node serves.
     pub(crate) fn model(&self) -> ModelId {
         let models = self.inference().models().unwrap();

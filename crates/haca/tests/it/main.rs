@@ -8,6 +8,13 @@ mod cover;
 mod crash;
 mod demand;
 mod demo;
+#[allow(
+    dead_code,
+    clippy::indexing_slicing,
+    reason = "shared with the tests of inference nodes"
+)]
+#[path = "../../../haca-exec/tests/it/gate.rs"]
+mod gate;
 mod interrupt;
 mod local;
 #[allow(dead_code, reason = "shared with the prover's examples")]
@@ -18,6 +25,9 @@ mod operations;
 mod perturb;
 mod replay;
 mod scorecard;
+#[allow(dead_code, reason = "shared with the tests of the SDK")]
+#[path = "../../../haca-client/tests/it/server.rs"]
+mod server;
 mod simulate;
 mod testnet;
 mod up;
