@@ -85,20 +85,19 @@ pub(crate) fn run(simulate: &Simulate, screen: &Screen) -> Result<u8, Failure> {
         ));
     }
     let calendar = Calendar::of(simulate.years);
-    let mut scenarios = vec![Scenario::Calm];
-    match simulate.scenario {
-        None => scenarios.extend(Scenario::value_variants().iter().skip(1)),
-        Some(Scenario::Calm) => {}
-        Some(scenario) => scenarios.push(scenario),
-    }
-    let runs = run_all(&scenarios, calendar, simulate, screen)?;
-    let Some(calm) = runs.first() else {
-        return Err(chain::broken("no scenario ran"));
+    let mut scenarios = match simulate.scenario {
+        None => Scenario::value_variants().to_vec(),
+        Some(scenario) => scenario.with_references(),
     };
+    scenarios.sort_by_key(|scenario| *scenario as u8);
+    let runs = run_all(&scenarios, calendar, simulate, screen)?;
+    let reports = runs
+        .iter()
+        .map(|run| Ok(Report::new(run, reference(&runs, run.scenario)?, calendar)))
+        .collect::<Result<Vec<_>, Failure>>()?;
     if let Some(directory) = &simulate.out {
-        write(directory, &runs, calm, calendar)?;
+        write(directory, &reports, calendar)?;
     }
-    let reports: Vec<Report<'_>> = runs.iter().map(|run| Report::new(run, calm, calendar)).collect();
     screen.object(&json!({
         "seed": simulate.seed,
         "days": calendar.days,
@@ -118,6 +117,12 @@ pub(crate) fn run(simulate: &Simulate, screen: &Screen) -> Result<u8, Failure> {
         screen.note(format!("{failed} statements do not hold in this run"));
     }
     Ok(0)
+}
+
+/// The run that a scenario is compared with.
+fn reference(runs: &[Run], scenario: Scenario) -> Result<&Run, Failure> {
+    let found = runs.iter().find(|run| run.scenario == scenario.reference());
+    found.ok_or_else(|| chain::broken("a scenario ran without its reference"))
 }
 
 /// All scenarios, in order, on as many threads as there are cores.
@@ -167,13 +172,13 @@ fn run_one(scenario: Scenario, calendar: Calendar, seed: u64) -> Result<Run, Fai
 }
 
 /// `NAME.csv` and `NAME.svg` of every run.
-fn write(directory: &Path, runs: &[Run], calm: &Run, calendar: Calendar) -> Result<(), Failure> {
+fn write(directory: &Path, reports: &[Report<'_>], calendar: Calendar) -> Result<(), Failure> {
     std::fs::create_dir_all(directory).map_err(|error| Failure::file(directory, "make", &error))?;
-    for run in runs {
+    for Report { run, calm, .. } in reports {
         let name = run.scenario.name();
-        let other = (run.scenario != Scenario::Calm).then_some(&calm.series);
+        let other = (run.scenario != calm.scenario).then_some(&calm.series);
         let shock = run.scenario.shock_days().map(|days| (calendar.shock, days));
-        let figure = plot::figure(run.scenario.title(), &run.series, other, calendar.shock, shock);
+        let figure = plot::figure(run.scenario, &run.series, other, calendar.shock, shock);
         for (file, text) in [
             (format!("{name}.csv"), run.series.csv()),
             (format!("{name}.svg"), figure),
@@ -188,6 +193,7 @@ fn write(directory: &Path, runs: &[Run], calm: &Run, calendar: Calendar) -> Resu
 /// What is printed of a run.
 struct Report<'a> {
     run: &'a Run,
+    /// Its reference.
     calm: &'a Run,
     calendar: Calendar,
     statements: Vec<Statement>,
@@ -198,7 +204,7 @@ const SHOWN: &[(Column, f64, &str)] = &[
     (Column::Settled, 1e-6, "million inferences settled a day"),
     (Column::Backlog, 1e-6, "million inferences wait"),
     (Column::Missed, 1e-6, "million settlements missed a day"),
-    (Column::Batch, 1.0, "inferences of a proof"),
+    (Column::Batch, 1.0, "inferences of a proof or voucher"),
     (Column::BaseFee, 1.0, "OPG units per gas: base fee"),
     (Column::BudgetUse, 100.0, "% of the verification budget used"),
     (Column::ClockStopped, 100.0, "% of blocks stop the clock"),
@@ -222,6 +228,17 @@ const SHOWN: &[(Column, f64, &str)] = &[
         Column::Unclaimed,
         1e-3,
         "thousand $ of warranties nobody claimed a day",
+    ),
+    (
+        Column::NodeOpg,
+        1e-3,
+        "thousand OPG of gas and tips of nodes and sponsors a day",
+    ),
+    (Column::Demanded, 1e-6, "million proofs demanded a day"),
+    (
+        Column::Forgone,
+        1e-6,
+        "million receipts a day doubted without OPG to demand proofs",
     ),
     (
         Column::ValidatorOpg,

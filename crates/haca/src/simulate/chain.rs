@@ -9,8 +9,9 @@ use haca_ledger::{
 };
 use haca_wire::state::{Params, Supply};
 use haca_wire::{
-    Amount, AssetId, ConsensusKey, DType, Domain, Encode as _, Gas, GenesisHash, Height, Inference, Message,
-    ModelId, Name, Nonce, Scale, SecretKey, Shape, SignedTransaction, TensorSpec, Tick, Transaction, TxMeta,
+    Amount, AssetId, ChannelId, ConsensusKey, DType, Domain, Encode as _, Gas, GenesisHash, Height,
+    Inference, Message, ModelId, Name, Nonce, Scale, SecretKey, Shape, SignedTransaction, TensorSpec, Tick,
+    Transaction, TxMeta,
 };
 use serde_json::json;
 
@@ -21,7 +22,7 @@ pub(super) const BLOCKS_PER_DAY: u32 = 4;
 /// One-second blocks that a simulated block stands for.
 const REAL_BLOCKS: u64 = 86_400 / BLOCKS_PER_DAY as u64;
 /// The simulated ledger is a sample: one in this many inferences, transactions, accounts, and units of each asset.
-pub(super) const SAMPLE: u64 = 675_000;
+pub(super) const SAMPLE: u64 = 650_000;
 /// Nodes of the network that a simulated node stands for.
 const REAL_NODES: u128 = 250;
 
@@ -50,13 +51,15 @@ const STAKE: u128 = 100_000_000_000_000;
 pub(super) const MODEL: ModelId = ModelId([7; 32]);
 
 /// Parameters of a sample: the standard ones, with the budget of all the blocks that a simulated one stands for, and
-/// windows of days instead of hours, since no deadline can be shorter than a block.
+/// windows of days instead of hours, since no deadline can be shorter than a block. A transaction may take a fifth of a
+/// block, as by the standard ones, which holds the largest answer to a demand: the model is provable.
 pub(super) fn params() -> Params {
     let standard = standard_params();
     let day = u64::from(BLOCKS_PER_DAY);
+    let block_gas = standard.block_gas.0 * REAL_BLOCKS / SAMPLE;
     Params {
-        block_gas: Gas(standard.block_gas.0 * REAL_BLOCKS / SAMPLE),
-        tx_gas: Gas(settlement_gas(&standard, BATCH, true) + 100_000),
+        block_gas: Gas(block_gas),
+        tx_gas: Gas(block_gas / 5),
         gas_registration: Gas(PROOF_GAS[0]),
         node_stake: Amount(standard.node_stake.0 * REAL_NODES / u128::from(SAMPLE)),
         quote_lifetime: day,
@@ -64,6 +67,9 @@ pub(super) fn params() -> Params {
         settle_horizon: 7 * day,
         grace: day / 2,
         claim_window: 7 * day,
+        demand_window: 7 * day,
+        respond_window: 7 * day / 2,
+        respond_step: 1,
         unbonding: 30 * day,
         signer_grace: 7 * day,
         reward_divisor: standard.reward_divisor / REAL_BLOCKS,
@@ -78,6 +84,19 @@ pub(super) fn settlement_gas(params: &Params, count: usize, sponsored: bool) -> 
     let signatures = 1 + u64::from(sponsored) + 2 * count as u64;
     let bytes = 250 + 720 * count as u64;
     params.gas_flat.0 + params.gas_byte.0 * bytes + params.gas_signature.0 * signatures + proof
+}
+
+/// Gas of settling ranges under `count` vouchers in one transaction, or as many single receipts as `Optimistic`.
+pub(super) fn cover_gas(params: &Params, count: usize, sponsored: bool) -> u64 {
+    let signatures = 1 + u64::from(sponsored) + 3 * count as u64;
+    let bytes = 250 + 720 * count as u64;
+    params.gas_flat.0 + params.gas_byte.0 * bytes + params.gas_signature.0 * signatures
+}
+
+/// Gas of proving `count` demanded receipts in one transaction.
+pub(super) fn answer_gas(params: &Params, count: usize, sponsored: bool) -> u64 {
+    let settlement = settlement_gas(params, count, sponsored);
+    settlement - params.gas_signature.0 * 2 * count as u64
 }
 
 /// Gas of a claim.
@@ -222,6 +241,19 @@ impl Chain {
     pub(super) fn free_bond(&self, node: &SecretKey, asset: AssetId) -> Result<u128, Failure> {
         let bond = query::bond(&self.state, node.address(), asset).map_err(broken)?;
         Ok(bond.total.0.saturating_sub(bond.reserved.0))
+    }
+
+    /// What a channel holds of fees and warranties.
+    pub(super) fn deposit_and_reserve(&self, channel: ChannelId) -> Result<(u128, u128), Failure> {
+        let record = query::channel(&self.state, channel).map_err(broken)?;
+        let record = record.ok_or_else(|| broken("a channel is unknown"))?;
+        Ok((record.deposit.0, record.reserve.0))
+    }
+
+    /// What a payer deposits with a demand in the next block, in OPG units.
+    pub(super) fn demand_deposit(&self) -> Result<u128, Failure> {
+        let deposit = query::deposit_of_demand(&self.state, MODEL).map_err(broken)?;
+        Ok(deposit.ok_or_else(|| broken("the model is not provable"))?.0)
     }
 
     /// The version of a registered node's offers.

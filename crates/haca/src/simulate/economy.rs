@@ -1,13 +1,17 @@
 //! The agents and their blocks.
 
+mod books;
+mod cover;
 mod demand;
 mod outcome;
 mod upkeep;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use haca_wire::state::HeldKey;
 use haca_wire::{AssetId, ChannelId, Group, Message, SecretKey, Tick};
 
+use self::cover::Held;
 use super::chain::{
     ALT, BLOCKS_PER_DAY, Chain, Holding, OPG_ISSUED, OPG_UNITS, SAMPLE, Terms, USD, USD_UNITS, broken,
     claim_gas, key,
@@ -30,8 +34,8 @@ const USUAL_WEIGHT: f64 = 1.0 / 12.0;
 const RECOUNT_BLOCKS: u64 = 28;
 /// Days before the first counted one, in which everybody registers and opens channels.
 const SETUP_BLOCKS: u32 = 6;
-/// Days after which fees are the market's reference.
-const REFERENCE_DAY: u32 = 10;
+/// Days whose fees are the market's reference: the first in which fees are paid.
+const REFERENCE_DAYS: u32 = 10;
 /// Blocks of the bad proofs that a spammer sends at most.
 const SPAM_PER_BLOCK: usize = 7;
 
@@ -62,6 +66,8 @@ pub(super) struct Channel {
     node: usize,
     asset: AssetId,
     open: bool,
+    /// Whether a newer channel takes the orders.
+    replaced: bool,
     next: u64,
     /// Answers neither settled nor finally missed.
     outstanding: u64,
@@ -82,9 +88,22 @@ enum Purpose {
     Close { channel: usize },
     TopUp { channel: usize, amount: u128 },
     Settle { node: usize, positions: Vec<usize> },
+    Cover { node: usize, ranges: Vec<Vec<usize>> },
+    Demand,
+    Respond { node: usize, count: usize },
     Claim { payer: usize, position: usize },
     PaySponsor { node: usize },
     Spam,
+}
+
+impl Purpose {
+    /// The node that pays for its gas as part of settling.
+    const fn settler(&self) -> Option<usize> {
+        match self {
+            Self::Settle { node, .. } | Self::Cover { node, .. } | Self::Respond { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
 }
 
 struct Candidate {
@@ -113,12 +132,17 @@ pub(super) struct Economy {
     /// Fees of the last block, in dollars.
     fees: f64,
     settled_positions: Vec<BTreeSet<usize>>,
+    /// Which receipts are doubted.
+    doubts: Random,
+    /// Fees that wait.
+    held: BTreeMap<HeldKey, Held>,
 }
 
 impl Economy {
     /// Genesis, registrations and channels.
     pub(super) fn start(scenario: Scenario, seed: u64) -> Result<Self, Failure> {
-        let nodes: Vec<Node> = (0..2 * NODES).map(node).collect();
+        let covered = scenario.is_covered();
+        let nodes: Vec<Node> = (0..2 * NODES).map(|index| node(index, covered)).collect();
         let payers = payers();
         let chain = Chain::start(&holdings(&nodes, &payers), OPG_ISSUED / 5)?;
         let notary = Notary::new(chain.domain)?;
@@ -141,6 +165,8 @@ impl Economy {
             conditions: scenario.conditions(-1.0),
             day: Day::new(),
             fees: 0.0,
+            doubts: Random::new(!seed),
+            held: BTreeMap::new(),
         };
         economy.register_model()?;
         economy.prepare_spam()?;
@@ -153,10 +179,16 @@ impl Economy {
 
     /// Runs `days` days with the shock on day `shock_day`.
     pub(super) fn run(&mut self, days: u32, shock_day: u32) -> Result<Series, Failure> {
+        let first_paid = if self.scenario.is_covered() {
+            cover::FEE_DAYS
+        } else {
+            0
+        };
         let mut series = Series::default();
         for day in 0..days {
-            if day == REFERENCE_DAY {
-                let fees = series.mean(Column::FeesUsd, 0, day) + series.mean(Column::FeesAlt, 0, day);
+            if day == first_paid + REFERENCE_DAYS {
+                let mean = |column| series.mean(column, first_paid, day);
+                let fees = mean(Column::FeesUsd) + mean(Column::FeesAlt);
                 self.market
                     .set_reference(fees / f64::from(BLOCKS_PER_DAY) / SAMPLE as f64);
             }
@@ -179,7 +211,13 @@ impl Economy {
         let outlook = self.outlook()?;
         self.expire(&outlook);
         let mut candidates = self.upkeep(&outlook)?;
-        self.settlements(&outlook, &mut candidates)?;
+        if self.scenario.is_covered() {
+            self.cover(&outlook, &mut candidates)?;
+            self.demand(&outlook, &mut candidates)?;
+            self.respond(&outlook, &mut candidates)?;
+        } else {
+            self.settlements(&outlook, &mut candidates)?;
+        }
         self.claims(&outlook, &mut candidates)?;
         self.spam_block(&outlook, &mut candidates)?;
         let validators = self.chain.validators_opg()?;
@@ -197,6 +235,7 @@ impl Economy {
         }
         if self.chain.blocks.is_multiple_of(RECOUNT_BLOCKS) {
             self.chain.recount()?;
+            self.check_books()?;
         }
         Ok(())
     }
@@ -266,6 +305,17 @@ impl Economy {
         self.chain.tx(&terms, message)
     }
 
+    /// A transaction of a node, with its sponsor's gas if it has one.
+    fn tx_of_node(&mut self, node: usize, tip: u128, message: Message) -> Result<Vec<u8>, Failure> {
+        let node = self.nodes.get(node).ok_or_else(|| broken("no such node"))?;
+        let terms = Terms {
+            sender: &node.key,
+            sponsor: node.sponsored.then_some(&self.sponsor),
+            tip,
+        };
+        self.chain.tx(&terms, message)
+    }
+
     /// Answers whose time has run out go to those who may claim.
     fn expire(&mut self, outlook: &Outlook) {
         let params = outlook.params;
@@ -324,16 +374,11 @@ impl Economy {
     }
 
     fn settlement(&mut self, node: usize, batch: &Batch) -> Result<Vec<u8>, Failure> {
-        let node = self.nodes.get(node).ok_or_else(|| broken("no such node"))?;
-        let answers = batch.positions.iter().filter_map(|at| node.queue.get(*at));
+        let queue = self.nodes.get(node).map_or(&[][..], |node| &node.queue);
+        let answers = batch.positions.iter().filter_map(|at| queue.get(*at));
         let items = answers.map(|answer| answer.item.clone()).collect();
-        let terms = Terms {
-            sender: &node.key,
-            sponsor: node.sponsored.then_some(&self.sponsor),
-            tip: batch.tip,
-        };
         let groups = vec![self.notary.group(items, true)];
-        self.chain.tx(&terms, Message::SettleBatch { groups })
+        self.tx_of_node(node, batch.tip, Message::SettleBatch { groups })
     }
 
     /// Users claim what a claim brings more for than it costs.
@@ -397,12 +442,13 @@ impl Economy {
 }
 
 /// Every second node from the fifth on is sponsored, and every fourth answers without looking at its OPG.
-fn node(index: usize) -> Node {
+fn node(index: usize, covered: bool) -> Node {
     Node {
         key: key("node", index),
         standing: Standing::Waiting,
         sponsored: matches!(index % NODES, 3 | 5 | 6),
         careful: !matches!(index % NODES, 2 | 6),
+        covered,
         price_usd: 0.0,
         queue: Vec::new(),
         spending: 2e6,
@@ -446,7 +492,7 @@ fn holdings(nodes: &[Node], payers: &[Payer]) -> Vec<Holding> {
     }
     hold(&key("sponsor", 0), [1_000_000_000, 1_000_000_000, 1]);
     hold(&key("spammer", 0), [stake + OPG_ISSUED / 100, 1_000_000, 1]);
-    hold(&key("exchange", 0), [FOR_SALE, 1, 1]);
+    hold(&key("exchange", 0), [FOR_SALE, 1_000_000_000, 1]);
     let rest = OPG_ISSUED * 45 / 100;
     hold(&key("holders", 0), [rest, 1, 1]);
     holdings

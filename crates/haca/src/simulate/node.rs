@@ -3,7 +3,7 @@
 use haca_wire::state::Params;
 use haca_wire::{AssetId, Height, Item, SecretKey, Tick};
 
-use super::chain::{BATCH, OPG_UNITS, settlement_gas};
+use super::chain::{BATCH, OPG_UNITS, answer_gas, cover_gas, settlement_gas};
 
 /// Dollars that computing an answer costs.
 pub(super) const COMPUTE_USD: f64 = 0.0008;
@@ -11,10 +11,14 @@ pub(super) const COMPUTE_USD: f64 = 0.0008;
 const PROOF_USD: (f64, f64) = (0.0004, 0.0002);
 /// What a node adds to its costs.
 const MARGIN: f64 = 1.25;
-/// Most answers of a node that wait for settlement.
+/// Most answers of a node that wait for settlement by proofs, and by vouchers.
 const QUEUE: usize = 32;
+const COVERED_QUEUE: usize = 256;
+/// Receipts that a node expects a voucher to cover, and vouchers that it settles at a time: one for each kind of user.
+const USUAL_RANGE: usize = 8;
+const USUAL_VOUCHERS: usize = 3;
 /// Ticks before the deadline from which a node waits for nothing.
-const URGENT_TICKS: u64 = 6;
+pub(super) const URGENT_TICKS: u64 = 6;
 /// A base fee this much above the usual one is waited out while it falls.
 const DEAR: f64 = 1.3;
 /// What a sponsor adds to the price of OPG.
@@ -93,6 +97,8 @@ pub(super) struct Node {
     pub(super) sponsored: bool,
     /// Whether it answers only what it holds the OPG to settle.
     pub(super) careful: bool,
+    /// Whether its answers are covered by vouchers, and proven on demand.
+    pub(super) covered: bool,
     /// Posted price of an inference.
     pub(super) price_usd: f64,
     pub(super) queue: Vec<Answer>,
@@ -117,21 +123,38 @@ impl Node {
         }
     }
 
-    /// Posts a new price: costs at the base fee to come and the batches it makes then, and a margin.
+    /// Posts a new price: costs at the base fee to come and the batches or ranges it makes then, and a margin. Proofs on
+    /// demand are not among the costs: the deposit pays for them.
     pub(super) fn post_price(&mut self, outlook: &Outlook) {
-        let batch = if self.patience(outlook) > 1 { BATCH } else { 2 };
-        let gas = settlement_gas(&outlook.params, batch, self.sponsored);
+        let (count, gas, proof) = if self.covered {
+            (USUAL_RANGE, cover_gas(&outlook.params, 1, self.sponsored), 0.0)
+        } else {
+            let batch = if self.patience(outlook) > 1 { BATCH } else { 2 };
+            let gas = settlement_gas(&outlook.params, batch, self.sponsored);
+            (batch, gas, proof_usd(batch))
+        };
         let markup = if self.sponsored { SPONSOR_MARKUP } else { 1.0 };
-        let gas_usd = outlook.gas_usd(gas, outlook.coming_base_fee()) * markup + proof_usd(batch);
-        self.price_usd = MARGIN * (COMPUTE_USD + gas_usd / batch as f64);
+        let gas_usd = outlook.gas_usd(gas, outlook.coming_base_fee()) * markup + proof;
+        self.price_usd = MARGIN * (COMPUTE_USD + gas_usd / count as f64);
     }
 
     /// Whether it answers now, with this much OPG within reach.
     pub(super) fn accepts(&self, outlook: &Outlook, opg: u128) -> bool {
-        let gas = settlement_gas(&outlook.params, BATCH, self.sponsored) as u128;
-        let batches = (self.queue.len() / BATCH + 1) as u128;
-        let enough = opg >= 2 * batches * gas * outlook.base_fee;
-        self.standing == Standing::Serving && self.queue.len() < QUEUE && (enough || !self.careful)
+        let (gas, most) = if self.covered {
+            let settlement = cover_gas(&outlook.params, USUAL_VOUCHERS, self.sponsored);
+            (
+                settlement + answer_gas(&outlook.params, 1, self.sponsored),
+                COVERED_QUEUE,
+            )
+        } else {
+            let batches = (self.queue.len() / BATCH + 1) as u64;
+            (
+                batches * settlement_gas(&outlook.params, BATCH, self.sponsored),
+                QUEUE,
+            )
+        };
+        let enough = opg >= 2 * u128::from(gas) * outlook.base_fee;
+        self.standing == Standing::Serving && self.queue.len() < most && (enough || !self.careful)
     }
 
     /// The settlements of the next block: whole batches, smaller ones when patience or time runs out; nothing while an

@@ -2,9 +2,10 @@
 
 use haca_wire::order::Signed;
 use haca_wire::{
-    Amount, BlockHash, ChannelId, Close, DType, Domain, Evidence, EvidenceKind, Group, Height, Inference,
-    Item, Order, Quote, Receipt, RenderId, RequestHash, ResponseHash, SecretKey, Sequence, Shape, Tensor,
-    TensorRoot, Tick, render, tensor_root,
+    Amount, Answer, BlockHash, ChannelId, Close, Coverage, DType, Domain, Evidence, EvidenceKind, Group,
+    Height, Inference, Item, Message, Order, Quote, Receipt, ReceiptHash, ReceiptRoot, RenderId, RequestHash,
+    ResponseHash, SecretKey, Sequence, Shape, Tensor, TensorRoot, Tick, Voucher, receipt_root, render,
+    tensor_root,
 };
 
 use super::chain::{MODEL, UNITS, broken, outputs};
@@ -27,6 +28,7 @@ pub(super) struct Deal<'a> {
     pub(super) sequence: u64,
     pub(super) fee: u128,
     pub(super) warranty: u128,
+    pub(super) evidence: EvidenceKind,
     pub(super) settle_by: Tick,
     /// The last block, which the receipt names.
     pub(super) height: Height,
@@ -82,7 +84,7 @@ impl Notary {
             request: RequestHash([7; 32]),
             input_root: self.input_root,
             model: MODEL,
-            evidence: EvidenceKind::Zk,
+            evidence: deal.evidence,
             offer_version: 1,
             max_fee: Amount(deal.fee),
             warranty: Amount(deal.warranty),
@@ -119,6 +121,59 @@ impl Notary {
                 inferences,
                 proof: vec![u8::from(honest); 32],
             },
+        }
+    }
+
+    /// The digests of receipts, as leaves of their range's tree.
+    pub(super) fn leaves<'i>(&self, items: impl Iterator<Item = &'i Item>) -> Vec<Option<ReceiptHash>> {
+        items
+            .map(|item| Some(item.receipt.value.hash(&self.domain)))
+            .collect()
+    }
+
+    /// The payer's voucher and the node's root for consecutive receipts of one channel, in one voucher.
+    pub(super) fn coverage(
+        &self,
+        items: &[&Item],
+        (payer, node): (&SecretKey, &SecretKey),
+        height: Height,
+    ) -> Result<Coverage, Failure> {
+        let orders = || items.iter().map(|item| &item.order.value);
+        let receipts = items.iter().map(|item| &item.receipt.value);
+        let first = orders().next().ok_or_else(|| broken("a range is empty"))?;
+        let root = receipt_root(&self.leaves(items.iter().copied()));
+        let voucher = Voucher {
+            channel: first.channel,
+            first: first.sequence,
+            count: items.len() as u32,
+            root,
+            model: first.model,
+            evidence: EvidenceKind::Optimistic,
+            total: Amount(receipts.map(|receipt| receipt.fee.0).sum()),
+            warranty: Amount(orders().map(|order| order.warranty.0).sum()),
+            settle_by: orders().map(|order| order.settle_by).min().unwrap_or_default(),
+        };
+        let root = ReceiptRoot {
+            channel: voucher.channel,
+            first: voucher.first,
+            count: voucher.count,
+            root,
+            block_height: height,
+            block_hash: BlockHash([3; 32]),
+            signer: node.address(),
+        };
+        Ok(Coverage {
+            voucher: self.sign(voucher, payer)?,
+            root: self.sign(root, node)?,
+        })
+    }
+
+    /// An honest proof of what was demanded.
+    pub(super) fn respond(&self, answers: Vec<Answer>) -> Message {
+        Message::Respond {
+            inferences: vec![self.inference.clone(); answers.len()],
+            answers,
+            proof: vec![1; 32],
         }
     }
 }

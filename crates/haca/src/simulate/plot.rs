@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::scenario::Scenario;
 use super::series::{Column, Series};
 
 /// One panel: a title with its unit, a factor from the measured unit, whether the axis is logarithmic, and up to three
@@ -62,7 +63,7 @@ const PANELS: &[Panel] = &[
         &[(Column::Backlog, "waiting"), (Column::Missed, "missed that day")],
     ),
     panel(
-        "Inferences of a proof",
+        "Inferences of a proof or voucher",
         1.0,
         false,
         &[(Column::Batch, "mean batch")],
@@ -85,16 +86,7 @@ const PANELS: &[Panel] = &[
         false,
         &[(Column::NodeProfit, "profit")],
     ),
-    panel(
-        "Missed settlements a day, thousand $",
-        1e-3,
-        false,
-        &[
-            (Column::Unproven, "fees unpaid"),
-            (Column::Warranties, "warranties paid"),
-            (Column::Unclaimed, "unclaimed"),
-        ],
-    ),
+    MISSED,
     panel(
         "Income of validators a day, thousands",
         1e-3,
@@ -103,6 +95,29 @@ const PANELS: &[Panel] = &[
     ),
     panel("Price of an OPG, $", 1.0, true, &[(Column::OpgUsd, "market")]),
 ];
+
+const MISSED: Panel = panel(
+    "Missed settlements a day, thousand $",
+    1e-3,
+    false,
+    &[
+        (Column::Unproven, "fees unpaid"),
+        (Column::Warranties, "warranties paid"),
+        (Column::Unclaimed, "unclaimed"),
+    ],
+);
+
+/// The panel that stands for that of missed settlements where proofs are made on demand.
+const DEMANDS: Panel = panel(
+    "Proofs on demand a day, millions",
+    1e-6,
+    false,
+    &[
+        (Column::Demanded, "demanded"),
+        (Column::Forgone, "without OPG"),
+        (Column::Forfeited, "unanswered"),
+    ],
+);
 
 const COLUMNS: usize = 3;
 const PANEL: (f64, f64) = (340.0, 196.0);
@@ -123,10 +138,10 @@ const STYLE: &str = "
     .title { font-size: 15px; font-weight: 600; } .head { font-size: 12px; font-weight: 600; }
 ";
 
-/// The figure of a run. `calm` is drawn in grey behind the first line of each panel; `shock` is the shaded time: its
+/// The figure of a run. `calm`, its reference, is drawn in grey behind the first line of each panel; `shock` is the shaded time: its
 /// first day and length in days.
 pub(super) fn figure(
-    title: &str,
+    scenario: Scenario,
     run: &Series,
     calm: Option<&Series>,
     start: u32,
@@ -139,7 +154,14 @@ pub(super) fn figure(
         Some((from, length)) => (f64::from(from), (f64::from(from) + length).min(days as f64)),
         None => (f64::from(start), days as f64),
     };
+    let title = scenario.title();
     let note = match calm {
+        Some(_) if scenario.reference().is_covered() => {
+            "shaded: the shock; grey: the calm run under vouchers with the same seed"
+        }
+        Some(_) if scenario.is_covered() => {
+            "grey: the run of nodes that prove everything, with the same seed"
+        }
         Some(_) => "shaded: the shock; grey: the calm run with the same seed",
         None => "two kinds of money: fees in USD and ALT, verification in OPG",
     };
@@ -151,6 +173,8 @@ pub(super) fn figure(
          <text class=\"soft\" x=\"14\" y=\"41\">{note}; x axes: days</text>\n"
     );
     for (index, panel) in PANELS.iter().enumerate() {
+        let replaced = scenario.is_covered() && panel.title == MISSED.title;
+        let panel = if replaced { &DEMANDS } else { panel };
         let x = LEFT + PANEL.0 * (index % COLUMNS) as f64;
         let y = TOP + PANEL.1 * (index / COLUMNS) as f64 + 38.0;
         draw(&mut svg, panel, (x, y), run, calm, shaded);

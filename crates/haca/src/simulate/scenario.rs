@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-/// A course of events. All but `Calm` begin with a shock on the same day.
+/// A course of events. All but the calm ones have a shock on the same day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// Demand grows, nothing else happens.
@@ -19,6 +19,10 @@ pub(crate) enum Scenario {
     Exodus,
     /// The second fee asset loses 98 % of its value within five days.
     AssetFailure,
+    /// Calm growth with nodes that settle under covering vouchers and prove what users doubt.
+    CalmCovered,
+    /// Nobody sells OPG for thirty days, and nodes settle under covering vouchers.
+    OpgUnobtainableCovered,
 }
 
 /// The world outside at one moment.
@@ -61,12 +65,12 @@ impl Scenario {
         }
         let month = f64::from(SHOCK_DAYS);
         match self {
-            Self::Calm => CALM,
+            Self::Calm | Self::CalmCovered => CALM,
             Self::OpgCollapse => Conditions {
                 opg_level: 0.05f64.powf(ramp(days, 10.0)),
                 ..CALM
             },
-            Self::OpgUnobtainable => Conditions {
+            Self::OpgUnobtainable | Self::OpgUnobtainableCovered => Conditions {
                 opg_for_sale: days >= month,
                 ..CALM
             },
@@ -94,11 +98,36 @@ impl Scenario {
         }
     }
 
+    /// Whether nodes answer under `Optimistic` evidence and settle under covering vouchers, instead of proving everything.
+    pub(super) const fn is_covered(self) -> bool {
+        matches!(self, Self::CalmCovered | Self::OpgUnobtainableCovered)
+    }
+
+    /// The run that this one is compared with: the calm one of the same agents, and for that the calm one of agents that
+    /// prove everything.
+    pub(super) const fn reference(self) -> Self {
+        match self {
+            Self::OpgUnobtainableCovered => Self::CalmCovered,
+            _ => Self::Calm,
+        }
+    }
+
+    /// This scenario with all that are compared.
+    pub(super) fn with_references(self) -> Vec<Self> {
+        let mut scenarios = vec![self];
+        let mut last = self;
+        while last != last.reference() {
+            last = last.reference();
+            scenarios.push(last);
+        }
+        scenarios
+    }
+
     /// How long the shock lasts, in days; `None` when it stays.
     pub(super) fn shock_days(self) -> Option<f64> {
         match self {
-            Self::Calm => Some(0.0),
-            Self::OpgUnobtainable => Some(f64::from(SHOCK_DAYS)),
+            Self::Calm | Self::CalmCovered => Some(0.0),
+            Self::OpgUnobtainable | Self::OpgUnobtainableCovered => Some(f64::from(SHOCK_DAYS)),
             Self::Spam => Some(2.0 * f64::from(SHOCK_DAYS)),
             Self::DemandBoom | Self::Exodus => Some(120.0),
             Self::OpgCollapse | Self::AssetFailure => None,
@@ -122,6 +151,10 @@ impl Scenario {
             Self::Spam => "Spam: 30 days at the floor price, then 30 days up to 50 times it",
             Self::Exodus => "Half of the nodes leave at once",
             Self::AssetFailure => "A fee asset loses 98 % of its value",
+            Self::CalmCovered => "Calm growth, Optimistic receipts under covering vouchers",
+            Self::OpgUnobtainableCovered => {
+                "OPG is unobtainable for 30 days, Optimistic receipts under covering vouchers"
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ columns! {
     MissedCareful: "missed_careful_inferences", Sum;
     /// Of the missed, inferences paid for in the second fee asset.
     MissedAlt: "missed_alt_inferences", Sum;
-    /// Inferences of a settlement.
+    /// Inferences of a proof or a voucher.
     Batch: "batch_inferences", Mean;
     /// Price of an inference, as the nodes that serve post it.
     PriceUsd: "price_usd", Mean;
@@ -85,6 +85,16 @@ columns! {
     ValidatorOpg: "validators_opg", Sum;
     /// The same at the market price.
     ValidatorUsd: "validators_usd", Sum;
+    /// OPG that nodes and sponsors spent on settlements and answers to demands, tips included.
+    NodeOpg: "nodes_opg", Sum;
+    /// Receipts of which users demanded the proof.
+    Demanded: "demanded_inferences", Sum;
+    /// Receipts that were proven on demand.
+    Answered: "answered_inferences", Sum;
+    /// Demands that were not answered in time, each at the price of a node's stake.
+    Forfeited: "forfeited_demands", Sum;
+    /// Receipts that users doubted and held no OPG to demand the proof of, until it was too late.
+    Forgone: "forgone_demands", Sum;
     /// Transactions of honest agents that the ledger refused; this one counts transactions of the sample.
     Refused: "refused_transactions", Sum;
 }
@@ -96,7 +106,7 @@ const WIDTH: usize = Column::ALL.len();
 pub(super) struct Day {
     values: [f64; WIDTH],
     blocks: f64,
-    proofs: f64,
+    settlements: f64,
 }
 
 impl Day {
@@ -104,7 +114,7 @@ impl Day {
         Self {
             values: [0.0; WIDTH],
             blocks: 0.0,
-            proofs: 0.0,
+            settlements: 0.0,
         }
     }
 
@@ -118,9 +128,9 @@ impl Day {
         self.values[column as usize] = value;
     }
 
-    /// Notes a settlement transaction.
-    pub(super) fn proof(&mut self) {
-        self.proofs += 1.0;
+    /// Notes a proof or a voucher that settled answers.
+    pub(super) fn settlement(&mut self) {
+        self.settlements += 1.0;
     }
 
     /// Ends a block.
@@ -135,7 +145,8 @@ impl Day {
             }
         }
         let settled = self.values[Column::Settled as usize];
-        self.values[Column::Batch as usize] = settled / super::chain::SAMPLE as f64 / self.proofs.max(1.0);
+        self.values[Column::Batch as usize] =
+            settled / super::chain::SAMPLE as f64 / self.settlements.max(1.0);
         self.values
     }
 }

@@ -49,7 +49,7 @@ impl fmt::Display for Statement {
     }
 }
 
-/// A run beside the calm one with the same seed.
+/// A run beside its reference with the same seed: [`Scenario::reference`].
 struct Comparison<'a> {
     run: &'a Series,
     calm: &'a Series,
@@ -67,6 +67,11 @@ impl Comparison<'_> {
     /// A column's sum in days after the shock.
     fn sum(&self, column: Column, days: (u32, u32)) -> f64 {
         self.run.sum(column, self.shock + days.0, self.shock + days.1)
+    }
+
+    /// OPG that nodes and sponsors spent for each inference settled in the month, relative to the reference's.
+    fn opg_of_an_inference(&self) -> f64 {
+        self.share(Column::NodeOpg, MONTH) / self.share(Column::Settled, MONTH)
     }
 
     fn mean(&self, column: Column, days: (u32, u32)) -> f64 {
@@ -119,6 +124,8 @@ pub(super) fn of(scenario: Scenario, run: &Series, calm: &Series, shock: u32) ->
         Scenario::Spam => spam(&mut it),
         Scenario::Exodus => exodus(&mut it),
         Scenario::AssetFailure => asset_failure(&mut it),
+        Scenario::CalmCovered => calm_covered(&mut it),
+        Scenario::OpgUnobtainableCovered => opg_unobtainable_covered(&mut it),
     }
     it.statements
 }
@@ -252,4 +259,66 @@ fn asset_failure(it: &mut Comparison<'_>) {
     it.at_most("settlements missed in USD", both, 0.0);
     let base_fee = it.mean(Column::BaseFee, MONTH);
     it.at_most("base fee, in OPG units per gas", base_fee, 3.0);
+}
+
+/// Compared with the calm run of nodes that prove everything.
+fn calm_covered(it: &mut Comparison<'_>) {
+    calm_growth(it);
+    it.at_most(
+        "OPG that nodes spend for an inference settled in the month, relative to proving all",
+        it.opg_of_an_inference(),
+        0.2,
+    );
+    proven_on_demand(it);
+}
+
+/// Compared with the calm run of the same agents.
+fn opg_unobtainable_covered(it: &mut Comparison<'_>) {
+    let settled = it.share(Column::Settled, END_OF_MONTH);
+    it.at_least(
+        "inferences settled in the last ten days without OPG, relative to calm",
+        settled,
+        0.9,
+    );
+    let fees = it.share(Column::FeesUsd, END_OF_MONTH);
+    it.at_least("fees in USD in these days, relative to calm", fees, 0.9);
+    it.at_most(
+        "share of settlements missed",
+        it.missed_share(Column::Missed),
+        0.0,
+    );
+    proven_on_demand(it);
+    let demanded = it.share(Column::Demanded, END_OF_MONTH);
+    it.at_most(
+        "proofs demanded in the last ten days without OPG, relative to calm",
+        demanded,
+        0.5,
+    );
+    let forgone = it.sum(Column::Forgone, MONTH);
+    it.at_least(
+        "receipts doubted in vain in the month, for want of OPG",
+        forgone,
+        1.0,
+    );
+    let recovered = it.share(Column::Demanded, RECOVERED);
+    it.at_least(
+        "proofs demanded from two weeks after, relative to calm",
+        recovered,
+        0.8,
+    );
+}
+
+/// Nodes prove what is demanded of them.
+fn proven_on_demand(it: &mut Comparison<'_>) {
+    it.at_least(
+        "receipts proven on demand in the month",
+        it.sum(Column::Answered, MONTH),
+        1.0,
+    );
+    let days = it.run.days() as u32;
+    it.at_most(
+        "demands that honest nodes left unanswered",
+        it.run.sum(Column::Forfeited, 0, days),
+        0.0,
+    );
 }

@@ -1,5 +1,6 @@
 //! What users order, and from whom.
 
+use haca_wire::EvidenceKind;
 use haca_wire::state::SEQUENCE_WINDOW;
 
 use super::upkeep::{ALT_FLOOR_USD, WARRANTY};
@@ -52,7 +53,7 @@ impl Economy {
         let served = |channel: &Channel| {
             let worth_taking = channel.asset != ALT || self.conditions.alt_usd > ALT_FLOOR_USD;
             let accepts = accepts.get(channel.node) == Some(&true);
-            channel.payer == index && channel.open && worth_taking && accepts
+            channel.payer == index && channel.open && !channel.replaced && worth_taking && accepts
         };
         let price_of = |channel: &Channel| self.nodes.get(channel.node).map_or(1.0, |node| node.price_usd);
         let choices: Vec<usize> = (0..self.channels.len())
@@ -93,6 +94,11 @@ impl Economy {
         else {
             return Ok(());
         };
+        let evidence = if node.covered {
+            EvidenceKind::Optimistic
+        } else {
+            EvidenceKind::Zk
+        };
         let unit = outlook
             .unit_usd
             .get(channel.asset.0 as usize)
@@ -117,6 +123,7 @@ impl Economy {
                 sequence: channel.next,
                 fee,
                 warranty: WARRANTY,
+                evidence,
                 settle_by,
                 height: outlook.height,
             })?;

@@ -2,6 +2,7 @@
 
 use haca_ledger::{BlockOutcome, Effect, TxOutcome};
 
+use super::cover::proofs_burn;
 use super::demand::SPENDING_WEIGHT;
 use super::*;
 use crate::simulate::chain::Block;
@@ -21,6 +22,7 @@ impl Economy {
         purposes: Vec<Purpose>,
     ) -> Result<(), Failure> {
         self.fees = 0.0;
+        self.held_effects(&block.outcome.swept, outlook);
         let mut spent = vec![0u128; self.nodes.len()];
         let mut claimed: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.payers.len()];
         let mut purposes: Vec<Option<Purpose>> = purposes.into_iter().map(Some).collect();
@@ -32,10 +34,10 @@ impl Economy {
             if outcome.refusal.is_some() && !matches!(purpose, Purpose::Spam) {
                 self.day.add(Column::Refused, 1.0);
             }
-            if let Purpose::Settle { node, .. } = &purpose {
-                self.charge(*node, paid, outlook);
-                if let Some(spent) = spent.get_mut(*node) {
-                    *spent += paid;
+            if let Some(node) = purpose.settler() {
+                self.charge(node, paid, outlook);
+                if let Some(spent) = spent.get_mut(node) {
+                    *spent += self.stock_for(&purpose, paid, outlook);
                 }
             }
             if outcome.refusal.is_none() {
@@ -60,6 +62,20 @@ impl Economy {
             usd *= SPONSOR_MARKUP;
         }
         self.day.add(Column::NodeProfit, -network(usd));
+        self.day.add(Column::NodeOpg, network(paid as f64 / OPG_UNITS));
+    }
+
+    /// What a node needs OPG for because of this: what it pays, and for answers under vouchers what their proofs would.
+    fn stock_for(&self, purpose: &Purpose, paid: u128, outlook: &Outlook) -> u128 {
+        match purpose {
+            Purpose::Cover { node, ranges } => {
+                let answers = ranges.iter().map(Vec::len).sum();
+                let sponsored = self.nodes.get(*node).is_some_and(|node| node.sponsored);
+                proofs_burn(answers, sponsored, outlook)
+            }
+            Purpose::Respond { .. } => 0,
+            _ => paid,
+        }
     }
 
     fn take_effect(
@@ -70,7 +86,7 @@ impl Economy {
         claimed: &mut [BTreeSet<usize>],
     ) {
         match purpose {
-            Purpose::Open { channel } => self.channels.push(*channel),
+            Purpose::Open { channel } => self.opened(*channel),
             Purpose::Close { channel } => {
                 if let Some(channel) = self.channels.get_mut(channel) {
                     channel.open = false;
@@ -82,6 +98,12 @@ impl Economy {
                 }
             }
             Purpose::Settle { node, positions } => self.settled(node, positions, outlook),
+            Purpose::Cover { node, ranges } => self.covered(node, ranges, outlook),
+            Purpose::Demand => self.held_effects(&outcome.effects, outlook),
+            Purpose::Respond { count, .. } => {
+                self.day.add(Column::NodeProfit, -network(proof_usd(count)));
+                self.held_effects(&outcome.effects, outlook);
+            }
             Purpose::Claim { payer, position } => {
                 if let Some(claimed) = claimed.get_mut(payer) {
                     claimed.insert(position);
@@ -97,11 +119,12 @@ impl Economy {
         }
     }
 
-    /// Fees arrived.
+    /// Answers were proven, and their fees arrived.
     fn settled(&mut self, index: usize, positions: Vec<usize>, outlook: &Outlook) {
-        self.day.proof();
+        self.day.settlement();
         self.day
             .add(Column::NodeProfit, -network(proof_usd(positions.len())));
+        let mut fees = Vec::new();
         let Some(node) = self.nodes.get(index) else {
             return;
         };
@@ -111,15 +134,7 @@ impl Economy {
             };
             channel.outstanding -= 1;
             channel.reserve += answer.warranty;
-            let usd = outlook.usd(answer.asset, answer.fee);
-            self.fees += usd;
-            let column = if answer.asset == ALT {
-                Column::FeesAlt
-            } else {
-                Column::FeesUsd
-            };
-            self.day.add(column, network(usd));
-            self.day.add(Column::NodeProfit, network(usd));
+            fees.push((answer.asset, answer.fee));
             self.day.add(Column::Settled, SAMPLE as f64);
             if channel.payer == 0 {
                 self.day.add(Column::SettledTop, SAMPLE as f64);
@@ -128,6 +143,30 @@ impl Economy {
         if let Some(settled) = self.settled_positions.get_mut(index) {
             settled.extend(positions);
         }
+        for (asset, fee) in fees {
+            self.earn(asset, fee, outlook);
+        }
+    }
+
+    /// A fee arrived.
+    pub(super) fn earn(&mut self, asset: AssetId, fee: u128, outlook: &Outlook) {
+        let usd = outlook.usd(asset, fee);
+        self.fees += usd;
+        let column = if asset == ALT {
+            Column::FeesAlt
+        } else {
+            Column::FeesUsd
+        };
+        self.day.add(column, network(usd));
+        self.day.add(Column::NodeProfit, network(usd));
+    }
+
+    /// A channel was opened. Where there is another one for the same, its last orders are settled and it is closed.
+    fn opened(&mut self, channel: Channel) {
+        let place = |it: &Channel| (it.payer, it.node, it.asset);
+        let same = self.channels.iter_mut().filter(|it| place(it) == place(&channel));
+        same.for_each(|it| it.replaced = true);
+        self.channels.push(channel);
     }
 
     fn pay_claim(&mut self, payer: usize, position: usize, outcome: &TxOutcome, outlook: &Outlook) {

@@ -1,6 +1,6 @@
 //! Registrations, bonds, channels, purchases of OPG: everything around settlement that is a transaction, too.
 
-use haca_wire::{Amount, Close, Height, Message, Quote};
+use haca_wire::{Amount, Close, EvidenceKind, Height, Message, Quote};
 
 use super::*;
 use crate::simulate::node::SPONSOR_MARKUP;
@@ -9,6 +9,8 @@ use crate::simulate::node::SPONSOR_MARKUP;
 pub(super) const WARRANTY: u128 = 4_000;
 /// What a node sets aside for a channel: a hundred and twenty warranties.
 const RESERVE: u128 = 120 * WARRANTY;
+/// The same under covering vouchers, whose warranties leave the channel for good: four times as much.
+const COVERED_RESERVE: u128 = 4 * RESERVE;
 /// First deposit of a channel.
 const DEPOSIT: u128 = 500_000;
 /// Value of the second fee asset below which nobody takes it any more.
@@ -17,8 +19,12 @@ pub(super) const ALT_FLOOR_USD: f64 = 0.7;
 /// How many blocks of spending somebody holds in OPG: refilled to the second when below the first.
 const NODE_STOCK: (f64, f64) = (20.0, 40.0);
 const SPONSOR_STOCK: (f64, f64) = (40.0, 80.0);
+/// How much more than the second number a node holds before it sells the rest.
+const SURPLUS: f64 = 1.25;
 /// Gas that users hold OPG for, at the base fee.
 const PAYER_STOCK: (f64, f64) = (20e6, 60e6);
+/// The same for users who may demand proofs: four to twelve deposits more.
+const DOUBTING_PAYER_STOCK: (f64, f64) = (80e6, 200e6);
 
 impl Economy {
     pub(super) fn register_model(&mut self) -> Result<(), Failure> {
@@ -64,6 +70,7 @@ impl Economy {
                 sequence,
                 fee: 1,
                 warranty: 0,
+                evidence: EvidenceKind::Zk,
                 settle_by: Tick(u64::MAX),
                 height,
             })
@@ -98,13 +105,22 @@ impl Economy {
         Ok(())
     }
 
+    /// What a node sets aside for a channel.
+    fn reserve(&self) -> u128 {
+        if self.scenario.is_covered() {
+            COVERED_RESERVE
+        } else {
+            RESERVE
+        }
+    }
+
     fn quote(&mut self, node: &SecretKey, payer: &SecretKey, asset: AssetId) -> Result<Quote, Failure> {
         Ok(Quote {
             node: node.address(),
             payer: payer.address(),
             asset,
             deposit: Amount(DEPOSIT),
-            warranty: Amount(RESERVE),
+            warranty: Amount(self.reserve()),
             offer_version: self.chain.offer_version(node)?.unwrap_or_default(),
             expires: Height(self.chain.height()?.0 + 2),
             nonce: self.chain.nonce(),
@@ -118,7 +134,7 @@ impl Economy {
         self.open_channels(&mut candidates)?;
         self.tend_channels(&mut candidates)?;
         if self.conditions.opg_for_sale {
-            self.buy_opg(outlook, &mut candidates)?;
+            self.trade_opg(outlook, &mut candidates)?;
         }
         self.pay_sponsor(outlook, &mut candidates)?;
         Ok(candidates)
@@ -140,8 +156,8 @@ impl Economy {
             } else {
                 for asset in [USD, ALT] {
                     let takes = asset != ALT || self.conditions.alt_usd > ALT_FLOOR_USD;
-                    if takes && self.chain.free_bond(&node, asset)? < RESERVE {
-                        let amount = Amount(3 * RESERVE);
+                    if takes && self.chain.free_bond(&node, asset)? < self.reserve() {
+                        let amount = Amount(3 * self.reserve());
                         messages.push(Message::Bond { asset, amount });
                     }
                 }
@@ -157,7 +173,8 @@ impl Economy {
         Ok(())
     }
 
-    /// Every kind of user has a channel to every node, in the asset that it pays in.
+    /// Every kind of user has a channel to every node, in the asset that it pays in; under vouchers, the next one before the
+    /// last one's reserve is spent.
     fn open_channels(&mut self, candidates: &mut Vec<Candidate>) -> Result<(), Failure> {
         for payer in 0..self.payers.len() {
             if self.conditions.alt_usd < ALT_FLOOR_USD
@@ -182,14 +199,16 @@ impl Economy {
             return Ok(());
         };
         let asset = user.asset;
+        let reserve = self.reserve();
+        let worn = |channel: &Channel| self.scenario.is_covered() && channel.reserve < reserve / 2;
         let known = self
             .channels
             .iter()
-            .any(|it| it.open && (it.payer, it.node, it.asset) == (payer, node, asset));
+            .any(|it| it.open && !worn(it) && (it.payer, it.node, it.asset) == (payer, node, asset));
         let (user, server_key) = (user.key.clone(), server.key.clone());
         if known
             || server.standing != Standing::Serving
-            || self.chain.free_bond(&server_key, asset)? < RESERVE
+            || self.chain.free_bond(&server_key, asset)? < reserve
         {
             return Ok(());
         }
@@ -202,10 +221,11 @@ impl Economy {
             node,
             asset,
             open: true,
+            replaced: false,
             next: 0,
             outstanding: 0,
             deposit: DEPOSIT,
-            reserve: RESERVE,
+            reserve,
             spending: 0.0,
             fraction: 0.0,
         });
@@ -216,8 +236,8 @@ impl Economy {
         Ok(())
     }
 
-    /// Deposits grow before they run out. Channels whose node left, whose asset failed or whose reserve is half spent
-    /// are closed; the last with the node's consent and once nothing is outstanding.
+    /// Deposits grow before they run out. Channels whose node left, whose asset failed, whose reserve is half spent or
+    /// that were replaced are closed; the last two with the node's consent and once nothing is outstanding.
     fn tend_channels(&mut self, candidates: &mut Vec<Candidate>) -> Result<(), Failure> {
         for index in 0..self.channels.len() {
             let Some(channel) = self.channels.get(index) else {
@@ -232,8 +252,9 @@ impl Economy {
             }
             let user = payer.key.clone();
             let left = node.standing == Standing::Gone || payer.asset != channel.asset;
-            let worn = channel.outstanding == 0 && channel.reserve < RESERVE / 2;
-            let low = (channel.deposit as f64) < 50_000.0 + 16.0 * channel.spending;
+            let worn = channel.reserve < RESERVE / 2 && !self.scenario.is_covered();
+            let worn = channel.outstanding == 0 && (channel.replaced || worn);
+            let low = !channel.replaced && (channel.deposit as f64) < 50_000.0 + 16.0 * channel.spending;
             let id = channel.id;
             let (purpose, message) = if left || worn {
                 let close = Close {
@@ -267,51 +288,85 @@ impl Economy {
         Ok(())
     }
 
-    /// Whoever runs low on OPG buys some: dollars to the exchange, OPG from it. The exchange pays the gas of both.
-    fn buy_opg(&mut self, outlook: &Outlook, candidates: &mut Vec<Candidate>) -> Result<(), Failure> {
+    /// Whoever runs low on OPG buys some. Nodes that earned more than they need, from deposits of demands, sell the rest.
+    fn trade_opg(&mut self, outlook: &Outlook, candidates: &mut Vec<Candidate>) -> Result<(), Failure> {
+        for (trader, (low, high)) in self.stocks(outlook) {
+            let held = self.chain.balance(&trader, AssetId::OPG)? as f64;
+            let usd = |units: f64| (units / OPG_UNITS * outlook.opg_usd * USD_UNITS).ceil() as u128 + 1;
+            let exchange = self.exchange.clone();
+            if held < low {
+                let (price, units) = (usd(high - held), (high - held) as u128);
+                if self.chain.balance(&trader, USD)? >= price {
+                    self.swap(
+                        (&trader, USD, price),
+                        (&exchange, AssetId::OPG, units),
+                        candidates,
+                    )?;
+                }
+            } else if self.scenario.is_covered() && held > SURPLUS * high {
+                let (price, units) = (usd(held - high), (held - high) as u128);
+                self.swap(
+                    (&exchange, USD, price),
+                    (&trader, AssetId::OPG, units),
+                    candidates,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who holds OPG, and how many units: refilled to the second number when below the first.
+    fn stocks(&self, outlook: &Outlook) -> Vec<(SecretKey, (f64, f64))> {
         let base_fee = outlook.base_fee as f64;
         let stock = |spending: f64, (low, high): (f64, f64)| (spending * low, spending * high);
-        let mut buyers = Vec::new();
-        for node in &self.nodes {
-            if node.standing == Standing::Serving && !node.sponsored {
-                buyers.push((node.key.clone(), stock(node.spending.max(1e6), NODE_STOCK)));
+        let mut stocks = Vec::new();
+        let serving = |node: &&Node| node.standing == Standing::Serving;
+        for node in self.nodes.iter().filter(serving) {
+            let (low, high) = stock(node.spending.max(1e6), NODE_STOCK);
+            if !node.sponsored {
+                stocks.push((node.key.clone(), (low, high)));
+            } else if node.covered {
+                stocks.push((node.key.clone(), (0.0, high)));
             }
         }
         let sponsored = self.nodes.iter().filter(|node| node.sponsored);
         let spending: f64 = sponsored.map(|node| node.spending.max(1e6)).sum();
-        buyers.push((self.sponsor.clone(), stock(spending, SPONSOR_STOCK)));
+        stocks.push((self.sponsor.clone(), stock(spending, SPONSOR_STOCK)));
+        let gas = if self.scenario.is_covered() {
+            DOUBTING_PAYER_STOCK
+        } else {
+            PAYER_STOCK
+        };
         for payer in &self.payers {
-            buyers.push((payer.key.clone(), stock(base_fee, PAYER_STOCK)));
+            stocks.push((payer.key.clone(), stock(base_fee, gas)));
         }
-        let exchange = self.exchange.clone();
-        for (buyer, (low, high)) in buyers {
-            let held = self.chain.balance(&buyer, AssetId::OPG)? as f64;
-            if held >= low {
-                continue;
-            }
-            let units = high - held;
-            let price = Amount((units / OPG_UNITS * outlook.opg_usd * USD_UNITS).ceil() as u128 + 1);
-            let amount = Amount(units as u128);
-            if self.chain.balance(&buyer, USD)? < price.0 {
-                continue;
-            }
-            for (sender, to, asset, amount) in [
-                (&buyer, &exchange, USD, price),
-                (&exchange, &buyer, AssetId::OPG, amount),
-            ] {
-                let terms = Terms {
-                    sender,
-                    sponsor: (sender.address() != exchange.address()).then_some(&exchange),
-                    tip: 0,
-                };
-                let to = to.address();
-                let message = Message::Transfer { to, asset, amount };
-                let bytes = self.chain.tx(&terms, message)?;
-                candidates.push(Candidate {
-                    purpose: Purpose::Upkeep,
-                    bytes,
-                });
-            }
+        stocks
+    }
+
+    /// Two transfers, one for the other. The exchange pays the gas of both.
+    fn swap(
+        &mut self,
+        one: (&SecretKey, AssetId, u128),
+        other: (&SecretKey, AssetId, u128),
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), Failure> {
+        for ((from, asset, amount), (to, ..)) in [(one, other), (other, one)] {
+            let of_exchange = from.address() == self.exchange.address();
+            let terms = Terms {
+                sender: from,
+                sponsor: (!of_exchange).then_some(&self.exchange),
+                tip: 0,
+            };
+            let message = Message::Transfer {
+                to: to.address(),
+                asset,
+                amount: Amount(amount),
+            };
+            let bytes = self.chain.tx(&terms, message)?;
+            candidates.push(Candidate {
+                purpose: Purpose::Upkeep,
+                bytes,
+            });
         }
         Ok(())
     }
