@@ -381,5 +381,5 @@ fn consecutive(answers: &[(usize, &Answer)]) -> Vec<usize> {
 /// Gas of a demand with the longest path.
 fn demand_gas(outlook: &Outlook) -> u64 {
     let params = &outlook.params;
-    params.gas_flat.0 + params.gas_byte.0 * 1_000 + params.gas_signature.0
+    params.gas_flat.0 + params.gas_byte.0 * 1_000 + params.gas_signature.0 * 2
 }
