@@ -7,7 +7,7 @@
 //! # Key types
 //!
 //! [`Wallet`], [`NodeClient`], [`InferenceClient`], [`LightClient`], [`TrustStore`], [`verify_online`], [`fetch_bundle`],
-//! [`CoveredRange`], [`Settleable`], [`Standing`], [`ClientError`].
+//! [`CoveredRange`], [`Settleable`], [`Standing`], [`Outstanding`], [`ClientError`].
 //!
 //! # Invariants
 //!
@@ -30,6 +30,7 @@ mod held;
 mod http;
 mod inference_node;
 mod light_client;
+mod outstanding;
 mod settleable;
 mod sponsor;
 mod trust_store;
@@ -46,6 +47,7 @@ pub use inference_node::{
     Answered, InferenceClient, ORDER_HEADER, ProofStatus, RECEIPT_HEADER, ReceiptStatus, channel_of,
 };
 pub use light_client::{LightClient, Proof, Witness, attack_checkpoint};
+pub use outstanding::{Issued, Outstanding};
 pub use settleable::Settleable;
 pub use sponsor::{SponsorClient, SponsorTerms};
 pub use trust_store::TrustStore;

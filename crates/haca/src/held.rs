@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use haca_client::{
-    Answered, KeptVoucher, KeptVouchers, Settleable, SettledReceipt, VoucherStore, are_leaves, is_in_range,
-    leaves, path_under,
+    Answered, Issued, KeptVoucher, KeptVouchers, Settleable, SettledReceipt, VoucherStore, are_leaves,
+    is_in_range, leaves, path_under,
 };
-use haca_wire::{Decode, Domain, Encode as _, Item, Order, Receipt, ReceiptHash, Signed, Voucher, merkle};
+use haca_wire::{
+    ChannelId, Decode, Domain, Encode as _, Item, Order, Receipt, ReceiptHash, Signed, Voucher, merkle,
+};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -63,18 +65,12 @@ pub(crate) struct Receipts {
 
 /// The receipts on disk. A file that can't be read is named on stderr, and the others are used.
 pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure> {
-    let mut paths: Vec<PathBuf> = match std::fs::read_dir(dir) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(Failure::file(dir, "read", &error)),
-    };
-    paths.sort();
     let (mut kept, mut others, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     let mut skip = |failure: Failure| {
         warn(screen, &failure.message, &failure.code);
         skipped.push(failure.error());
     };
-    for dir in paths {
+    for dir in names(dir)?.into_iter().map(|name| dir.join(name)) {
         let other = dir.join(OTHER_RECEIPT);
         if other.exists() {
             read(&other).map_or_else(&mut skip, |other| others.push(other));
@@ -95,6 +91,48 @@ pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure>
     })
 }
 
+/// The name of an order's directory.
+pub(crate) fn directory(order: &Order, domain: &Domain) -> String {
+    order.hash(domain).to_string()
+}
+
+/// The orders of a channel in these directories under `receipts`, or in all, each with its directory. With one that can't be
+/// read nothing can be claimed, so it counts for nothing.
+pub(crate) fn issued(
+    receipts: &Path,
+    dirs: Option<Vec<String>>,
+    channel: ChannelId,
+) -> Result<Vec<(String, Issued)>, Failure> {
+    let dirs = match dirs {
+        Some(dirs) => dirs,
+        None => names(receipts)?,
+    };
+    let issued = |dir: String| {
+        let path = receipts.join(&dir);
+        let order: Signed<Order> = read(&path.join(ORDER)).ok()?;
+        let issued = Issued {
+            order: order.value,
+            has_receipt: path.join(RECEIPT).exists(),
+        };
+        (issued.order.channel == channel).then_some((dir, issued))
+    };
+    Ok(dirs.into_iter().filter_map(issued).collect())
+}
+
+/// The names in a directory, in order; none when there is no directory.
+fn names(dir: &Path) -> Result<Vec<String>, Failure> {
+    let mut names: Vec<String> = match std::fs::read_dir(dir) {
+        Ok(entries) => entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Failure::file(dir, "read", &error)),
+    };
+    names.sort();
+    Ok(names)
+}
+
 /// Keeps an order and its request under `receipts`, before it is sent. Returns its directory.
 pub(crate) fn keep_order(
     receipts: &Path,
@@ -102,7 +140,7 @@ pub(crate) fn keep_order(
     order: &Signed<Order>,
     domain: &Domain,
 ) -> Result<PathBuf, Failure> {
-    let dir = receipts.join(order.value.hash(domain).to_string());
+    let dir = receipts.join(directory(&order.value, domain));
     std::fs::create_dir_all(&dir).map_err(|error| Failure::file(&dir, "create", &error))?;
     replace(&dir.join("request.json"), request)?;
     replace(&dir.join(ORDER), &order.encode())?;

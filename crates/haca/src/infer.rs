@@ -81,18 +81,12 @@ pub(crate) fn exchange(
 ) -> Result<Exchange, Failure> {
     let step = screen.step("payment channel");
     let reserve = terms.times(WARRANTY_FEES * WARRANTIES);
-    let (channel, opened) = session.channel(terms, terms.times(DEPOSIT_FEES), reserve)?;
-    step.done(&format!("{} {channel}", if opened { "opened" } else { "reused" }));
+    let channel = session.channel(terms, terms.times(DEPOSIT_FEES), reserve)?;
+    let opened = if channel.is_new { "opened" } else { "reused" };
+    step.done(&format!("{opened} {}", channel.id));
     let step = screen.step("order and answer");
     let request = request_bytes(terms.model, &terms.input, &sample.values);
-    let order = session.order(
-        channel,
-        terms.model,
-        terms.evidence,
-        terms.fee,
-        terms.warranty(),
-        &request,
-    )?;
+    let order = session.order(channel, &request)?;
     let exchange = session.infer(request, order)?;
     verify::answer(session, &exchange)?;
     step.done(&format!("{:.1} ms", exchange.answered.latency_ms));

@@ -1,28 +1,23 @@
 //! One user's dealings with a network: a wallet, a channel, orders, receipts on disk.
 
+mod channel;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use haca_client::{
     Answered, ClientError, Included, InferenceClient, NodeClient, Settleable, SettledReceipt, Wallet,
 };
-use haca_wire::state::{ChannelRecord, ChannelState};
-use haca_wire::{
-    Address, Amount, ChannelId, Domain, EvidenceKind, Message, ModelId, Name, Order, Sequence, Signed, Tick,
-    TxHash, render,
-};
-use serde::{Deserialize, Serialize};
+use haca_wire::{Amount, Domain, Message, ModelId, Name, Order, Signed, TxHash};
+use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
 use crate::held;
-use crate::infer::Terms;
 
 /// How long a transaction may take to be included.
 pub(crate) const INCLUSION: Duration = Duration::from_secs(30);
 /// How long a settlement may take before its outcome counts as unknown.
 pub(crate) const SETTLEMENT: Duration = Duration::from_secs(60);
-/// Ticks that the node has to settle an order.
-const SETTLE_TICKS: u64 = 200;
 /// The most OPG that a user's transactions burn per unit of gas.
 pub(crate) const MAX_BASE_FEE: Amount = Amount(1_000_000);
 
@@ -33,13 +28,6 @@ pub(crate) struct Session {
     pub(crate) wallet: Wallet,
     pub(crate) domain: Domain,
     dir: PathBuf,
-}
-
-/// The user's side of a channel, on disk before each order leaves.
-#[derive(Serialize, Deserialize)]
-struct ChannelFile {
-    channel: String,
-    next_sequence: u64,
 }
 
 /// What a node offers for one model.
@@ -138,73 +126,6 @@ impl Session {
         })
     }
 
-    /// The channel in use, opened first when there is none, or when it can't pay the terms' fee and warranty any more.
-    /// Says whether it was opened now.
-    pub(crate) fn channel(
-        &self,
-        terms: &Terms,
-        deposit: Amount,
-        warranty: Amount,
-    ) -> Result<(ChannelId, bool), Failure> {
-        if let Some(file) = self.read_channel()? {
-            let id: ChannelId = file.channel.parse().map_err(|_| damaged(&self.channel_path()))?;
-            let record = self.node.channel(id).map_err(client)?;
-            let serves = |r: &ChannelRecord| {
-                r.state == ChannelState::Open
-                    && r.asset == terms.asset
-                    && r.deposit >= terms.fee
-                    && r.reserve >= terms.warranty()
-            };
-            if let Some(record) = record.filter(serves) {
-                self.check_offer(record.node, terms)?;
-                return Ok((id, false));
-            }
-        }
-        let quote = self
-            .inference
-            .quote(
-                self.wallet.address(),
-                terms.asset,
-                deposit,
-                warranty,
-                &self.domain,
-            )
-            .map_err(client)?;
-        self.check_offer(quote.value.node, terms)?;
-        let id = quote.value.channel(&self.domain);
-        self.send(Message::OpenChannel { quote })?;
-        self.write_channel(&ChannelFile {
-            channel: id.to_string(),
-            next_sequence: 0,
-        })?;
-        Ok((id, true))
-    }
-
-    /// Holds the terms that an inference node told against those it has registered on chain. Money is only promised to
-    /// a node that is registered, at the price that everybody sees.
-    fn check_offer(&self, node: Address, terms: &Terms) -> Result<(), Failure> {
-        let record = self.node.node(node).map_err(client)?;
-        let model = self.node.model(terms.model).map_err(client)?;
-        let offered = record.zip(model).is_some_and(|(record, model)| {
-            record.offers.iter().any(|offer| {
-                (offer.model, offer.evidence, offer.asset) == (terms.model, terms.evidence, terms.asset)
-                    && offer.fee(model.units) == Some(terms.fee)
-            })
-        });
-        if offered {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Exit::Network,
-            "cli.offer_mismatch",
-            format!(
-                "the inference node asks {} for what {node} does not offer at that price on chain",
-                terms.fee
-            ),
-            "do not pay it; ask another node, or wait until its registration is included",
-        ))
-    }
-
     /// Signs a message as the user, submits it and waits until it is in a block.
     pub(crate) fn send(&self, message: Message) -> Result<(TxHash, Included), Failure> {
         self.send_below(message, MAX_BASE_FEE)
@@ -222,48 +143,6 @@ impl Session {
             .transaction(message, &self.domain, head, max_base_fee)
             .map_err(client)?;
         self.node.submit_and_wait(&tx, INCLUSION).map_err(client)
-    }
-
-    /// Signs the next order of the channel for a request. The sequence is on disk before the order exists, so
-    /// that none is ever signed twice.
-    pub(crate) fn order(
-        &self,
-        channel: ChannelId,
-        model: ModelId,
-        evidence: EvidenceKind,
-        max_fee: Amount,
-        warranty: Amount,
-        request: &[u8],
-    ) -> Result<Signed<Order>, Failure> {
-        let mut file = self
-            .read_channel()?
-            .ok_or_else(|| damaged(&self.channel_path()))?;
-        let sequence = Sequence(file.next_sequence);
-        file.next_sequence += 1;
-        self.write_channel(&file)?;
-        let record = self.node.channel(channel).map_err(client)?;
-        let offer_version = match record {
-            Some(record) => self
-                .node
-                .node(record.node)
-                .map_err(client)?
-                .map_or(0, |node| node.offer_version),
-            None => 0,
-        };
-        let tick = self.node.clock().map_err(client)?.tick;
-        let order = Order {
-            channel,
-            sequence,
-            request: render::request_hash(request),
-            input_root: self.node.input_root(model, request).map_err(client)?,
-            model,
-            evidence,
-            offer_version,
-            max_fee,
-            warranty,
-            settle_by: Tick(tick.0 + SETTLE_TICKS),
-        };
-        self.wallet.sign_order(order, &self.domain).map_err(client)
     }
 
     /// Sends a request with its order. Both are on disk before they leave, and what is answered is kept beside them.
@@ -319,27 +198,6 @@ impl Session {
             Err(error) => Err(client(error)),
         }
     }
-
-    fn channel_path(&self) -> PathBuf {
-        self.dir.join("channel.json")
-    }
-
-    fn read_channel(&self) -> Result<Option<ChannelFile>, Failure> {
-        let path = self.channel_path();
-        match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|_| damaged(&path)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::file(&path, "read", &error)),
-        }
-    }
-
-    fn write_channel(&self, file: &ChannelFile) -> Result<(), Failure> {
-        let path = self.channel_path();
-        let text = serde_json::to_vec_pretty(file).map_err(|_| damaged(&path))?;
-        replace(&path, &text)
-    }
 }
 
 /// The exact bytes of an `/v1/infer` request.
@@ -385,14 +243,6 @@ pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-fn damaged(path: &Path) -> Failure {
-    Failure::usage(
-        "cli.damaged_file",
-        format!("{} is damaged", path.display()),
-        "remove it: a new channel is opened, and the old one can still be closed",
-    )
 }
 
 /// A client's error as the command's failure.

@@ -16,5 +16,6 @@ mod full_node;
 mod light_client;
 #[path = "../../../haca-verify/tests/it/network.rs"]
 mod network;
+mod outstanding;
 mod server;
 mod wallet;

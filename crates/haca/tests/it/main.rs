@@ -22,6 +22,7 @@ mod local;
 mod network;
 mod node_report;
 mod operations;
+mod outstanding;
 mod perturb;
 mod replay;
 mod scorecard;

@@ -1,0 +1,194 @@
+//! The channel in use: the user's side of it on disk, whether it covers one more order, and its orders.
+
+use std::path::PathBuf;
+
+use haca_client::Outstanding;
+use haca_wire::state::{ChannelRecord, ChannelState};
+use haca_wire::{Address, Amount, ChannelId, Message, Order, Sequence, Signed, Tick, render};
+use serde::{Deserialize, Serialize};
+
+use super::{Session, client, replace};
+use crate::failure::{Exit, Failure};
+use crate::held;
+use crate::infer::Terms;
+
+/// Ticks that the node has to settle an order.
+const SETTLE_TICKS: u64 = 200;
+
+/// The user's side of a channel, on disk before each order leaves.
+#[derive(Serialize, Deserialize)]
+struct ChannelFile {
+    channel: String,
+    next_sequence: u64,
+    /// The directories of its orders that are out; where nothing is said of them, all directories are looked at.
+    #[serde(default)]
+    out: Option<Vec<String>>,
+}
+
+/// A channel that covers one more order under the terms it was chosen for.
+pub(crate) struct ChosenChannel<'a> {
+    pub(crate) id: ChannelId,
+    /// Whether it was opened now.
+    pub(crate) is_new: bool,
+    terms: &'a Terms,
+    node: Address,
+    next: Sequence,
+    out: Vec<String>,
+}
+
+impl Session {
+    /// The channel in use; another one, opened first, when there is none, or when it doesn't cover one more order under the
+    /// terms: what is left of deposit and reserve pays its fee and warranty besides those of all orders that are out, and its
+    /// sequence is near enough to theirs.
+    pub(crate) fn channel<'a>(
+        &self,
+        terms: &'a Terms,
+        deposit: Amount,
+        warranty: Amount,
+    ) -> Result<ChosenChannel<'a>, Failure> {
+        if let Some(channel) = self.channel_in_use(terms)? {
+            self.check_offer(channel.node, terms)?;
+            return Ok(channel);
+        }
+        let quote = self
+            .inference
+            .quote(
+                self.wallet.address(),
+                terms.asset,
+                deposit,
+                warranty,
+                &self.domain,
+            )
+            .map_err(client)?;
+        let node = quote.value.node;
+        self.check_offer(node, terms)?;
+        let id = quote.value.channel(&self.domain);
+        self.send(Message::OpenChannel { quote })?;
+        let channel = ChosenChannel {
+            id,
+            is_new: true,
+            terms,
+            node,
+            next: Sequence(0),
+            out: Vec::new(),
+        };
+        self.write_channel(&channel)?;
+        Ok(channel)
+    }
+
+    /// The channel in use, where it covers one more order under the terms.
+    fn channel_in_use<'a>(&self, terms: &'a Terms) -> Result<Option<ChosenChannel<'a>>, Failure> {
+        let Some(file) = self.read_channel()? else {
+            return Ok(None);
+        };
+        let id: ChannelId = file.channel.parse().map_err(|_| self.damaged())?;
+        // Before the record, so that all that was settled up to this tick shows in it.
+        let tick = self.node.clock().map_err(client)?.tick;
+        let record = self.node.channel(id).map_err(client)?;
+        let serves = |r: &ChannelRecord| r.state == ChannelState::Open && r.asset == terms.asset;
+        let Some(record) = record.filter(serves) else {
+            return Ok(None);
+        };
+        let params = self.node.params().map_err(client)?;
+        let mut issued = held::issued(&self.receipts(), file.out, id)?;
+        issued.retain(|(_, one)| one.is_out(&record, tick, &params));
+        let orders = issued.iter().map(|(_, one)| one);
+        let out = Outstanding::of(orders, &record, tick, &params);
+        let next = Sequence(file.next_sequence);
+        let covers = out.covers(&record, next, terms.fee, terms.warranty());
+        Ok(covers.then(|| ChosenChannel {
+            id,
+            is_new: false,
+            terms,
+            node: record.node,
+            next,
+            out: issued.into_iter().map(|(dir, _)| dir).collect(),
+        }))
+    }
+
+    /// Holds the terms that an inference node told against those it has registered on chain. Money is only promised to
+    /// a node that is registered, at the price that everybody sees.
+    fn check_offer(&self, node: Address, terms: &Terms) -> Result<(), Failure> {
+        let record = self.node.node(node).map_err(client)?;
+        let model = self.node.model(terms.model).map_err(client)?;
+        let offered = record.zip(model).is_some_and(|(record, model)| {
+            record.offers.iter().any(|offer| {
+                (offer.model, offer.evidence, offer.asset) == (terms.model, terms.evidence, terms.asset)
+                    && offer.fee(model.units) == Some(terms.fee)
+            })
+        });
+        if offered {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Network,
+            "cli.offer_mismatch",
+            format!(
+                "the inference node asks {} for what {node} does not offer at that price on chain",
+                terms.fee
+            ),
+            "do not pay it; ask another node, or wait until its registration is included",
+        ))
+    }
+
+    /// Signs the next order of a channel for a request. Its sequence and its digest are on disk before it is signed, so that no
+    /// sequence is ever signed twice, and none is forgotten.
+    pub(crate) fn order(
+        &self,
+        mut channel: ChosenChannel<'_>,
+        request: &[u8],
+    ) -> Result<Signed<Order>, Failure> {
+        let terms = channel.terms;
+        let node = self.node.node(channel.node).map_err(client)?;
+        let tick = self.node.clock().map_err(client)?.tick;
+        let order = Order {
+            channel: channel.id,
+            sequence: channel.next,
+            request: render::request_hash(request),
+            input_root: self.node.input_root(terms.model, request).map_err(client)?,
+            model: terms.model,
+            evidence: terms.evidence,
+            offer_version: node.map_or(0, |node| node.offer_version),
+            max_fee: terms.fee,
+            warranty: terms.warranty(),
+            settle_by: Tick(tick.0 + SETTLE_TICKS),
+        };
+        channel.next = Sequence(channel.next.0.saturating_add(1));
+        channel.out.push(held::directory(&order, &self.domain));
+        self.write_channel(&channel)?;
+        self.wallet.sign_order(order, &self.domain).map_err(client)
+    }
+
+    fn channel_path(&self) -> PathBuf {
+        self.dir.join("channel.json")
+    }
+
+    fn read_channel(&self) -> Result<Option<ChannelFile>, Failure> {
+        let path = self.channel_path();
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|_| self.damaged()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::file(&path, "read", &error)),
+        }
+    }
+
+    fn write_channel(&self, channel: &ChosenChannel<'_>) -> Result<(), Failure> {
+        let file = ChannelFile {
+            channel: channel.id.to_string(),
+            next_sequence: channel.next.0,
+            out: Some(channel.out.clone()),
+        };
+        let text = serde_json::to_vec_pretty(&file).map_err(|_| self.damaged())?;
+        replace(&self.channel_path(), &text)
+    }
+
+    fn damaged(&self) -> Failure {
+        Failure::usage(
+            "cli.damaged_file",
+            format!("{} is damaged", self.channel_path().display()),
+            "remove it: a new channel is opened, and the old one can still be closed",
+        )
+    }
+}
