@@ -11,6 +11,7 @@ mod cover;
 mod demand;
 mod fate;
 mod payer;
+mod precedence;
 mod proof;
 mod transaction;
 
@@ -163,26 +164,15 @@ impl Settler<'_> {
         }
         let clock = self.service.chain.client.clock()?;
         self.service.chain.course().observe(&clock);
-        if self.raise_held(&clock, &pending)? || self.settle_covered(&clock, &pending)? {
+        if self.raise_held(&clock, &pending, 0)? || self.settle_covered(&clock, &pending)? {
             return Ok(true);
         }
-        self.act(
-            &clock,
-            pending
-                .into_iter()
-                .filter(|pending| pending.tx.is_none())
-                .collect(),
-        )
+        self.act(&clock, &self.settleable(&clock, &pending))
     }
 
     /// Asks the planner, and does what it says.
-    fn act(&mut self, clock: &Clock, waiting: Vec<Pending>) -> Result<bool, ExecError> {
-        let rests = |receipt: &Pending| {
-            let suspect = self.suspects.get(&receipt.place);
-            clock.tick <= receipt.settle_by && suspect.is_some_and(|retry| !retry.is_due())
-        };
-        let waiting: Vec<Pending> = waiting.into_iter().filter(|receipt| !rests(receipt)).collect();
-        let plan = self.consult(clock, &waiting, planner::plan);
+    fn act(&mut self, clock: &Clock, waiting: &[Pending]) -> Result<bool, ExecError> {
+        let plan = self.consult(clock, waiting, planner::plan);
         let of_place: BTreeMap<Place, Pending> = waiting.iter().map(|one| (one.place, *one)).collect();
         let mut has_ended = false;
         for place in &plan.late {
@@ -265,16 +255,16 @@ impl Settler<'_> {
         self.held.get(&tx).is_none_or(Retry::is_due)
     }
 
-    /// Proves the groups of one transaction, signs it, journals it, and sends it.
-    fn settle(&mut self, plan: &Settlement, of_place: &BTreeMap<Place, Pending>) -> Result<(), ExecError> {
+    /// Proves the groups of one transaction, signs it, journals it, and sends it. `false` when none could be proven.
+    fn settle(&mut self, plan: &Settlement, of_place: &BTreeMap<Place, Pending>) -> Result<bool, ExecError> {
         let service = self.service;
         let places = plan.groups.iter().flat_map(|group| group.places.iter().copied());
         service.start_proving(places.collect(), &[], service.prove_ms(plan));
         let made = self.prove_and_sign(plan, of_place);
         service.end_proving();
         match made? {
-            Some((tx, entries)) => self.send(&tx, entries, None),
-            None => Ok(()),
+            Some((tx, entries)) => self.send(&tx, entries, None).map(|()| true),
+            None => Ok(false),
         }
     }
 

@@ -17,11 +17,11 @@ use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, ModelId, SignedTr
 use super::payer::{own_instead, sign, sign_again};
 use super::proof::{Proven, prove};
 use super::transaction::{RESEND, Word};
-use super::{Action, AnswerPlan, Cause, Retry, Settler};
+use super::{AnswerPlan, Retry, Settler};
 use crate::ExecError;
 use crate::entry::{Entry, EntryState, HeldFee, Pending, Place, SentAnswer};
 use crate::log;
-use crate::planner::{self, Answering, Docket, Kind, LOOKS, OpenDemand, Situation};
+use crate::planner::{self, Answering, Docket, Kind, LOOKS, OpenDemand};
 use crate::totals::{Totals, TotalsKey};
 
 /// How often the docket is read while other work is done.
@@ -457,38 +457,6 @@ impl Settler<'_> {
             }
             AnswerPlan::Wait(_) | AnswerPlan::Idle => Ok(false),
         }
-    }
-
-    /// Settles what would be late after the answer's proof, if the answer can wait for that. `true` when it did.
-    fn settle_before(&mut self, answering: &Answering, pending: &[Pending]) -> Result<bool, ExecError> {
-        let is_waiting = |pending: &&Pending| pending.tx.is_none();
-        let waiting: Vec<Pending> = pending.iter().filter(is_waiting).copied().collect();
-        if waiting.is_empty() || !self.held.is_empty() {
-            return Ok(false);
-        }
-        let clock = self.service.chain.client.clock()?;
-        // As if every block came later by as long as the answer's proof is reckoned to take.
-        let answer_ms = self.service.answer_ms(answering).saturating_mul(2);
-        let plan = self.consult(&clock, &waiting, |situation| {
-            planner::plan(&Situation {
-                inclusion_ms: situation.inclusion_ms.saturating_add(answer_ms),
-                ..*situation
-            })
-        });
-        let Action::Settle(settlement) = plan.action else {
-            return Ok(false);
-        };
-        let prove_ms = self.service.prove_ms(&settlement);
-        let needed = prove_ms.saturating_add(self.service.chain.tick_ms().saturating_mul(4));
-        let has_time = i64::try_from(needed).is_ok_and(|needed| answering.slack_ms > needed);
-        if settlement.cause != Cause::Urgent || !has_time {
-            return Ok(false);
-        }
-        if !self.settle_covered(&clock, pending)? {
-            let of_place = waiting.iter().map(|one| (one.place, *one)).collect();
-            self.settle(&settlement, &of_place)?;
-        }
-        Ok(true)
     }
 
     /// Proves receipts, journals the answer, and sends it.

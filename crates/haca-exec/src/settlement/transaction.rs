@@ -14,7 +14,7 @@ use crate::ExecError;
 use crate::chain::POLL;
 use crate::entry::{Entry, EntryState, Pending};
 use crate::log;
-use crate::planner::{self, Reprice};
+use crate::planner::{self, Reprice, Situation};
 
 /// How often a transaction that is in no block is sent again: a full node that restarted has forgotten it.
 pub(super) const RESEND: Duration = Duration::from_secs(2);
@@ -206,8 +206,14 @@ impl Settler<'_> {
         Ok(record.is_some_and(|record| record.receipts == receipts))
     }
 
-    /// Signs a waiting transaction for a higher base fee once its receipts have to settle. `true` when it did.
-    pub(super) fn raise_held(&mut self, clock: &Clock, pending: &[Pending]) -> Result<bool, ExecError> {
+    /// Signs a waiting transaction for a higher base fee once its receipts have to settle, if every block came later by
+    /// `behind_ms`. `true` when it did.
+    pub(super) fn raise_held(
+        &mut self,
+        clock: &Clock,
+        pending: &[Pending],
+        behind_ms: u64,
+    ) -> Result<bool, ExecError> {
         for hash in self.held.keys().copied().collect::<Vec<_>>() {
             let Some(tx) = self.service.journal.batch(hash)? else {
                 continue;
@@ -221,7 +227,12 @@ impl Settler<'_> {
             let (prices, bytes) = (self.service.gas_prices(), haca_wire::Encode::encode(&tx).len());
             let decided = self.consult(clock, &sent, |situation| {
                 let gas = prices.settlement(&tx.transaction.message, bytes, situation.rates);
-                planner::reprice(situation, gas, signed)
+                let inclusion_ms = situation.inclusion_ms.saturating_add(behind_ms);
+                let later = Situation {
+                    inclusion_ms,
+                    ..*situation
+                };
+                planner::reprice(&later, gas, signed)
             });
             if let Reprice::Raise(raised) = decided {
                 let again = sign_again(self.service, &tx, raised)?;

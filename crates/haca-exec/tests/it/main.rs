@@ -10,6 +10,7 @@ mod demand;
 mod gate;
 mod index;
 mod journal;
+mod late;
 mod model;
 mod order;
 mod planner;
