@@ -90,7 +90,7 @@ impl NodeClient {
         receipt: &Signed<Receipt>,
     ) -> Result<Standing, ClientError> {
         let value = &order.value;
-        let domain = self.chain()?.domain();
+        let domain = self.domain(None)?;
         let wanted = Settleable::receipt(&receipt.value, &domain);
         // The claim last: what was granted in between shows in it.
         let record = self.channel(value.channel)?;

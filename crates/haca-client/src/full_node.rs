@@ -7,7 +7,7 @@ use haca_wire::state::{
     self, ChainRecord, ChannelRecord, Clock, HeldKey, HeldRecord, ModelRecord, NodeRecord, Params, Supply,
 };
 use haca_wire::{
-    Address, Amount, AssetId, BlockHash, ChannelId, Decode, Encode, GenesisHash, Height, ModelId,
+    Address, Amount, AssetId, BlockHash, ChannelId, Decode, Domain, Encode, GenesisHash, Height, ModelId,
     ReceiptHash, Settlement, SignedTransaction, TensorRoot, TxHash, render, tensor_root,
 };
 use serde::Deserialize;
@@ -271,6 +271,23 @@ impl NodeClient {
     /// Which network the node is on, by its word.
     pub fn chain(&self) -> Result<ChainRecord, ClientError> {
         self.present(state::key::CHAIN, "the chain record")
+    }
+
+    /// The domain of signatures on the node's network; with a genesis hash that is trusted, of that network alone. Without
+    /// one it is the node's word what a signature is good for.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::OtherNetwork`] when the node names another network than the trusted one.
+    pub fn domain(&self, trust: Option<GenesisHash>) -> Result<Domain, ClientError> {
+        let domain = self.chain()?.domain();
+        match trust {
+            Some(expected) if expected != domain.genesis => Err(ClientError::OtherNetwork {
+                found: domain.genesis,
+                expected,
+            }),
+            _ => Ok(domain),
+        }
     }
 
     /// Height, settlement tick and base fee.

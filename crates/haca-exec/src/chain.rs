@@ -67,8 +67,12 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) fn new(client: NodeClient, account: Address, least_tick_ms: u64) -> Result<Self, ClientError> {
-        let domain = client.chain()?.domain();
+    pub(crate) fn new(
+        client: NodeClient,
+        domain: Domain,
+        account: Address,
+        least_tick_ms: u64,
+    ) -> Result<Self, ClientError> {
         let params = client.params()?;
         Ok(Self {
             client,

@@ -55,10 +55,10 @@ impl InferenceNode {
         let memory = crate::memory::limit(config.memory_limit_mb);
         let kinds = 2 + usize::from(config.optimistic_price.is_some());
         let models = ServedModel::read_all(&config.models(), memory, kinds)?;
-        let client = setup::connect(&config)?;
+        let (client, domain) = setup::connect(&config)?;
         let prices = setup::prices(&client, &config.opg_prices)?;
         config.policy.prices.extend(prices);
-        let chain = Chain::new(client, account.address(), config.least_tick_ms)?;
+        let chain = Chain::new(client, domain, account.address(), config.least_tick_ms)?;
         let journal = Journal::open(&config.journal(), chain.domain, account.address())?;
         let endpoint = config.endpoint.clone().unwrap_or_else(|| url.clone());
         let service = Arc::new(Service::new(config, chain, journal, models, account, signer)?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haca_client::{ClientError, NodeClient, Wallet};
 use haca_wire::state::{AssetRecord, BondRecord, NodeRecord, key};
-use haca_wire::{Address, Amount, AssetId, Domain, Message};
+use haca_wire::{Address, Amount, AssetId, Domain, GenesisHash, Message};
 
 use crate::ExecError;
 use crate::chain::{Chain, POLL};
@@ -21,15 +21,21 @@ const INCLUSION: Duration = Duration::from_secs(60);
 /// How long the full node may take to be ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// Waits for the full node and checks that it is on the right network.
-pub(crate) fn connect(config: &ExecConfig) -> Result<NodeClient, ExecError> {
+/// Waits for the full node; returns it with the domain of signatures on its network, which is the trusted one where one is
+/// named.
+pub(crate) fn connect(config: &ExecConfig) -> Result<(NodeClient, Domain), ExecError> {
     let client = NodeClient::new(&config.node_url);
     client.poll(READY, "the full node", || Ok(client.is_ready().then_some(())))?;
-    let found = client.chain()?.genesis;
-    match config.trust {
-        Some(expected) if expected != found => Err(ExecError::OtherNetwork { found, expected }),
-        _ => Ok(client),
-    }
+    let domain = domain(&client, config.trust)?;
+    Ok((client, domain))
+}
+
+/// The domain of signatures on a full node's network, which is the trusted one where one is named.
+pub(crate) fn domain(client: &NodeClient, trust: Option<GenesisHash>) -> Result<Domain, ExecError> {
+    client.domain(trust).map_err(|error| match error {
+        ClientError::OtherNetwork { found, expected } => ExecError::OtherNetwork { found, expected },
+        error => error.into(),
+    })
 }
 
 /// The prices of assets in their smallest units.

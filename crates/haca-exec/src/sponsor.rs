@@ -19,15 +19,15 @@ use axum::{Json, Router};
 use haca_client::{ClientError, NodeClient, Wallet};
 use haca_wire::state::{HeldKey, HeldRecord, Params, key};
 use haca_wire::{
-    Address, Answer, Decode as _, Domain, Encode as _, Gas, Message, Signed, SignedTransaction, Transaction,
-    limit,
+    Address, Answer, Decode as _, Domain, Encode as _, Gas, GenesisHash, Message, Signed, SignedTransaction,
+    Transaction, limit,
 };
 use serde_json::{Value, json};
 
 use crate::config::HttpLimits;
 use crate::planner::item_signatures;
 use crate::server::Server;
-use crate::{ExecError, log};
+use crate::{ExecError, log, setup};
 pub use policy::{SponsorPolicy, SponsorRefusal};
 use spending::SpendingLedger;
 
@@ -38,6 +38,8 @@ pub struct SponsorConfig {
     pub home: PathBuf,
     /// The full node to read gas from.
     pub node_url: String,
+    /// The genesis hash of the network to sign for; the full node's own word when `None`.
+    pub trust: Option<GenesisHash>,
     /// Address to listen on; port 0 takes a free one.
     pub listen: String,
     /// What is paid for.
@@ -77,7 +79,7 @@ impl Sponsor {
         let url = format!("http://{}", listener.local_addr().map_err(listen_failed)?);
         let wallet = Wallet::load_or_create(&config.home.join("sponsor.key"))?;
         let client = NodeClient::new(&config.node_url);
-        let (domain, params) = (client.chain()?.domain(), client.params()?);
+        let (domain, params) = (setup::domain(&client, config.trust)?, client.params()?);
         let spent = SpendingLedger::open(&config.home.join("spending.json"))?;
         let account = wallet.address();
         let desk = Desk {

@@ -681,6 +681,9 @@ pub(crate) struct Sponsor {
         default_value = "127.0.0.1:7412"
     )]
     pub(crate) listen: String,
+    /// The genesis hash of the network; the node's own word when absent
+    #[arg(long, value_name = "HASH", env = "HACA_TRUST")]
+    pub(crate) trust: Option<GenesisHash>,
     /// Account of a node whose settlements are paid for; repeatable
     #[arg(long, value_name = "ACCOUNT", required = true)]
     pub(crate) allow: Vec<Address>,

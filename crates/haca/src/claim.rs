@@ -29,11 +29,7 @@ struct Line {
 /// Runs the command.
 pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     let network = Network::load(&claim.data)?;
-    let session = Session::open(
-        &network.user(),
-        &network.file.node_url,
-        &network.file.inference_url,
-    )?;
+    let session = Session::open(&network)?;
     let receipts = held::read_all(&network.user().join("receipts"), screen)?;
     let mut others = claim
         .receipt

@@ -32,11 +32,7 @@ struct Line {
 /// Runs the command.
 pub(crate) fn run(options: &Cover, screen: &Screen) -> Result<u8, Failure> {
     let network = Network::load(&options.data)?;
-    let session = Session::open(
-        &network.user(),
-        &network.file.node_url,
-        &network.file.inference_url,
-    )?;
+    let session = Session::open(&network)?;
     let store = VoucherStore::new(&network.user().join("vouchers"));
     let step = screen.step("receipts that wait");
     let receipts = held::read_all(&network.user().join("receipts"), screen)?;

@@ -18,11 +18,7 @@ use crate::session::{MAX_BASE_FEE, Session, client};
 /// Runs the command.
 pub(crate) fn run(options: &Demand, screen: &Screen) -> Result<u8, Failure> {
     let network = Network::load(&options.data)?;
-    let session = Session::open(
-        &network.user(),
-        &network.file.node_url,
-        &network.file.inference_url,
-    )?;
+    let session = Session::open(&network)?;
     let held = held::read_all(&network.user().join("receipts"), screen)?.kept;
     let vouchers = VoucherStore::new(&network.user().join("vouchers"));
     let vouchers = held::vouchers(&vouchers, screen)?;

@@ -44,11 +44,7 @@ pub(crate) fn run(demo: &Demo, screen: &Screen) -> Result<u8, Failure> {
     if let Some(picture) = sample.picture(screen) {
         screen.say(picture.trim_end());
     }
-    let session = Session::open(
-        &network.user(),
-        &network.file.node_url,
-        &network.file.inference_url,
-    )?;
+    let session = Session::open(&network)?;
     let terms = Terms::of(&session.model(None)?, "zk")?;
     let files = Files::write(&network)?;
     let story = tell(&session, &terms, &sample, &files, screen)?;

@@ -96,11 +96,7 @@ pub(crate) fn exchange(
 /// Runs the command.
 pub(crate) fn run(infer: &Infer, screen: &Screen) -> Result<u8, Failure> {
     let network = Network::load(&infer.data)?;
-    let session = Session::open(
-        &network.user(),
-        &network.file.node_url,
-        &network.file.inference_url,
-    )?;
+    let session = Session::open(&network)?;
     let model = session.model(infer.model.as_deref())?;
     let terms = Terms::of(&model, &infer.evidence)?;
     if terms.fee.0 > infer.max_fee {

@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 
 use crate::args::At;
 use crate::failure::{Exit, Failure};
-use crate::network::Network;
 use crate::screen::{Ink, Screen};
 use crate::session::{client, replace};
-use crate::state::node_of;
+use crate::state::{node_of, trust_of};
 use crate::verify::{self, exit_code, now_unix_s, report_json};
 
 #[derive(Subcommand)]
@@ -160,9 +159,6 @@ enum Subject {
 impl Light {
     /// The genesis hash that is trusted: the one named, or that of the network in the data directory.
     fn trust(&self) -> Result<GenesisHash, Failure> {
-        if let Some(trust) = self.trust {
-            return Ok(trust);
-        }
         let none = || {
             Failure::usage(
                 "cli.no_trust",
@@ -170,11 +166,7 @@ impl Light {
                 "name it with --trust HASH",
             )
         };
-        if self.at.node.is_some() {
-            return Err(none());
-        }
-        let network = Network::load(&self.at.data)?;
-        network.file.trust.parse().map_err(|_| none())
+        trust_of(&self.at, self.trust)?.ok_or_else(none)
     }
 
     fn client(&self) -> Result<LightClient, Failure> {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use haca_client::{InferenceClient, NodeClient};
+use haca_wire::GenesisHash;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,17 @@ impl Network {
         Ok(Self {
             dir: dir.to_owned(),
             file,
+        })
+    }
+
+    /// The genesis hash that the user trusts.
+    pub(crate) fn trust(&self) -> Result<GenesisHash, Failure> {
+        self.file.trust.parse().map_err(|error| {
+            Failure::usage(
+                "cli.damaged_file",
+                format!("{} is damaged: {error}", self.dir.join("network.json").display()),
+                "`haca up` writes it anew",
+            )
         })
     }
 

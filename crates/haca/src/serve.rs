@@ -48,6 +48,7 @@ pub(crate) fn sponsor(options: &Sponsor, screen: &Screen) -> Result<u8, Failure>
     let sponsor = haca_exec::Sponsor::start(SponsorConfig {
         home: options.home.clone(),
         node_url: options.node.clone(),
+        trust: options.trust,
         listen: options.listen.clone(),
         policy: SponsorPolicy {
             nodes: options.allow.iter().copied().collect(),

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
 use crate::held;
+use crate::network::Network;
 
 /// How long a transaction may take to be included.
 pub(crate) const INCLUSION: Duration = Duration::from_secs(30);
@@ -75,17 +76,19 @@ pub(crate) struct Exchange {
 }
 
 impl Session {
-    /// Opens the wallet and channel in `dir`, on the network that the nodes say they are on.
-    pub(crate) fn open(dir: &Path, node_url: &str, inference_url: &str) -> Result<Self, Failure> {
-        let node = NodeClient::new(node_url);
+    /// Opens the user's wallet and channel in the directory of a network. A full node that names another network than the
+    /// directory gets nothing signed.
+    pub(crate) fn open(network: &Network) -> Result<Self, Failure> {
+        let node = NodeClient::new(&network.file.node_url);
+        let domain = node.domain(Some(network.trust()?)).map_err(client)?;
+        let dir = network.user();
         let wallet = Wallet::load_or_create(&dir.join("wallet.key")).map_err(client)?;
-        let domain = node.chain().map_err(client)?.domain();
         Ok(Self {
             node,
-            inference: InferenceClient::new(inference_url),
+            inference: InferenceClient::new(&network.file.inference_url),
             wallet,
             domain,
-            dir: dir.to_owned(),
+            dir,
         })
     }
 

@@ -1,8 +1,8 @@
 //! `haca supply` and `haca state export`.
 
 use haca_client::NodeClient;
-use haca_wire::AssetId;
 use haca_wire::state::{AssetRecord, Supply, key};
+use haca_wire::{AssetId, GenesisHash};
 use serde_json::json;
 
 use crate::args::At;
@@ -16,6 +16,15 @@ pub(crate) fn node_of(at: &At) -> Result<NodeClient, Failure> {
     match &at.node {
         Some(url) => Ok(NodeClient::new(url)),
         None => Ok(NodeClient::new(&Network::load(&at.data)?.file.node_url)),
+    }
+}
+
+/// The genesis hash that a command trusts: the one named, or that of the data directory. `None` where a node is named and
+/// no hash.
+pub(crate) fn trust_of(at: &At, named: Option<GenesisHash>) -> Result<Option<GenesisHash>, Failure> {
+    match (named, &at.node) {
+        (None, None) => Network::load(&at.data)?.trust().map(Some),
+        (named, _) => Ok(named),
     }
 }
 

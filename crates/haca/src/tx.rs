@@ -16,7 +16,7 @@ use crate::args::At;
 use crate::failure::{Exit, Failure};
 use crate::screen::Screen;
 use crate::session::client;
-use crate::state::node_of;
+use crate::state::{node_of, trust_of};
 
 #[derive(Subcommand)]
 pub(crate) enum Tx {
@@ -247,28 +247,20 @@ pub(crate) struct Send {
 
 /// The network that signatures are for.
 #[derive(ClapArgs)]
-struct On {
+pub(crate) struct On {
     #[command(flatten)]
     at: At,
-    /// The genesis hash you trust; the node's own word when absent
+    /// The genesis hash you trust; with --data that of the directory, with --node the node's own word when absent
     #[arg(long, value_name = "HASH", env = "HACA_TRUST")]
     trust: Option<GenesisHash>,
 }
 
 impl On {
-    /// The node, and the domain that it says its network has.
-    fn domain(&self) -> Result<(NodeClient, Domain), Failure> {
+    /// The node, and the domain of signatures on its network.
+    pub(crate) fn domain(&self) -> Result<(NodeClient, Domain), Failure> {
         let node = node_of(&self.at)?;
-        let domain = node.chain().map_err(client)?.domain();
-        match self.trust {
-            Some(expected) if expected != domain.genesis => {
-                Err(client(haca_client::ClientError::OtherNetwork {
-                    found: domain.genesis,
-                    expected,
-                }))
-            }
-            _ => Ok((node, domain)),
-        }
+        let domain = node.domain(trust_of(&self.at, self.trust)?).map_err(client)?;
+        Ok((node, domain))
     }
 }
 

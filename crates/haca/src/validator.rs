@@ -19,7 +19,7 @@ use crate::screen::Screen;
 use crate::session::{INCLUSION, client};
 use crate::setup::node;
 use crate::state::node_of;
-use crate::tx::possession_of;
+use crate::tx::{On, possession_of};
 
 #[derive(Subcommand)]
 pub(crate) enum Validator {
@@ -76,7 +76,7 @@ struct Actor {
     #[arg(long, value_name = "AMOUNT", default_value_t = 1_000_000)]
     max_base_fee: u128,
     #[command(flatten)]
-    at: At,
+    on: On,
 }
 
 #[derive(ClapArgs)]
@@ -249,9 +249,8 @@ fn stake(stake: &Stake, screen: &Screen) -> Result<u8, Failure> {
 
 /// Signs, sends, waits for the block, and shows what the validator then is.
 fn send(actor: &Actor, message: Message, key: ConsensusKey, screen: &Screen) -> Result<u8, Failure> {
-    let node = node_of(&actor.at)?;
+    let (node, domain) = actor.on.domain()?;
     let wallet = Wallet::load(&actor.account).map_err(client)?;
-    let domain = node.chain().map_err(client)?.domain();
     let head = node.status().map_err(client)?.height;
     let tx = wallet
         .transaction(message, &domain, head, Amount(actor.max_base_fee))

@@ -8,10 +8,14 @@ use std::sync::{Arc, Mutex};
 /// Path (with query) to status and body.
 type Pages = Arc<Mutex<BTreeMap<String, (u16, Vec<u8>)>>>;
 
+/// Methods and paths of requests.
+type Asked = Arc<Mutex<Vec<String>>>;
+
 /// Serves until the process ends.
 pub(crate) struct Server {
     pub(crate) url: String,
     pages: Pages,
+    asked: Asked,
 }
 
 impl Server {
@@ -19,14 +23,20 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let pages = Pages::default();
-        let served = pages.clone();
+        let asked = Asked::default();
+        let (served, noted) = (pages.clone(), asked.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let served = served.clone();
-                std::thread::spawn(move || answer(stream, &served));
+                let (served, noted) = (served.clone(), noted.clone());
+                std::thread::spawn(move || answer(stream, &served, &noted));
             }
         });
-        Self { url, pages }
+        Self { url, pages, asked }
+    }
+
+    /// What was asked so far, as `METHOD PATH`.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     pub(crate) fn page(&self, path: &str, status: u16, body: impl Into<Vec<u8>>) {
@@ -41,7 +51,7 @@ impl Server {
     }
 }
 
-fn answer(stream: TcpStream, pages: &Pages) -> Option<()> {
+fn answer(stream: TcpStream, pages: &Pages, asked: &Asked) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut writer = stream;
     loop {
@@ -49,7 +59,9 @@ fn answer(stream: TcpStream, pages: &Pages) -> Option<()> {
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        let path = line.split(' ').nth(1)?.to_owned();
+        let mut words = line.split(' ');
+        let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+        asked.lock().unwrap().push(format!("{method} {path}"));
         let mut length = 0;
         loop {
             let mut header = String::new();

@@ -6,8 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use haca_client::{SponsorClient, Wallet};
 use haca_exec::{ExecConfig, Sponsor, SponsorConfig, SponsorPolicy, Totals, read_snapshot};
 use haca_wire::{
-    Address, Amount, AssetId, Decode as _, Domain, Encode as _, Height, Message, Nonce, Order, Signed,
-    Transaction, TxMeta,
+    Address, Amount, AssetId, Decode as _, Domain, Encode as _, GenesisHash, Height, Message, Nonce, Order,
+    Signed, Transaction, TxMeta,
 };
 
 use crate::world::{Serving, World, ZK_FEE, code, wait};
@@ -30,12 +30,26 @@ fn sponsor(world: &World, listen: &str, policy: SponsorPolicy) -> Sponsor {
     let sponsor = Sponsor::start(SponsorConfig {
         home,
         node_url: world.url().to_owned(),
+        trust: Some(world.domain.genesis),
         listen: listen.to_owned(),
         policy,
     })
     .unwrap();
     fund(world, sponsor.account());
     sponsor
+}
+
+#[test]
+fn a_sponsor_signs_for_no_other_network_than_the_trusted_one() {
+    let world = World::start();
+    let started = Sponsor::start(SponsorConfig {
+        home: world.path().join("sponsor"),
+        node_url: world.url().to_owned(),
+        trust: Some(GenesisHash([1; 32])),
+        listen: "127.0.0.1:0".to_owned(),
+        policy: policy(&[]),
+    });
+    assert_eq!(started.unwrap_err().code(), "exec.other_network");
 }
 
 fn fund(world: &World, to: Address) {

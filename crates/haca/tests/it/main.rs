@@ -31,4 +31,5 @@ mod scorecard;
 mod server;
 mod simulate;
 mod testnet;
+mod trust;
 mod up;
