@@ -5,8 +5,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Path (with query) to status and body.
-type Pages = Arc<Mutex<BTreeMap<String, (u16, Vec<u8>)>>>;
+/// Status, header lines, and body.
+type Page = (u16, String, Vec<u8>);
+/// By path, with query.
+type Pages = Arc<Mutex<BTreeMap<String, Page>>>;
 
 /// Methods and paths of requests.
 type Asked = Arc<Mutex<Vec<String>>>;
@@ -40,10 +42,16 @@ impl Server {
     }
 
     pub(crate) fn page(&self, path: &str, status: u16, body: impl Into<Vec<u8>>) {
-        self.pages
-            .lock()
-            .unwrap()
-            .insert(path.to_owned(), (status, body.into()));
+        self.put(path, (status, String::new(), body.into()));
+    }
+
+    /// A page with a header.
+    pub(crate) fn page_with(&self, path: &str, name: &str, value: &str, body: impl Into<Vec<u8>>) {
+        self.put(path, (200, format!("{name}: {value}\r\n"), body.into()));
+    }
+
+    fn put(&self, path: &str, page: Page) {
+        self.pages.lock().unwrap().insert(path.to_owned(), page);
     }
 
     pub(crate) fn json(&self, path: &str, body: &serde_json::Value) {
@@ -76,15 +84,16 @@ fn answer(stream: TcpStream, pages: &Pages, asked: &Asked) -> Option<()> {
         reader.by_ref().take(length).read_to_end(&mut Vec::new()).ok()?;
         let missing =
             br#"{"error":{"code":"node.not_found","message":"no such page","hint":"ask for another"}}"#;
-        let (status, body) = pages
-            .lock()
-            .unwrap()
-            .get(&path)
-            .cloned()
-            .unwrap_or((404, missing.to_vec()));
+        let (status, headers, body) =
+            pages
+                .lock()
+                .unwrap()
+                .get(&path)
+                .cloned()
+                .unwrap_or((404, String::new(), missing.to_vec()));
         write!(
             writer,
-            "HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status} Scripted\r\n{headers}content-length: {}\r\n\r\n",
             body.len()
         )
         .ok()?;

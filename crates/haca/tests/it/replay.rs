@@ -1,66 +1,17 @@
 //! A node that answers an order with a receipt for another one: nothing that its payer holds is lost.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use haca_client::{RECEIPT_HEADER, Wallet};
 use haca_wire::{AssetId, Decode, Encode as _, Order, Receipt, Signed};
 use serde_json::Value;
 
 use crate::local::{Local, haca, json, wait_for};
+use crate::server::Server;
 
 /// The asset of fees, and the warranty of an inference with signatures.
 const DUSD: AssetId = AssetId(1);
 const WARRANTY: u128 = 5_000;
-
-/// What the node puts into the receipt's header, whatever the order.
-type Header = Arc<Mutex<String>>;
-
-/// Says at `address` what the node has said of its models, and answers every order with the same response.
-fn serve(address: &str, models: String, response: Vec<u8>) -> Header {
-    let listener = TcpListener::bind(address).unwrap();
-    let header = Header::default();
-    let served = header.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let receipt = served.lock().unwrap().clone();
-            // A client that goes away is no failure of the test.
-            let _ = answer(&stream, &models, &receipt, &response);
-        }
-    });
-    header
-}
-
-/// Answers one request and closes the connection.
-fn answer(mut stream: &TcpStream, models: &str, receipt: &str, response: &[u8]) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let (mut request, mut length) = (String::new(), 0);
-    reader.read_line(&mut request)?;
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if header.trim().is_empty() {
-            break;
-        }
-    }
-    reader.take(length).read_to_end(&mut Vec::new())?;
-    let body = match request.split(' ').nth(1) {
-        Some("/v1/models") => models.as_bytes(),
-        Some("/v1/infer") => response,
-        _ => b"{}",
-    };
-    let length = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\n{RECEIPT_HEADER}: {receipt}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    )?;
-    stream.write_all(body)
-}
 
 /// A user with one receipt that its node will never settle; from then on the node answers as it is told to.
 struct Scene {
@@ -69,7 +20,8 @@ struct Scene {
     dir: PathBuf,
     order: Signed<Order>,
     receipt: Signed<Receipt>,
-    header: Header,
+    response: Vec<u8>,
+    node: Server,
 }
 
 impl Scene {
@@ -78,23 +30,26 @@ impl Scene {
         let mut serving = local.serve_with(&["--batch-wait-s", "3600"]);
         let (code, inferred) = infer(&local);
         assert_eq!(code, 0, "{inferred}");
-        let models = local.inference().models().unwrap().to_string();
+        let node = Server::start();
+        node.json("/v1/models", &local.inference().models().unwrap());
         serving.kill();
+        local.point("inference_url", &node.url);
         let dir = PathBuf::from(inferred["files"]["dir"].as_str().unwrap());
-        let response = std::fs::read(dir.join("response.json")).unwrap();
         Self {
             order: kept(&dir, "order.bin"),
             receipt: kept(&dir, "receipt.bin"),
-            header: serve(&local.inference_address, models, response),
+            response: std::fs::read(dir.join("response.json")).unwrap(),
+            node,
             local,
             dir,
         }
     }
 
-    /// Orders, and has the node answer with this header. Exit code and error code, and where the order is kept.
-    fn answered_with(&self, header: String) -> (i32, String, PathBuf) {
+    /// Orders, and has the node answer with this receipt. Exit code and error code, and where the order is kept.
+    fn answered_with(&self, receipt: &str) -> (i32, String, PathBuf) {
         let before = self.orders();
-        *self.header.lock().unwrap() = header;
+        self.node
+            .page_with("/v1/infer", RECEIPT_HEADER, receipt, self.response.clone());
         let (code, told) = infer(&self.local);
         let after = self.orders();
         let mut new = after.into_iter().filter(|dir| !before.contains(dir));
@@ -134,13 +89,13 @@ where
 fn an_answer_with_an_earlier_receipt_takes_no_order_off_the_disk() {
     let scene = Scene::new();
     let replayed = hex::encode(scene.receipt.encode());
-    let (code, error, second) = scene.answered_with(replayed);
+    let (code, error, second) = scene.answered_with(&replayed);
     assert_eq!((code, error.as_str()), (10, "receipt.order"));
     assert_eq!(kept::<Order>(&second, "order.bin").value.sequence.0, 1);
     assert_eq!(kept::<Order>(&scene.dir, "order.bin"), scene.order);
     assert_eq!(kept::<Receipt>(&scene.dir, "receipt.bin"), scene.receipt);
     // An order that is not answered stays, too: the node can still settle it.
-    let (code, error, third) = scene.answered_with(String::new());
+    let (code, error, third) = scene.answered_with("");
     assert_eq!((code, error.as_str()), (20, "client.malformed"));
     assert_eq!(kept::<Order>(&third, "order.bin").value.sequence.0, 2);
 
@@ -164,7 +119,7 @@ fn a_second_receipt_for_an_earlier_sequence_that_answers_another_order_is_eviden
     let mut other = scene.receipt.value.clone();
     other.seed ^= 1;
     let other = signer.sign(other, &local.domain()).unwrap();
-    let (code, error, second) = scene.answered_with(hex::encode(other.encode()));
+    let (code, error, second) = scene.answered_with(&hex::encode(other.encode()));
     assert_eq!((code, error.as_str()), (10, "receipt.order"));
     assert_eq!(kept::<Receipt>(&second, "other-receipt.bin"), other);
     let claimed = scene.claim();
