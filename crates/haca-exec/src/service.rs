@@ -47,6 +47,8 @@ pub(crate) struct Service {
     book: Mutex<Book>,
     demandable: Mutex<Demandable>,
     backlog: Mutex<Backlog>,
+    /// Told of each receipt that is no longer on its way into the journal.
+    journalled: Condvar,
     quoted: Mutex<VecDeque<ChannelId>>,
     offers: Vec<Offer>,
     rates: Mutex<BTreeMap<Kind, Rates>>,
@@ -94,6 +96,7 @@ impl Service {
             book: Mutex::new(book),
             demandable: Mutex::new(demandable),
             backlog: Mutex::new(backlog),
+            journalled: Condvar::new(),
             quoted: Mutex::default(),
             offers,
             rates: Mutex::new(rates),

@@ -83,6 +83,7 @@ pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
             }
             Err(_) => {
                 log::event("settlement", "code=exec.panic");
+                service.end_proving(false);
                 settler.pause(LONGEST_BACKOFF);
             }
         }
@@ -258,10 +259,20 @@ impl Settler<'_> {
     /// Proves the groups of one transaction, signs it, journals it, and sends it. `false` when none could be proven.
     fn settle(&mut self, plan: &Settlement, of_place: &BTreeMap<Place, Pending>) -> Result<bool, ExecError> {
         let service = self.service;
-        let places = plan.groups.iter().flat_map(|group| group.places.iter().copied());
-        service.start_proving(places.collect(), &[], service.prove_ms(plan));
-        let made = self.prove_and_sign(plan, of_place);
-        service.end_proving();
+        let prove_ms = service.prove_ms(plan);
+        let made = if prove_ms == 0 {
+            self.prove_and_sign(plan, of_place)
+        } else {
+            let places = plan.groups.iter().flat_map(|group| group.places.iter().copied());
+            service.start_proving(places.collect(), &[], prove_ms);
+            // The planner has reckoned with all that it saw.
+            let known = of_place.keys().copied().collect();
+            let made = self
+                .make_way(&known, prove_ms, i64::MAX)
+                .and_then(|()| self.prove_and_sign(plan, of_place));
+            service.end_proving(matches!(made, Ok(Some(_))));
+            made
+        };
         match made? {
             Some((tx, entries)) => self.send(&tx, entries, None).map(|()| true),
             None => Ok(false),

@@ -124,7 +124,7 @@ impl Service {
         if self.journal.holds(place).map_err(internal)? {
             return taken();
         }
-        let (entry, content) = self.run(admitted)?;
+        let (entry, content) = self.run(place, admitted)?;
         match self.journal.insert(&entry, &content) {
             Ok(true) => {
                 self.stay_in_backlog(place);
@@ -133,6 +133,7 @@ impl Service {
             Ok(false) => return taken(),
             Err(error) => {
                 // Whether the entry is durable is not known, so the reservation stays until a restart tells.
+                self.stay_in_backlog(place);
                 reservation.keep();
                 return Err(internal(error));
             }
@@ -237,7 +238,7 @@ impl Service {
             .ok_or(Refusal::NotOffered)
     }
 
-    fn run(&self, admitted: Admitted<'_>) -> Result<(Entry, Content), Refusal> {
+    fn run(&self, place: Place, admitted: Admitted<'_>) -> Result<(Entry, Content), Refusal> {
         let model = admitted.model;
         let execution = model
             .key
@@ -246,7 +247,7 @@ impl Service {
         let inference = execution.inference;
         let response = render::response(model.id, &model.outputs, &inference.outputs);
         let order = &admitted.order.value;
-        self.check_signature(order)?;
+        self.check_signature(place, order)?;
         let receipt = Receipt {
             channel: order.channel,
             sequence: order.sequence,

@@ -473,14 +473,16 @@ impl Settler<'_> {
             .map(|(fee, demand)| service.journal.held_entry(fee, demand.sequence));
         let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
         let places = entries.iter().map(Entry::place).collect();
-        service.start_proving(places, &answering.places, service.answer_ms(answering));
-        let proved = prove(service, answering.model, &entries, self.stop);
-        service.end_proving();
+        let prove_ms = service.answer_ms(answering);
+        service.start_proving(places, &answering.places, prove_ms);
+        let way = self.make_way(&BTreeSet::new(), prove_ms, answering.slack_ms);
+        let proved = way.map(|()| prove(service, answering.model, &entries, self.stop));
+        service.end_proving(matches!(proved, Ok(Ok(_))));
         let Proven {
             inferences,
             proof,
             figures,
-        } = match proved {
+        } = match proved? {
             Ok(proven) => proven,
             Err(_) if self.is_stopped() => return Ok(()),
             Err(reason) => {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use haca_wire::EvidenceKind;
 use haca_wire::state::Clock;
 
 use super::{Action, Cause, Settler, kind_of_pending};
@@ -12,6 +13,8 @@ use crate::planner::{self, Answering, Kind, Settlement, Situation};
 
 /// Ticks that a settlement before an answer takes besides its proofs.
 const TICKS: u64 = 4;
+/// Settlements that go before one proof once it is announced.
+const ROUNDS: usize = 4;
 
 impl Settler<'_> {
     /// Receipts in no transaction, but those whose pause after a failure is not over. What is late has no pause.
@@ -59,6 +62,46 @@ impl Settler<'_> {
             }
             failed.extend(settlement.groups.iter().map(|group| group.kind));
         }
+    }
+
+    /// Settles receipts without a proof that would be late behind proofs that are announced, as long as that leaves some of
+    /// `slack_ms`: those signed before the announcement and after the journal was last read, so that they are not `known`. And
+    /// signs anew what waits for a lower base fee and would be late.
+    pub(super) fn make_way(
+        &mut self,
+        known: &BTreeSet<Place>,
+        prove_ms: u64,
+        slack_ms: i64,
+    ) -> Result<(), ExecError> {
+        let (start, behind_ms) = (Instant::now(), prove_ms.saturating_mul(2));
+        for _ in 0..ROUNDS {
+            let pending = self.service.journal.pending()?;
+            let is_new = |one: &Pending| !known.contains(&one.place);
+            let is_bare = |one: &Pending| one.tx.is_none() && one.evidence != EvidenceKind::Zk && is_new(one);
+            if self.held.is_empty() && !pending.iter().any(is_bare) {
+                break;
+            }
+            let spent_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let needed_ms = self.service.chain.tick_ms().saturating_mul(TICKS);
+            let needed_ms = i64::try_from(needed_ms.saturating_add(spent_ms)).unwrap_or(i64::MAX);
+            if self.is_stopped() || slack_ms <= needed_ms {
+                break;
+            }
+            let clock = self.service.chain.client.clock()?;
+            if self.raise_held(&clock, &pending, behind_ms)? {
+                continue;
+            }
+            let mut waiting = self.settleable(&clock, &pending);
+            waiting.retain(is_bare);
+            let Some(urgent) = self.urgent_behind(&clock, &waiting, behind_ms) else {
+                break;
+            };
+            let of_place: BTreeMap<Place, Pending> = waiting.iter().map(|one| (one.place, *one)).collect();
+            if !self.settle(&urgent, &of_place)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What has to be settled first if every block came later by as long as the proof is reckoned to take.

@@ -1,7 +1,11 @@
 //! What would be late behind a proof goes before it, whatever else waits or fails. Here proofs of 25 s.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use haca_client::demand;
-use haca_wire::{Amount, ChannelId, EvidenceKind, ModelId, Order, OrderHash, Tick, render};
+use haca_wire::state::{HeldKey, key};
+use haca_wire::{Amount, ChannelId, EvidenceKind, ModelId, Order, OrderHash, Sequence, Tick, render};
 
 use crate::demand::{PRICE, config, held_fee, serve, with_slow_proofs};
 use crate::gate::{Action, Gate, is_clock};
@@ -135,4 +139,68 @@ fn a_receipt_that_nobody_can_prove_keeps_no_demand_waiting() {
     world.send(&world.user, demand(&demanded, &world.domain));
     world.pass_a_block();
     serving.wait_for(demanded.value.order, "settled");
+}
+
+/// The settler has read what waits, and asks the chain about the demand.
+#[test]
+fn an_order_that_comes_while_demands_are_looked_for_settles_before_their_proof() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = with_slow_proofs(serve(&world, &gate), PROOF_MS);
+    let channel = serving.channel(PRICE + FEE, 1_000);
+    let (demanded, demand) = serving.doubted(channel, 0);
+    held_fee(&world, channel, 0);
+    let first = Sequence(0);
+    let held_path = hex::encode(key::held(HeldKey { channel, first }));
+    let looks = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&looks);
+    gate.set(move |_, path| {
+        if path.contains(&held_path) {
+            seen.fetch_add(1, Ordering::SeqCst);
+            Action::Hold
+        } else {
+            Action::Pass
+        }
+    });
+    world.send(&world.user, demand);
+    world.pass_a_block();
+    wait("the question", || {
+        (looks.load(Ordering::SeqCst) > 0).then_some(())
+    });
+    let pressing = serving.answer(&serving.pressing(channel, 1));
+    gate.open();
+    assert!(!is_proof_first(&serving, demanded, pressing, "answered"));
+}
+
+/// The settler has read what waits, and asks the chain for the time.
+#[test]
+fn an_order_that_comes_before_a_proof_is_announced_settles_before_it() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = with_slow_proofs(serve(&world, &gate), PROOF_MS);
+    let channel = serving.channel(ZK_FEE + FEE, 1_000);
+    let questions = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&questions);
+    gate.set(move |_, path| {
+        if is_clock(path) {
+            // One is the settler's, one that of whoever follows the head.
+            asked.fetch_add(1, Ordering::SeqCst);
+            Action::Hold
+        } else {
+            Action::Pass
+        }
+    });
+    let proven = serving.answer(&serving.zk(channel, 0, &serving.body()));
+    wait("both questions", || {
+        (questions.load(Ordering::SeqCst) > 1).then_some(())
+    });
+    let pressing = serving.answer(&serving.pressing(channel, 1));
+    gate.transactions(Action::Lose);
+    let sent = |order| serving.status(order).status == "submitted";
+    let is_pressing_first = wait("a settlement", || match (sent(pressing), sent(proven)) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    });
+    assert!(is_pressing_first);
 }
