@@ -18,21 +18,22 @@ impl Issued {
         self.is_unused(channel) && tick <= channel.deadline(self.order.settle_by)
     }
 
-    /// Whether its warranty may still be claimed, now or later. A receipt key that is replaced brings the deadline forward
-    /// (`spec/ledger.md`, L13.9); without it, this says yes too long and never too short.
+    /// Whether its warranty may still be claimed, now or later.
     fn may_be_claimed(&self, channel: &ChannelRecord, tick: Tick, params: &Params) -> bool {
-        let deadline = channel.deadline(self.order.settle_by);
-        let window = params.grace.saturating_add(params.claim_window);
-        self.has_receipt && self.is_unused(channel) && tick.0 <= deadline.0.saturating_add(window)
+        self.has_receipt && self.is_out(channel, tick, params)
     }
 
     fn is_unused(&self, channel: &ChannelRecord) -> bool {
         channel.window.state(self.order.sequence) == SequenceState::Unused
     }
 
-    /// Whether anything of the order is still open: neither settled, nor claimed, nor past all its deadlines.
+    /// Whether the order is neither settled nor claimed nor past its last deadline, that of a claim: a receipt for it may still
+    /// come. A receipt key that is replaced brings deadlines forward (`spec/ledger.md`, L13.9); without it, this says yes too
+    /// long and never too short.
     pub fn is_out(&self, channel: &ChannelRecord, tick: Tick, params: &Params) -> bool {
-        self.may_settle(channel, tick) || self.may_be_claimed(channel, tick, params)
+        let deadline = channel.deadline(self.order.settle_by);
+        let window = params.grace.saturating_add(params.claim_window);
+        self.is_unused(channel) && tick.0 <= deadline.0.saturating_add(window)
     }
 }
 

@@ -133,20 +133,19 @@ fn names(dir: &Path) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// Keeps an order and its request under `receipts`, before it is sent. Returns its directory.
+/// Keeps an order and its request under `receipts`, before it is sent.
 pub(crate) fn keep_order(
     receipts: &Path,
     request: &[u8],
     order: &Signed<Order>,
     domain: &Domain,
-) -> Result<PathBuf, Failure> {
+) -> Result<(), Failure> {
     let dir = receipts.join(directory(&order.value, domain));
     std::fs::create_dir_all(&dir).map_err(|error| Failure::file(&dir, "create", &error))?;
     replace(&dir.join("request.json"), request)?;
     replace(&dir.join(ORDER), &order.encode())?;
     let whole = std::fs::File::open(receipts).and_then(|receipts| receipts.sync_all());
-    whole.map_err(|error| Failure::file(receipts, "write", &error))?;
-    Ok(dir)
+    whole.map_err(|error| Failure::file(receipts, "write", &error))
 }
 
 /// Keeps what a node answered beside the order. A receipt for another order gets another name: the node may have signed two for

@@ -148,9 +148,9 @@ impl Session {
         self.node.submit_and_wait(&tx, INCLUSION).map_err(client)
     }
 
-    /// Sends a request with its order. Both are on disk before they leave, and what is answered is kept beside them.
+    /// Sends a request with its order, and keeps what is answered beside them.
     pub(crate) fn infer(&self, request: Vec<u8>, order: Signed<Order>) -> Result<Exchange, Failure> {
-        let dir = held::keep_order(&self.receipts(), &request, &order, &self.domain)?;
+        let dir = self.receipts().join(held::directory(&order.value, &self.domain));
         let answered = self.inference.infer(&request, &order).map_err(client)?;
         held::keep_answer(&dir, &order.value, &answered, &self.domain)?;
         Ok(Exchange {

@@ -1,5 +1,6 @@
 //! The channel in use: the user's side of it on disk, whether it covers one more order, and its orders.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use haca_client::Outstanding;
@@ -25,14 +26,23 @@ struct ChannelFile {
     out: Option<Vec<String>>,
 }
 
-/// A channel that covers one more order under the terms it was chosen for.
+/// A channel that covers one more order under the terms it was chosen for. Until it is dropped, other commands wait for it: each
+/// sees the orders of those before it.
 pub(crate) struct ChosenChannel<'a> {
     pub(crate) id: ChannelId,
     /// Whether it was opened now.
     pub(crate) is_new: bool,
     terms: &'a Terms,
+    side: Side,
+    _lock: File,
+}
+
+/// What the user knows of its channel.
+struct Side {
+    id: ChannelId,
     node: Address,
     next: Sequence,
+    /// The directories of its orders that are out.
     out: Vec<String>,
 }
 
@@ -46,10 +56,27 @@ impl Session {
         deposit: Amount,
         warranty: Amount,
     ) -> Result<ChosenChannel<'a>, Failure> {
-        if let Some(channel) = self.channel_in_use(terms)? {
-            self.check_offer(channel.node, terms)?;
-            return Ok(channel);
-        }
+        let lock = self.lock_channel()?;
+        let used = self.channel_in_use(terms)?;
+        let is_new = used.is_none();
+        let side = match used {
+            Some(side) => {
+                self.check_offer(side.node, terms)?;
+                side
+            }
+            None => self.open_channel(terms, deposit, warranty)?,
+        };
+        Ok(ChosenChannel {
+            id: side.id,
+            is_new,
+            terms,
+            side,
+            _lock: lock,
+        })
+    }
+
+    /// Opens a channel, with a quote of the node.
+    fn open_channel(&self, terms: &Terms, deposit: Amount, warranty: Amount) -> Result<Side, Failure> {
         let quote = self
             .inference
             .quote(
@@ -64,20 +91,18 @@ impl Session {
         self.check_offer(node, terms)?;
         let id = quote.value.channel(&self.domain);
         self.send(Message::OpenChannel { quote })?;
-        let channel = ChosenChannel {
+        let side = Side {
             id,
-            is_new: true,
-            terms,
             node,
             next: Sequence(0),
             out: Vec::new(),
         };
-        self.write_channel(&channel)?;
-        Ok(channel)
+        self.write_channel(&side)?;
+        Ok(side)
     }
 
     /// The channel in use, where it covers one more order under the terms.
-    fn channel_in_use<'a>(&self, terms: &'a Terms) -> Result<Option<ChosenChannel<'a>>, Failure> {
+    fn channel_in_use(&self, terms: &Terms) -> Result<Option<Side>, Failure> {
         let Some(file) = self.read_channel()? else {
             return Ok(None);
         };
@@ -96,10 +121,8 @@ impl Session {
         let out = Outstanding::of(orders, &record, tick, &params);
         let next = Sequence(file.next_sequence);
         let covers = out.covers(&record, next, terms.fee, terms.warranty());
-        Ok(covers.then(|| ChosenChannel {
+        Ok(covers.then(|| Side {
             id,
-            is_new: false,
-            terms,
             node: record.node,
             next,
             out: issued.into_iter().map(|(dir, _)| dir).collect(),
@@ -131,19 +154,20 @@ impl Session {
         ))
     }
 
-    /// Signs the next order of a channel for a request. Its sequence and its digest are on disk before it is signed, so that no
-    /// sequence is ever signed twice, and none is forgotten.
-    pub(crate) fn order(
-        &self,
-        mut channel: ChosenChannel<'_>,
-        request: &[u8],
-    ) -> Result<Signed<Order>, Failure> {
-        let terms = channel.terms;
-        let node = self.node.node(channel.node).map_err(client)?;
+    /// Signs the next order of a channel for a request, and keeps both. Its sequence and its digest are on disk before it is
+    /// signed, so that no sequence is ever signed twice, and none is forgotten.
+    pub(crate) fn order(&self, channel: ChosenChannel<'_>, request: &[u8]) -> Result<Signed<Order>, Failure> {
+        let ChosenChannel {
+            terms,
+            mut side,
+            _lock,
+            ..
+        } = channel;
+        let node = self.node.node(side.node).map_err(client)?;
         let tick = self.node.clock().map_err(client)?.tick;
         let order = Order {
-            channel: channel.id,
-            sequence: channel.next,
+            channel: side.id,
+            sequence: side.next,
             request: render::request_hash(request),
             input_root: self.node.input_root(terms.model, request).map_err(client)?,
             model: terms.model,
@@ -153,10 +177,27 @@ impl Session {
             warranty: terms.warranty(),
             settle_by: Tick(tick.0 + SETTLE_TICKS),
         };
-        channel.next = Sequence(channel.next.0.saturating_add(1));
-        channel.out.push(held::directory(&order, &self.domain));
-        self.write_channel(&channel)?;
-        self.wallet.sign_order(order, &self.domain).map_err(client)
+        side.next = Sequence(side.next.0.saturating_add(1));
+        side.out.push(held::directory(&order, &self.domain));
+        self.write_channel(&side)?;
+        let order = self.wallet.sign_order(order, &self.domain).map_err(client)?;
+        held::keep_order(&self.receipts(), request, &order, &self.domain)?;
+        Ok(order)
+    }
+
+    /// Waits until no other command orders in the channel, and keeps others waiting until the file is closed.
+    fn lock_channel(&self) -> Result<File, Failure> {
+        let path = self.dir.join("channel.lock");
+        let lock = || {
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(|error| Failure::file(&path, "lock", &error))
     }
 
     fn channel_path(&self) -> PathBuf {
@@ -174,11 +215,11 @@ impl Session {
         }
     }
 
-    fn write_channel(&self, channel: &ChosenChannel<'_>) -> Result<(), Failure> {
+    fn write_channel(&self, side: &Side) -> Result<(), Failure> {
         let file = ChannelFile {
-            channel: channel.id.to_string(),
-            next_sequence: channel.next.0,
-            out: Some(channel.out.clone()),
+            channel: side.id.to_string(),
+            next_sequence: side.next.0,
+            out: Some(side.out.clone()),
         };
         let text = serde_json::to_vec_pretty(&file).map_err(|_| self.damaged())?;
         replace(&self.channel_path(), &text)

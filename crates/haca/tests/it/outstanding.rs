@@ -91,3 +91,18 @@ fn no_more_warranties_are_ordered_than_the_reserve_of_the_channel_holds() {
     let (channel, sequence, _) = infer(&local);
     assert_eq!((channel, sequence), (small, 2));
 }
+
+#[test]
+fn commands_that_order_at_the_same_time_take_one_sequence_each() {
+    let (local, _serving) = start();
+    let (channel, ..) = infer(&local);
+    let orders = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| infer(&local))).collect();
+        let orders = calls.into_iter().map(|call| call.join().unwrap());
+        orders.collect::<Vec<_>>()
+    });
+    assert!(orders.iter().all(|(other, ..)| *other == channel));
+    let mut sequences: Vec<u64> = orders.iter().map(|(_, sequence, _)| *sequence).collect();
+    sequences.sort_unstable();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+}
