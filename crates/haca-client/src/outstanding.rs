@@ -18,9 +18,10 @@ impl Issued {
         self.is_unused(channel) && tick <= channel.deadline(self.order.settle_by)
     }
 
-    /// Whether its warranty may still be claimed, now or later.
-    fn may_be_claimed(&self, channel: &ChannelRecord, tick: Tick, params: &Params) -> bool {
-        self.has_receipt && self.is_out(channel, tick, params)
+    /// Whether its warranty may still be claimed, now or later, or may leave the reserve with its settlement, as that of an
+    /// `Optimistic` receipt does: a node may settle what its payer never saw.
+    fn takes_warranty(&self, channel: &ChannelRecord, tick: Tick, params: &Params) -> bool {
+        (self.has_receipt && self.is_out(channel, tick, params)) || self.may_settle(channel, tick)
     }
 
     fn is_unused(&self, channel: &ChannelRecord) -> bool {
@@ -42,9 +43,9 @@ impl Issued {
 pub struct Outstanding {
     /// Fees, by the most that each order allows.
     pub fees: Amount,
-    /// Warranties of the receipts.
+    /// Warranties of the receipts, and of orders that may still settle.
     pub warranties: Amount,
-    /// The lowest sequence whose receipt may still be claimed.
+    /// The lowest sequence of these.
     pub lowest: Option<Sequence>,
 }
 
@@ -62,7 +63,7 @@ impl Outstanding {
             if one.may_settle(channel, tick) {
                 out.fees = Amount(out.fees.0.saturating_add(one.order.max_fee.0));
             }
-            if one.may_be_claimed(channel, tick, params) {
+            if one.takes_warranty(channel, tick, params) {
                 out.warranties = Amount(out.warranties.0.saturating_add(one.order.warranty.0));
                 let sequence = one.order.sequence;
                 out.lowest = Some(out.lowest.map_or(sequence, |lowest| lowest.min(sequence)));

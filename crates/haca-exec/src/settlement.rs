@@ -265,10 +265,11 @@ impl Settler<'_> {
         } else {
             let places = plan.groups.iter().flat_map(|group| group.places.iter().copied());
             service.start_proving(places.collect(), &[], prove_ms);
-            // The planner has reckoned with all that it saw.
+            // The planner has reckoned with all that it saw. One settlement takes all that it did not see; more would take the time
+            // of the one that is planned.
             let known = of_place.keys().copied().collect();
             let made = self
-                .make_way(&known, prove_ms, i64::MAX)
+                .make_way(&known, prove_ms, i64::MAX, 1)
                 .and_then(|()| self.prove_and_sign(plan, of_place));
             service.end_proving(matches!(made, Ok(Some(_))));
             made

@@ -17,7 +17,7 @@ const MAX_ACTIVE: u64 = 128;
 /// executes it; one that takes longer than consensus waits is voted for by nobody, and who is behind never catches up.
 const MAX_BLOCK_GAS: u64 = 1 << 33;
 
-/// Gas that prices can always rise to, for the largest transaction without its proofs: two and a half times the standard.
+/// Gas that prices can always rise to, for the largest transaction without its proofs: more than twice the standard.
 const PRICE_ROOM: u64 = 1 << 25;
 
 /// The most that proving a million units may be worth, in OPG units: a thousand times the standard. Who can't pay a deposit

@@ -15,7 +15,7 @@ use crate::outcome::Effect;
 use crate::overlay::Overlay;
 
 /// Entries of each queue that one block takes; what is left waits for the next block. More than a full block adds at the
-/// standard prices, so nobody's money waits because others leave: [`super::fee`] charges each message that enters a queue one
+/// standard prices and budget, so nobody's money waits because others leave: [`super::fee`] charges each message that enters a queue one
 /// more signature, at least 652,000 gas in all, and 1.6 x 10^9 are usable.
 pub const PER_BLOCK: u64 = 4_096;
 

@@ -68,9 +68,14 @@ struct AbciParams {
     vote_extensions_enable_height: Option<String>,
 }
 
+/// Bytes of evidence that a block may hold: the largest attack on light clients at least, and half of what a block has besides
+/// transactions ([`BLOCK_OVERHEAD_BYTES`]) at most.
+const EVIDENCE_BYTES: core::ops::RangeInclusive<i64> = 64 << 10..=256 << 10;
+
 impl Params {
     /// Refuses what lets a network start that can't go on: keys of validators that consensus would not take, evidence that no
-    /// block has room for, and extensions of votes, which the ledger has none of.
+    /// block has room for or that leaves none, and extensions of votes, which the ledger has none of. And a bound on gas beside the
+    /// ledger's: consensus would close blocks in which the ledger sees room, and move the clock while it keeps answers out.
     fn check(&self) -> Result<(), NodeError> {
         let validator = self.validator.as_ref();
         if let Some(types) = validator.map(|validator| &validator.pub_key_types)
@@ -79,11 +84,18 @@ impl Params {
             let found = types.join(", ");
             return Err(bad("pub_key_types", format!("found {found}, expected ed25519")));
         }
+        if self.block.max_gas != "-1" {
+            let found = &self.block.max_gas;
+            return Err(bad("block.max_gas", format!("found {found}, expected -1")));
+        }
         let bytes = &self.evidence.max_bytes;
-        if !bytes.parse::<i64>().is_ok_and(|bytes| bytes > 0) {
+        if !bytes
+            .parse()
+            .is_ok_and(|bytes: i64| EVIDENCE_BYTES.contains(&bytes))
+        {
             return Err(bad(
                 "evidence.max_bytes",
-                format!("found {bytes}, expected more than 0"),
+                format!("found {bytes}, expected 65536 to 262144"),
             ));
         }
         let abci = self.abci.as_ref();

@@ -144,7 +144,11 @@ impl Claimant<'_> {
     /// Reports what the node itself told, where that is another receipt.
     fn report_told(&self, one: &Kept, told: &Signed<Receipt>, line: &mut Line) -> Result<(), Failure> {
         match self.report(one, core::iter::once(told))? {
-            Some(report) => self.send(one, vec![report], line),
+            Some(report) => {
+                // The node need not tell it again.
+                held::keep_told(&one.dir, told)?;
+                self.send(one, vec![report], line)
+            }
             None => Ok(()),
         }
     }

@@ -25,6 +25,8 @@ const ORDER: &str = "order.bin";
 const RECEIPT: &str = "receipt.bin";
 /// A receipt that came in place of one for the order.
 pub(crate) const OTHER_RECEIPT: &str = "other-receipt.bin";
+/// Another receipt of the node for the order, which it told when it was asked.
+pub(crate) const TOLD_RECEIPT: &str = "told-receipt.bin";
 
 /// An order with the receipt that answered it.
 pub(crate) struct Kept {
@@ -71,9 +73,10 @@ pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure>
         skipped.push(failure.error());
     };
     for dir in names(dir)?.into_iter().map(|name| dir.join(name)) {
-        let other = dir.join(OTHER_RECEIPT);
-        if other.exists() {
-            read(&other).map_or_else(&mut skip, |other| others.push(other));
+        for other in [OTHER_RECEIPT, TOLD_RECEIPT].map(|name| dir.join(name)) {
+            if other.exists() {
+                read(&other).map_or_else(&mut skip, |other| others.push(other));
+            }
         }
         let (order, receipt) = (dir.join(ORDER), dir.join(RECEIPT));
         if !order.exists() || !receipt.exists() {
@@ -165,6 +168,15 @@ pub(crate) fn keep_answer(
     };
     replace(&dir.join(name), &answered.receipt.encode())?;
     replace(&dir.join("response.json"), &answered.response)
+}
+
+/// Keeps another receipt that the node told beside the one held. An older one stays: either is evidence.
+pub(crate) fn keep_told(dir: &Path, told: &Signed<Receipt>) -> Result<(), Failure> {
+    let path = dir.join(TOLD_RECEIPT);
+    if path.exists() {
+        return Ok(());
+    }
+    replace(&path, &told.encode())
 }
 
 /// Says on stderr that something on disk is left out.

@@ -15,6 +15,7 @@ use haca_wire::state::{ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
 use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, ModelId, SignedTransaction, Tick, TxHash};
 
 use super::payer::{own_instead, sign, sign_again};
+use super::precedence::ROUNDS;
 use super::proof::{Proven, prove};
 use super::transaction::{RESEND, Word};
 use super::{AnswerPlan, Retry, Settler};
@@ -475,7 +476,7 @@ impl Settler<'_> {
         let places = entries.iter().map(Entry::place).collect();
         let prove_ms = service.answer_ms(answering);
         service.start_proving(places, &answering.places, prove_ms);
-        let way = self.make_way(&BTreeSet::new(), prove_ms, answering.slack_ms);
+        let way = self.make_way(&BTreeSet::new(), prove_ms, answering.slack_ms, ROUNDS);
         let proved = way.map(|()| prove(service, answering.model, &entries, self.stop));
         service.end_proving(matches!(proved, Ok(Ok(_))));
         let Proven {

@@ -13,8 +13,8 @@ use crate::planner::{self, Answering, Kind, Settlement, Situation};
 
 /// Ticks that a settlement before an answer takes besides its proofs.
 const TICKS: u64 = 4;
-/// Settlements that go before one proof once it is announced.
-const ROUNDS: usize = 4;
+/// Settlements that go before the proof of an answer once it is announced.
+pub(super) const ROUNDS: usize = 4;
 
 impl Settler<'_> {
     /// Receipts in no transaction, but those whose pause after a failure is not over. What is late has no pause.
@@ -72,9 +72,10 @@ impl Settler<'_> {
         known: &BTreeSet<Place>,
         prove_ms: u64,
         slack_ms: i64,
+        rounds: usize,
     ) -> Result<(), ExecError> {
         let (start, behind_ms) = (Instant::now(), prove_ms.saturating_mul(2));
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let pending = self.service.journal.pending()?;
             let is_new = |one: &Pending| !known.contains(&one.place);
             let is_bare = |one: &Pending| one.tx.is_none() && one.evidence != EvidenceKind::Zk && is_new(one);

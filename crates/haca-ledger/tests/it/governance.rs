@@ -611,10 +611,10 @@ fn prices_that_a_vote_lowered_to_nothing_can_be_raised_again() {
     let standard = standard_params();
     let carried = standard.gas_flat.0 + (standard.gas_byte.0 << 20) + 10 * standard.gas_signature.0;
     let back = [
-        (Parameter::TxGas, most + u128::from(carried) - 1),
-        (Parameter::GasFlat, standard.gas_flat.0.into()),
-        (Parameter::GasByte, standard.gas_byte.0.into()),
-        (Parameter::GasSignature, standard.gas_signature.0.into()),
+        (Parameter::TxGas, most + u128::from(2 * carried) - 1),
+        (Parameter::GasFlat, (2 * standard.gas_flat.0).into()),
+        (Parameter::GasByte, (2 * standard.gas_byte.0).into()),
+        (Parameter::GasSignature, (2 * standard.gas_signature.0).into()),
     ];
     let back = back.map(|(parameter, value)| ParamChange { parameter, value });
     world.ok(&alice(), propose(20, Proposal::Parameters(back.to_vec())));

@@ -21,7 +21,7 @@ use super::{
     cometbft::{config, require_cometbft},
     engine::{time, wait},
     ledger::{CHAIN_NUMBER, NoEvidence, holder, transfer},
-    snapshot::free,
+    snapshot::free_places,
 };
 
 const NODES: usize = 4;
@@ -80,7 +80,7 @@ fn ledger(home: &Home, genesis: &Genesis) -> Arc<LedgerApp> {
 
 /// Four nodes that know each other; the censor's is one of them.
 fn start(homes: &[Home], genesis: &Genesis) -> Vec<CometBft> {
-    let places: Vec<_> = homes.iter().map(|_| free()).collect();
+    let places = free_places(homes.len());
     let peers: Vec<Peer> = homes
         .iter()
         .zip(&places)
@@ -132,6 +132,10 @@ fn a_censoring_quarter_keeps_nothing_out_of_the_chain() {
                 let block = wait(|| nodes[0].block(blocks.len() as u64 + 1).unwrap());
                 let is_in = block.block.data.contains(&tx);
                 blocks.push(block);
+                assert!(
+                    is_in || (blocks.len() as u64) < expiry,
+                    "kept out until it expired"
+                );
                 if is_in {
                     break;
                 }

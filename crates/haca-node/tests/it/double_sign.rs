@@ -158,7 +158,7 @@ fn a_validator_that_signs_twice_loses_stake_and_seat_through_cometbft() {
     assert!(seats.iter().all(|validator| validator["address"] != *address));
 
     // The evidence is in a block, and a shadow that reads the blocks computes the same states.
-    let until = network.height(0) - 1;
+    let until = wait(|| network.height(0).checked_sub(1));
     let convicted = (1..=until).filter(|height| {
         let block = network.rpc(0, "block", &json!({ "height": height.to_string() }));
         let evidence = &block["result"]["block"]["evidence"]["evidence"];

@@ -390,7 +390,16 @@ fn ledger_app(directory: &Path, genesis: &Genesis, policy: HistoryPolicy) -> Arc
 }
 
 pub(crate) fn free() -> std::net::SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    free_places(1)[0]
+}
+
+/// As many, no two alike.
+pub(crate) fn free_places(count: usize) -> Vec<std::net::SocketAddr> {
+    let bind = |_| TcpListener::bind("127.0.0.1:0").unwrap();
+    let held: Vec<TcpListener> = (0..count).map(bind).collect();
+    held.iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect()
 }
 
 fn ask(app: &dyn Application, asked: Asked) -> Answer {

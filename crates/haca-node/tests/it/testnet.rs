@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{
     engine::{time, wait},
     ledger::{CHAIN_NUMBER, holder, signed},
-    snapshot::free,
+    snapshot::free_places,
 };
 
 pub(crate) const NODES: usize = 4;
@@ -69,7 +69,8 @@ impl Network {
             .map(|index| Home::new(directory.path().join(index.to_string())))
             .collect();
         let genesis = init_network(&homes, "haca-upgrade", time(0), app_state).unwrap();
-        let addresses = || (0..NODES).map(|_| free().to_string()).collect::<Vec<_>>();
+        let mut free = free_places(3 * NODES).into_iter().map(|place| place.to_string());
+        let mut addresses = || free.by_ref().take(NODES).collect::<Vec<_>>();
         Self {
             genesis,
             homes,

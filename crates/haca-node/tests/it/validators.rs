@@ -251,9 +251,21 @@ fn rejects_consensus_parameters_under_which_no_network_goes_on() {
         let found = params(&|params| params["validator"]["pub_key_types"] = types.clone());
         assert_eq!(found, "pub_key_types");
     }
-    for bytes in ["0", "-1", "much"] {
+    for gas in ["0", "100000000", "9223372036854775807"] {
+        assert_eq!(
+            params(&|params| params["block"]["max_gas"] = gas.into()),
+            "block.max_gas"
+        );
+    }
+    for bytes in ["0", "-1", "much", "65535", "262145"] {
         let found = params(&|params| params["evidence"]["max_bytes"] = bytes.into());
         assert_eq!(found, "evidence.max_bytes");
+    }
+    for bytes in ["65536", "262144"] {
+        assert_eq!(
+            params(&|params| params["evidence"]["max_bytes"] = bytes.into()),
+            "accepted"
+        );
     }
 }
 
