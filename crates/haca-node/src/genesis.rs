@@ -68,9 +68,9 @@ struct AbciParams {
     vote_extensions_enable_height: Option<String>,
 }
 
-/// Bytes of evidence that a block may hold: the largest attack on light clients at least, and half of what a block has besides
-/// transactions ([`BLOCK_OVERHEAD_BYTES`]) at most.
-const EVIDENCE_BYTES: core::ops::RangeInclusive<i64> = 64 << 10..=256 << 10;
+/// Bytes of evidence that a block may hold: the largest attack on light clients at least, and CometBFT's default at most. A block
+/// that is full of it holds enough transactions to be exhausted, so the clock stands still; much more would leave it running.
+const EVIDENCE_BYTES: core::ops::RangeInclusive<i64> = 64 << 10..=1 << 20;
 
 impl Params {
     /// Refuses what lets a network start that can't go on: keys of validators that consensus would not take, evidence that no
@@ -95,7 +95,7 @@ impl Params {
         {
             return Err(bad(
                 "evidence.max_bytes",
-                format!("found {bytes}, expected 65536 to 262144"),
+                format!("found {bytes}, expected 65536 to 1048576"),
             ));
         }
         let abci = self.abci.as_ref();
