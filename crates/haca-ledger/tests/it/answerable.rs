@@ -28,6 +28,17 @@ fn heavy(world: &mut World, channel: ChannelId, tag: u8, gas: Gas) -> (Key, Grou
     (key, Group { items, evidence })
 }
 
+/// Offers the model, settles the group as `Optimistic`, and demands the proof of its receipt.
+fn demanded(world: &mut World, key: &Key, group: Group) -> Item {
+    let terms = offering(world, key.model);
+    world.ok(&node(), terms);
+    let item = group.items[0].clone();
+    world.ok(&node(), Message::SettleBatch { groups: vec![group] });
+    let message = demand(world, &item);
+    world.ok(&alice(), message);
+    item
+}
+
 /// An answer carries bytes and signatures besides its proof. What can't be answered can't be promised either.
 #[test]
 fn what_is_held_can_be_answered_and_nothing_else_is_held() {
@@ -43,12 +54,7 @@ fn what_is_held_can_be_answered_and_nothing_else_is_held() {
     refused(world.refused(&node(), Message::SettleBatch { groups: vec![group] }));
 
     let (key, group) = heavy(&mut world, channel, 4, Gas(most));
-    let terms = offering(&world, key.model);
-    world.ok(&node(), terms);
-    let item = group.items[0].clone();
-    world.ok(&node(), Message::SettleBatch { groups: vec![group] });
-    let message = demand(&world, &item);
-    world.ok(&alice(), message);
+    let item = demanded(&mut world, &key, group);
     // As many bytes as a transaction may have, and a sponsor.
     let mut answer = answer_to(&world, &[&item]);
     let len = sponsored(&mut world, answer.clone()).len();
@@ -153,12 +159,7 @@ fn wrong_answers_go_before_nothing_that_pays_more() {
     let carried = params.gas_flat.0 + (params.gas_byte.0 << 20) + 2 * params.gas_signature.0;
     let proof_gas = params.tx_gas.0 - carried;
     let (key, group) = heavy(&mut world, channel, 4, Gas(proof_gas));
-    let terms = offering(&world, key.model);
-    world.ok(&node(), terms);
-    let item = group.items[0].clone();
-    world.ok(&node(), Message::SettleBatch { groups: vec![group] });
-    let message = demand(&world, &item);
-    world.ok(&alice(), message);
+    let item = demanded(&mut world, &key, group);
     let mut wrong = answer_to(&world, &[&item]);
     let frame = world.tx(&node(), wrong.clone()).len() as u64;
     let own = params.gas_flat.0 + params.gas_signature.0 + proof_gas + frame;
