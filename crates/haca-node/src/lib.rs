@@ -37,6 +37,7 @@ pub mod history;
 pub mod home;
 pub mod key_memory;
 pub mod ledger_app;
+pub mod loopback;
 pub mod metrics;
 pub mod node;
 pub mod possession;

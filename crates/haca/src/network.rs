@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use haca_client::{InferenceClient, NodeClient};
+use haca_node::loopback;
 use haca_wire::GenesisHash;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -206,18 +207,18 @@ fn require_free(address: &str) -> Result<(), Failure> {
     })
 }
 
-/// A free port of the loopback address, as `127.0.0.1:PORT`.
+/// A port of the loopback address that is kept for a process to be started, as `127.0.0.1:PORT`.
 pub(crate) fn free_address() -> Result<String, Failure> {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0");
-    let address = socket.and_then(|socket| socket.local_addr());
-    address.map(|address| address.to_string()).map_err(|error| {
-        Failure::new(
-            Exit::Failure,
-            "cli.no_port",
-            error,
-            "check that the loopback interface is up",
-        )
-    })
+    loopback::reserve()
+        .map(|address| address.to_string())
+        .map_err(|error| {
+            Failure::new(
+                Exit::Failure,
+                "cli.no_port",
+                error,
+                "check that the loopback interface is up",
+            )
+        })
 }
 
 /// A child process with its output in a log file. It is ended when dropped, unless it was let go.

@@ -1,6 +1,5 @@
 //! `haca testnet`: several validators under CometBFT on this machine, with an inference node beside them.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use haca_node::cometbft::node_id;
@@ -78,21 +77,14 @@ fn prepare(testnet: &Testnet) -> Result<Network, Failure> {
             "`haca up` continues it; name another directory with --dir",
         ));
     }
-    // All ports are held until all are known, so that they differ.
-    let mut held = Vec::new();
-    let mut place = || -> Result<String, Failure> {
-        let address = free_address()?;
-        held.extend(TcpListener::bind(&address).ok());
-        Ok(address)
-    };
-    network.file.inference_url = format!("http://{}", place()?);
+    network.file.inference_url = format!("http://{}", free_address()?);
     let mut places = Vec::with_capacity(network.file.nodes.len());
     for index in 0..network.file.nodes.len() {
         let home = Home::new(network.testnet_home(index));
         places.push(NodePlace {
-            url: format!("http://{}", place()?),
-            rpc: place()?,
-            p2p: place()?,
+            url: format!("http://{}", free_address()?),
+            rpc: free_address()?,
+            p2p: free_address()?,
             id: node_id(&home).map_err(setup::node)?.to_string(),
         });
     }

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use haca_client::{SponsorClient, Wallet};
 use haca_exec::{ExecConfig, Sponsor, SponsorConfig, SponsorPolicy, Totals, read_snapshot};
+use haca_node::loopback;
 use haca_wire::{
     Address, Amount, AssetId, Decode as _, Domain, Encode as _, GenesisHash, Height, Message, Nonce, Order,
     Signed, Transaction, TxMeta,
@@ -162,9 +163,7 @@ fn a_node_that_its_sponsor_refuses_pays_itself_as_soon_as_it_can() {
 #[test]
 fn a_sponsor_that_was_away_pays_once_it_is_back() {
     let world = World::start();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = loopback::reserve().unwrap().to_string();
     let (serving, order) = ordered(&world, &format!("http://{address}"));
     impoverish(&world);
     let order = serving.answer(&order);

@@ -9,6 +9,7 @@ use haca_ledger::genesis::{GenesisParams, standard_params};
 use haca_node::engine::Pace;
 use haca_node::evidence::ZkEvidence;
 use haca_node::home::Home;
+use haca_node::loopback;
 use haca_node::node::{Node, NodeConfig};
 use haca_wire::state::ChannelRecord;
 use haca_wire::{
@@ -125,7 +126,7 @@ impl World {
             state
         };
         haca_node::home::init(&node_home, "exec-test", tendermint::Time::now(), 1, state).unwrap();
-        let node = start_node(dir.path(), "127.0.0.1:0");
+        let node = start_node(dir.path(), &loopback::reserve().unwrap().to_string());
         let url = node.url();
         let client = NodeClient::new(&url);
         wait("the full node", || client.is_ready().then_some(()));

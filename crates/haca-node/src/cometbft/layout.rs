@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CometConfig, configuration, peer};
-use crate::{engine::ValidatorKey, error::NodeError, genesis::Genesis, home::Home};
+use super::{CometConfig, LOOPBACK, configuration, peer};
+use crate::{engine::ValidatorKey, error::NodeError, genesis::Genesis, home::Home, loopback};
 
 /// Longest path of a unix socket on Linux, without the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
@@ -22,7 +22,12 @@ impl Ports {
     /// The configured ports, or free ones. A configured port that is taken is an error at once.
     pub(super) fn choose(config: &CometConfig) -> Result<Self, NodeError> {
         let probe = |address: SocketAddr| {
-            let listener = TcpListener::bind(address);
+            let place = match address == LOOPBACK {
+                // CometBFT listens there only later.
+                true => loopback::reserve(),
+                false => Ok(address),
+            };
+            let listener = place.and_then(TcpListener::bind);
             listener
                 .and_then(|listener| Ok((listener.local_addr()?.port(), listener)))
                 .map_err(|source| {

@@ -1,7 +1,7 @@
 //! A quarter of the validators that censors, through CometBFT: it takes no transaction, passes none on, proposes none, and
 //! votes against every block that holds one.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use haca_node::{
     Genesis, NodeError,
@@ -14,6 +14,7 @@ use haca_node::{
     engine::ValidatorKey,
     home::{Home, init_network, standard_app_state},
     ledger_app::LedgerApp,
+    loopback,
     store::Store,
 };
 
@@ -21,7 +22,6 @@ use super::{
     cometbft::{config, require_cometbft},
     engine::{time, wait},
     ledger::{CHAIN_NUMBER, NoEvidence, holder, transfer},
-    snapshot::free_places,
 };
 
 const NODES: usize = 4;
@@ -80,7 +80,7 @@ fn ledger(home: &Home, genesis: &Genesis) -> Arc<LedgerApp> {
 
 /// Four nodes that know each other; the censor's is one of them.
 fn start(homes: &[Home], genesis: &Genesis) -> Vec<CometBft> {
-    let places = free_places(homes.len());
+    let places: Vec<SocketAddr> = homes.iter().map(|_| loopback::reserve().unwrap()).collect();
     let peers: Vec<Peer> = homes
         .iter()
         .zip(&places)

@@ -20,6 +20,7 @@ mod grammar;
 mod history;
 mod kv;
 mod ledger;
+mod loopback;
 mod mempool;
 mod replica;
 mod rest;

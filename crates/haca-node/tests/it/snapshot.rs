@@ -1,6 +1,6 @@
 //! Snapshots: taken beside the chain, restored from liars and honest peers, and a node that joins by one.
 
-use std::{fs, net::TcpListener, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use haca_node::{
     Genesis, NodeError,
@@ -11,6 +11,7 @@ use haca_node::{
     history::{History, HistoryPolicy},
     home::{Home, join},
     ledger_app::LedgerApp,
+    loopback,
     snapshot::{Applied, Archive, Metadata, Offered, Restoration, Snapshot, SnapshotPolicy},
     store::{BlockIndex, Store, Write},
 };
@@ -389,19 +390,6 @@ fn ledger_app(directory: &Path, genesis: &Genesis, policy: HistoryPolicy) -> Arc
     Arc::new(app.with_history(history))
 }
 
-pub(crate) fn free() -> std::net::SocketAddr {
-    free_places(1)[0]
-}
-
-/// As many, no two alike.
-pub(crate) fn free_places(count: usize) -> Vec<std::net::SocketAddr> {
-    let bind = |_| TcpListener::bind("127.0.0.1:0").unwrap();
-    let held: Vec<TcpListener> = (0..count).map(bind).collect();
-    held.iter()
-        .map(|listener| listener.local_addr().unwrap())
-        .collect()
-}
-
 fn ask(app: &dyn Application, asked: Asked) -> Answer {
     let (response, failure) = respond(app, Request { value: Some(asked) });
     assert!(failure.is_none());
@@ -469,8 +457,8 @@ fn an_empty_node_joins_a_running_network_by_a_snapshot() {
     };
     let app = ledger_app(theirs.path(), &genesis, policy);
     let config = CometConfig {
-        rpc: free(),
-        p2p: free(),
+        rpc: loopback::reserve().unwrap(),
+        p2p: loopback::reserve().unwrap(),
         ..super::cometbft::config()
     };
     let comet = CometBft::start(&config, &home, &genesis, app.clone(), || ()).unwrap();
@@ -487,7 +475,7 @@ fn an_empty_node_joins_a_running_network_by_a_snapshot() {
     join(&joiner, &home.genesis(), true).unwrap();
     let peer = Peer::new(node_id(&home).unwrap(), config.p2p.to_string().parse().unwrap());
     let joining = CometConfig {
-        rpc: free(),
+        rpc: loopback::reserve().unwrap(),
         persistent_peers: vec![peer],
         state_sync: Some(StateSync {
             rpc_servers: vec![config.rpc.to_string().parse().unwrap()],
@@ -525,7 +513,7 @@ fn an_empty_node_joins_a_running_network_by_a_snapshot() {
     join(&Home::new(third.path()), &home.genesis(), true).unwrap();
     let app = ledger_app(third.path(), &genesis, policy);
     let asking = CometConfig {
-        rpc: free(),
+        rpc: loopback::reserve().unwrap(),
         state_sync: Some(StateSync {
             rpc_servers: vec![joining.rpc.to_string().parse().unwrap()],
             ..joining.state_sync.clone().unwrap()

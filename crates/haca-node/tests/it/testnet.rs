@@ -12,6 +12,7 @@ use haca_node::{
     cometbft::node_id,
     engine::ValidatorKey,
     home::{Home, init_network, standard_app_state},
+    loopback,
     store::Store,
 };
 use haca_wire::{ConsensusKey, Message};
@@ -20,7 +21,6 @@ use serde_json::{Value, json};
 use super::{
     engine::{time, wait},
     ledger::{CHAIN_NUMBER, holder, signed},
-    snapshot::free_places,
 };
 
 pub(crate) const NODES: usize = 4;
@@ -69,8 +69,8 @@ impl Network {
             .map(|index| Home::new(directory.path().join(index.to_string())))
             .collect();
         let genesis = init_network(&homes, "haca-upgrade", time(0), app_state).unwrap();
-        let mut free = free_places(3 * NODES).into_iter().map(|place| place.to_string());
-        let mut addresses = || free.by_ref().take(NODES).collect::<Vec<_>>();
+        let address = |_| loopback::reserve().unwrap().to_string();
+        let addresses = || (0..NODES).map(address).collect::<Vec<_>>();
         Self {
             genesis,
             homes,

@@ -32,13 +32,9 @@ pub(crate) fn json(command: &mut Command) -> (i32, serde_json::Value) {
     )
 }
 
-/// A free address of the loopback interface.
+/// An address of the loopback interface that is kept for a process to be started.
 pub(crate) fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+    haca_node::loopback::reserve().unwrap().to_string()
 }
 
 /// A child that does not outlive the test.

@@ -323,8 +323,9 @@ impl Site {
                 let log = self.dir.join(format!("node-{index}.log"));
                 assert!(
                     self.revived <= REVIVALS,
-                    "node {index} ended with {status}; its log is {}",
-                    log.display()
+                    "node {index} ended with {status}; its log {} ends with:\n{}",
+                    log.display(),
+                    end_of(&log)
                 );
                 self.start(index);
             }
@@ -419,6 +420,14 @@ impl Drop for SlowDisk {
         kill("TERM", &self.0.id().to_string());
         let _ = self.0.wait();
     }
+}
+
+/// The last lines of a file.
+fn end_of(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 fn kill(signal: &str, target: &str) {
