@@ -3,6 +3,7 @@
 mod books;
 mod crowd;
 mod graphs;
+mod sweeps;
 
 use haca_ledger::{CheckProof as _, standard_params, usable_gas};
 use haca_node::evidence::ZkEvidence;
@@ -123,6 +124,7 @@ pub(super) fn run(bench: &BenchLedger, screen: &Screen) -> Result<u8, Failure> {
     rows.push(megabyte(&encoded, &evidence, bench.runs)?);
 
     rows.extend(crowd::rows(bench.runs, &evidence)?);
+    rows.extend(sweeps::rows(bench.runs, &evidence)?);
 
     let mut books = Books::new()?;
     books.open(encoded.clone(), registration.proof.clone(), &evidence)?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use haca_ledger::{BlockContext, BlockOutcome, CheckProof, execute_block, init_genesis, standard_params};
 use haca_wire::order::Signed;
-use haca_wire::state::Params;
+use haca_wire::state::{Clock, Params, key};
 use haca_wire::{
     Address, Amount, AssetId, BlockHash, ChannelId, Decode, Domain, Encode, Evidence, EvidenceKind,
     GenesisHash, Group, Height, Inference, Item, Message, ModelId, Nonce, Order, Quote, Receipt, RenderId,
@@ -39,7 +39,7 @@ pub(super) struct Books {
     pub(super) channel: ChannelId,
 }
 
-fn key(tag: u8) -> Result<SecretKey, Failure> {
+fn secret(tag: u8) -> Result<SecretKey, Failure> {
     SecretKey::from_bytes(&[tag; 32]).ok_or_else(|| broken("key"))
 }
 
@@ -79,7 +79,7 @@ const VALIDATOR: &str = "1398f62c6d1a457c51ba6a4b5f3dbd2f69fca93216218dc8997e416
 impl Books {
     /// A ledger after its genesis.
     pub(super) fn new() -> Result<Self, Failure> {
-        let (payer, node) = (key(1)?, key(2)?);
+        let (payer, node) = (secret(1)?, secret(2)?);
         let balance = |account: Address| json!({ "account": account.to_string(), "asset": 0, "amount": RICH.to_string() });
         let stake = params().validators.min_stake.0;
         let genesis = json!({
@@ -109,7 +109,7 @@ impl Books {
             channel: ChannelId::default(),
         };
         // No network has these.
-        books.put(haca_wire::state::key::PARAMS.to_vec(), &params());
+        books.put(key::PARAMS.to_vec(), &params());
         Ok(books)
     }
 
@@ -121,6 +121,15 @@ impl Books {
     /// Writes an entry past all rules.
     pub(super) fn put(&mut self, key: Vec<u8>, value: &impl Encode) {
         self.state.insert(key, value.encode());
+    }
+
+    /// Lets blocks pass, each of a second and a tick, in which nothing happens.
+    pub(super) fn pass(&mut self, blocks: u64) -> Result<(), Failure> {
+        let mut clock: Clock = self.get(key::CLOCK)?;
+        self.height += blocks;
+        (clock.height, clock.tick) = (Height(self.height), Tick(clock.tick.0 + blocks));
+        self.put(key::CLOCK.to_vec(), &clock);
+        Ok(())
     }
 
     /// What stands under a key.
@@ -166,7 +175,7 @@ impl Books {
         let context = BlockContext {
             height: Height(self.height + 1),
             proposer: [0; 20],
-            time_unix_s: 0,
+            time_unix_s: self.height,
             votes: Vec::new(),
             misbehaviour: Vec::new(),
             ..BlockContext::default()
