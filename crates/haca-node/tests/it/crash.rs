@@ -5,14 +5,14 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use haca_node::{Genesis, home::Home};
 use serde_json::Value;
 
 use super::{
-    engine::wait,
+    engine::{PATIENCE, PAUSE, wait},
     ledger::{chain, network, transfer},
 };
 
@@ -267,9 +267,9 @@ fn refused(home: &Path) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while child.try_wait().unwrap().is_none() && std::time::Instant::now() < deadline {
-        std::thread::yield_now();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() && start.elapsed() < PATIENCE {
+        std::thread::sleep(PAUSE);
     }
     let _ = child.kill();
     child.wait_with_output().unwrap()
