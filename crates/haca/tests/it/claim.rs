@@ -217,6 +217,7 @@ fn a_node_that_tells_its_second_receipt_itself_loses_its_stake() {
         reported["detail"].as_str().unwrap().contains("stake"),
         "{reported}"
     );
+    assert_eq!(kept::<Signed<Receipt>>(&inferred, "told-receipt.bin"), told);
     let channel = local.node().channel(told.value.channel).unwrap().unwrap();
     assert!(local.node().node(channel.node).unwrap().unwrap().jailed);
 }
