@@ -248,6 +248,13 @@ impl NodeClient {
         self.decode_entry(key, self.entry(key, None)?)
     }
 
+    /// A record of the state, and the height whose state says so, unproven.
+    pub fn record_seen<T: Decode>(&self, key: &[u8]) -> Result<(Option<T>, Height), ClientError> {
+        let entry = self.entry(key, None)?;
+        let height = entry.height;
+        Ok((self.decode_entry(key, entry)?, height))
+    }
+
     /// A record of the state at a height, unproven.
     pub fn record_at<T: Decode>(&self, key: &[u8], height: Height) -> Result<Option<T>, ClientError> {
         self.decode_entry(key, self.entry(key, Some(height))?)
@@ -338,10 +345,7 @@ impl NodeClient {
 
     /// A fee that waits while a proof can be demanded, and the height whose state says so, unproven.
     pub fn held(&self, held: HeldKey) -> Result<(Option<HeldRecord>, Height), ClientError> {
-        let key = state::key::held(held);
-        let entry = self.entry(&key, None)?;
-        let height = entry.height;
-        Ok((self.decode_entry(&key, entry)?, height))
+        self.record_seen(&state::key::held(held))
     }
 
     /// A registered inference node.

@@ -56,10 +56,7 @@ impl NodeClient {
     }
 
     fn ranges(&self, channel: ChannelId, sequence: Sequence) -> Result<(RangesRecord, Height), ClientError> {
-        let key = key::ranges(channel, sequence);
-        let entry = self.entry(&key, None)?;
-        let height = entry.height;
-        let ranges: Option<RangesRecord> = self.decode_entry(&key, entry)?;
+        let (ranges, height) = self.record_seen::<RangesRecord>(&key::ranges(channel, sequence))?;
         Ok((ranges.unwrap_or_default(), height))
     }
 }

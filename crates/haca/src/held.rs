@@ -123,7 +123,7 @@ pub(crate) fn issued(
 }
 
 /// The names in a directory, in order; none when there is no directory.
-fn names(dir: &Path) -> Result<Vec<String>, Failure> {
+pub(crate) fn names(dir: &Path) -> Result<Vec<String>, Failure> {
     let mut names: Vec<String> = match std::fs::read_dir(dir) {
         Ok(entries) => entries
             .flatten()
@@ -187,13 +187,16 @@ pub(crate) fn warn(screen: &Screen, what: &str, code: &str) {
 /// A signed value as `haca infer` wrote it.
 pub(crate) fn read<T: Decode>(path: &Path) -> Result<T, Failure> {
     let bytes = std::fs::read(path).map_err(|error| Failure::file(path, "read", &error))?;
-    T::decode_all(&bytes).map_err(|error| {
-        Failure::usage(
-            "cli.damaged_file",
-            format!("{} is damaged: {error}", path.display()),
-            "remove it, or bring it back from a copy",
-        )
-    })
+    T::decode_all(&bytes).map_err(|error| damaged(path, error))
+}
+
+/// A file that doesn't hold what its name says.
+pub(crate) fn damaged(path: &Path, why: impl core::fmt::Display) -> Failure {
+    Failure::usage(
+        "cli.damaged_file",
+        format!("{} is damaged: {why}", path.display()),
+        "remove it, or bring it back from a copy",
+    )
 }
 
 /// Those of the receipts whose sequences are in the range of a voucher, in their order.

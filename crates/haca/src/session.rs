@@ -1,6 +1,7 @@
 //! One user's dealings with a network: a wallet, a channel, orders, receipts on disk.
 
 mod channel;
+mod opening;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use haca_client::{
     Answered, ClientError, Included, InferenceClient, NodeClient, Settleable, SettledReceipt, Wallet,
 };
-use haca_wire::{Amount, Domain, Message, ModelId, Name, Order, Signed, TxHash};
+use haca_wire::{Amount, Domain, Message, ModelId, Name, Order, Signed, SignedTransaction, TxHash};
 use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
@@ -140,12 +141,16 @@ impl Session {
         message: Message,
         max_base_fee: Amount,
     ) -> Result<(TxHash, Included), Failure> {
-        let head = self.node.status().map_err(client)?.height;
-        let tx = self
-            .wallet
-            .transaction(message, &self.domain, head, max_base_fee)
-            .map_err(client)?;
+        let tx = self.transaction(message, max_base_fee)?;
         self.node.submit_and_wait(&tx, INCLUSION).map_err(client)
+    }
+
+    /// Signs a message as the user, for blocks from now on.
+    fn transaction(&self, message: Message, max_base_fee: Amount) -> Result<SignedTransaction, Failure> {
+        let head = self.node.status().map_err(client)?.height;
+        self.wallet
+            .transaction(message, &self.domain, head, max_base_fee)
+            .map_err(client)
     }
 
     /// Sends a request with its order, and keeps what is answered beside them.

@@ -18,6 +18,8 @@ pub(crate) enum Action {
     Hold,
     /// The connection ends without an answer.
     Shut,
+    /// It goes to the full node, and the connection ends without the answer.
+    Swallow,
     /// It is answered with this status and error code, and goes nowhere.
     Answer(u16, &'static str),
     /// A settlement of this sequence is refused, all else goes to the full node.
@@ -146,6 +148,7 @@ fn handle(stream: TcpStream, target: &str, rule: &Mutex<Rule>, submitted: &Atomi
     let mut stream = stream;
     match action {
         Action::Shut | Action::Hold => {}
+        Action::Swallow => drop(ask_node(target, &head, &body)?),
         Action::RefuseSequence(sequence) if settles(&body, sequence) => {
             answer(&mut stream, 422, &error("ledger.evidence"))?;
         }

@@ -7,6 +7,7 @@ mod compaction;
 mod cover;
 mod crash;
 mod demand;
+#[allow(dead_code, reason = "shared with the tests of the command line")]
 mod gate;
 mod index;
 mod journal;

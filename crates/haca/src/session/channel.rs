@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use haca_client::Outstanding;
 use haca_wire::state::{ChannelRecord, ChannelState};
-use haca_wire::{Address, Amount, ChannelId, Message, Order, Sequence, Signed, Tick, render};
+use haca_wire::{Address, Amount, ChannelId, Order, Sequence, Signed, Tick, render};
 use serde::{Deserialize, Serialize};
 
 use super::{Session, client, replace};
@@ -46,9 +46,21 @@ struct Side {
     out: Vec<String>,
 }
 
+impl Side {
+    /// Of a channel without an order.
+    fn fresh(id: ChannelId, node: Address) -> Self {
+        Self {
+            id,
+            node,
+            next: Sequence(0),
+            out: Vec::new(),
+        }
+    }
+}
+
 impl Session {
-    /// The channel in use; another one, opened first, when there is none, or when it doesn't cover one more order under the
-    /// terms: what is left of deposit and reserve pays its fee and warranty besides those of all orders that are out, and its
+    /// The channel in use; another one when there is none, or when it doesn't cover one more order under the terms, opened first
+    /// unless one without an order does. It covers it when what is left of deposit and reserve pays its fee and warranty besides those of all orders that are out, and its
     /// sequence is near enough to theirs.
     pub(crate) fn channel<'a>(
         &self,
@@ -57,9 +69,9 @@ impl Session {
         warranty: Amount,
     ) -> Result<ChosenChannel<'a>, Failure> {
         let lock = self.lock_channel()?;
-        let used = self.channel_in_use(terms)?;
-        let is_new = used.is_none();
-        let side = match used {
+        let covering = self.covering_channel(terms)?;
+        let is_new = covering.is_none();
+        let side = match covering {
             Some(side) => {
                 self.check_offer(side.node, terms)?;
                 side
@@ -89,16 +101,22 @@ impl Session {
             .map_err(client)?;
         let node = quote.value.node;
         self.check_offer(node, terms)?;
-        let id = quote.value.channel(&self.domain);
-        self.send(Message::OpenChannel { quote })?;
-        let side = Side {
-            id,
-            node,
-            next: Sequence(0),
-            out: Vec::new(),
-        };
+        let side = Side::fresh(self.open_quoted(quote)?, node);
         self.write_channel(&side)?;
         Ok(side)
+    }
+
+    /// The channel in use, or one without an order that then is the one in use, where it covers one more order under the terms.
+    fn covering_channel(&self, terms: &Terms) -> Result<Option<Side>, Failure> {
+        if let Some(side) = self.channel_in_use(terms)? {
+            return Ok(Some(side));
+        }
+        let Some((id, record)) = self.opened(terms)? else {
+            return Ok(None);
+        };
+        let side = Side::fresh(id, record.node);
+        self.write_channel(&side)?;
+        Ok(Some(side))
     }
 
     /// The channel in use, where it covers one more order under the terms.
@@ -182,6 +200,7 @@ impl Session {
         self.write_channel(&side)?;
         let order = self.wallet.sign_order(order, &self.domain).map_err(client)?;
         held::keep_order(&self.receipts(), request, &order, &self.domain)?;
+        self.forget_opening(side.id)?;
         Ok(order)
     }
 

@@ -21,6 +21,7 @@ mod local;
 #[path = "../../../haca-prover/examples/networks/network.rs"]
 mod network;
 mod node_report;
+mod opening;
 mod operations;
 mod outstanding;
 mod perturb;

@@ -1,0 +1,193 @@
+//! A channel whose opening nobody saw through is found: the next order goes into it, and no second deposit is made.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use haca_client::{ClientError, TX_LIFETIME_BLOCKS};
+use haca_wire::{Amount, AssetId, ChannelId, Decode as _, Encode as _, Message, SignedTransaction};
+use serde_json::Value;
+
+use crate::gate::{Action, Gate};
+use crate::local::{Local, Running, haca, json, wait_for};
+
+/// Price of an inference with signatures, and its warranty.
+const FEE: u128 = 500;
+const WARRANTY: u128 = 10 * FEE;
+
+/// A network with a node, and a door before the full node that the user's commands go through.
+struct Scene {
+    local: Local,
+    gate: Gate,
+    _serving: Running,
+}
+
+impl Scene {
+    fn start(idle_ms: &str) -> Self {
+        let local = Local::start_with(&["--idle-ms", idle_ms, "--block-ms", "1"]);
+        let serving = local.serve();
+        let gate = Gate::before(&local.node_url);
+        local.point("node_url", gate.url());
+        Self {
+            local,
+            gate,
+            _serving: serving,
+        }
+    }
+
+    fn infer(&self) -> Command {
+        let mut infer = haca();
+        infer.args(["infer", "--evidence", "signed", "--no-wait", "--data"]);
+        infer.arg(self.local.path());
+        infer
+    }
+
+    /// The channel of one more order.
+    fn order(&self) -> String {
+        let (code, told) = json(&mut self.infer());
+        assert_eq!(code, 0, "{told}");
+        told["order"]["channel"].as_str().unwrap().to_owned()
+    }
+
+    /// The channels of the user on chain.
+    fn channels(&self) -> Vec<String> {
+        let state: Value = serde_json::from_slice(&self.local.node().export().unwrap()).unwrap();
+        let user = self.local.user().address().to_string();
+        let channels = state["state"]["channels"].as_array().unwrap().iter();
+        let of_user = channels.filter(|channel| channel["payer"] == user);
+        of_user
+            .map(|channel| channel["channel"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.local.key("user/opening")
+    }
+
+    /// The openings on disk, each with its channel.
+    fn openings(&self) -> Vec<(String, SignedTransaction)> {
+        let entries = std::fs::read_dir(self.dir()).unwrap();
+        let opening = |path: PathBuf| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let tx = SignedTransaction::decode_all(&std::fs::read(path).unwrap()).unwrap();
+            (name, tx)
+        };
+        entries.map(|entry| opening(entry.unwrap().path())).collect()
+    }
+
+    /// The only opening on disk.
+    fn opening(&self) -> (String, SignedTransaction) {
+        let mut openings = self.openings();
+        assert_eq!(openings.len(), 1);
+        openings.remove(0)
+    }
+
+    /// An opening as a command leaves it that dies before its transaction leaves.
+    fn unsent(&self, deposit: u128, warranty: u128) -> (ChannelId, SignedTransaction) {
+        let (local, user) = (&self.local, self.local.user());
+        let (deposit, warranty) = (Amount(deposit), Amount(warranty));
+        let quote = local
+            .inference()
+            .quote(user.address(), AssetId(1), deposit, warranty, &local.domain());
+        let quote = quote.unwrap();
+        let id = quote.value.channel(&local.domain());
+        let head = local.node().status().unwrap().height;
+        let message = Message::OpenChannel { quote };
+        let tx = user.transaction(message, &local.domain(), head, Amount(1_000_000));
+        let tx = tx.unwrap();
+        std::fs::create_dir_all(self.dir()).unwrap();
+        std::fs::write(self.dir().join(format!("{id}.bin")), tx.encode()).unwrap();
+        (id, tx)
+    }
+}
+
+#[test]
+fn an_opening_without_an_answer_gives_the_channel_that_the_next_order_goes_into() {
+    let scene = Scene::start("1000");
+    let mut opened = Vec::new();
+    let cut = [
+        (Action::Swallow, 20, "client.unreachable"),
+        (Action::Shut, 20, "client.unreachable"),
+        (
+            Action::Answer(422, "ledger.insufficient_bond"),
+            1,
+            "client.refused",
+        ),
+    ];
+    for (action, exit, error) in cut {
+        scene.gate.transactions(action);
+        let (code, told) = json(&mut scene.infer());
+        assert_eq!((code, &told["error"]["code"]), (exit, &error.into()), "{told}");
+        let (channel, _) = scene.opening();
+        scene.gate.open();
+        assert_eq!(scene.order(), channel);
+        assert_eq!(scene.openings().len(), 0, "its orders name it now");
+        assert_eq!(scene.order(), channel, "it is in use");
+        opened.push(channel);
+        opened.sort();
+        assert_eq!(scene.channels(), opened);
+        // From here on without a channel in use.
+        std::fs::remove_file(scene.local.key("user/channel.json")).unwrap();
+    }
+}
+
+#[test]
+fn a_command_that_is_killed_before_its_channel_opens_leaves_it_to_the_next_one() {
+    let scene = Scene::start("1000");
+    scene.gate.transactions(Action::Hold);
+    let killed = scene.infer().stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut killed = Running(killed.unwrap());
+    wait_for("the transaction", || scene.gate.submitted() == 1);
+    killed.kill();
+    let (channel, _) = scene.opening();
+    assert_eq!(scene.channels().len(), 0);
+    // The transaction arrives now, beside what the next command sends.
+    scene.gate.open();
+    assert_eq!(scene.order(), channel);
+    assert_eq!(scene.channels(), [channel]);
+}
+
+#[test]
+fn an_opening_is_given_up_once_no_block_can_take_it() {
+    let scene = Scene::start("10");
+    scene.gate.transactions(Action::Shut);
+    let (code, told) = json(&mut scene.infer());
+    assert_eq!(code, 20, "{told}");
+    let (lost, tx) = scene.opening();
+    let expiry = tx.transaction.meta.expiry;
+    let height = || scene.local.node().status().unwrap().height;
+    assert!(expiry.0 <= height().0 + TX_LIFETIME_BLOCKS);
+    wait_for("the expiry", || height().0 > expiry.0 + 1);
+    scene.gate.open();
+    let channel = scene.order();
+    assert_ne!(channel, lost);
+    assert_eq!(scene.openings().len(), 0);
+    let late = scene.local.node().submit(&tx).unwrap_err();
+    let is_expired = |error: &ClientError| matches!(error, ClientError::Refused { refusal, .. } if refusal == "ledger.expired");
+    assert!(is_expired(&late), "{late}");
+    assert_eq!(scene.channels(), [channel]);
+}
+
+#[test]
+fn an_opening_that_would_not_cover_the_order_is_kept_for_one_that_it_covers() {
+    let scene = Scene::start("1000");
+    let (small, tx) = scene.unsent(FEE, WARRANTY - 1);
+    let channel = scene.order();
+    assert_ne!(channel, small.to_string());
+    assert_eq!(scene.channels(), [channel], "nothing is sent for it");
+    assert_eq!(scene.opening(), (small.to_string(), tx.clone()));
+    // It opens after all: it is found, and still not used for what it does not cover.
+    scene
+        .local
+        .node()
+        .submit_and_wait(&tx, crate::local::PATIENCE)
+        .unwrap();
+    let forget_the_channel_in_use = || std::fs::remove_file(scene.local.key("user/channel.json")).unwrap();
+    forget_the_channel_in_use();
+    assert_ne!(scene.order(), small.to_string());
+    assert_eq!(scene.opening().0, small.to_string());
+    forget_the_channel_in_use();
+    let (covering, _) = scene.unsent(FEE, WARRANTY);
+    assert_eq!(scene.order(), covering.to_string());
+    assert_eq!(scene.opening().0, small.to_string());
+    assert_eq!(scene.channels().len(), 4);
+}
