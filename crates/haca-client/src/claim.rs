@@ -134,6 +134,21 @@ impl NodeClient {
 }
 
 impl NodeClient {
+    /// What keeps a receipt from being one that the channel's node signed for the order, an order of the channel's payer; `None`
+    /// when nothing does.
+    pub fn objection(
+        &self,
+        order: &Signed<Order>,
+        receipt: &Signed<Receipt>,
+    ) -> Result<Option<&'static str>, ClientError> {
+        let Some(record) = self.channel(order.value.channel)? else {
+            return Ok(Some("there is no such channel"));
+        };
+        let node = self.node(record.node)?;
+        let domain = self.domain(None)?;
+        Ok(objection(order, receipt, record.payer, node.as_ref(), &domain))
+    }
+
     /// Where the receipt of a sequence stands that was settled by itself, or under a voucher whose settlement this is: of
     /// `Optimistic` ones the fee waits, is paid, or is lost. The fee of a voucher waits as one: the demand may be that of
     /// another of its receipts.

@@ -147,7 +147,7 @@ impl InferenceClient {
         self.decode(path, &quoted.quote, "a signed quote")
     }
 
-    /// Sends a request with its order.
+    /// Sends a request with its order. A node that has answered the order before gives the same answer again.
     pub fn infer(&self, request: &[u8], order: &Signed<Order>) -> Result<Answered, ClientError> {
         let path = "/v1/infer";
         let header = hex::encode(order.encode());
@@ -210,6 +210,20 @@ impl InferenceClient {
         let body = self.http.get_optional(&path)?;
         body.map(|body| self.http.parse(&path, &body, "a receipt status"))
             .transpose()
+    }
+
+    /// The receipt that the node tells for an order; `None` when it has none. Nothing is checked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Malformed`] when what it tells is no receipt.
+    pub fn told_receipt(&self, order: OrderHash) -> Result<Option<Signed<Receipt>>, ClientError> {
+        let Some(status) = self.receipt(order)? else {
+            return Ok(None);
+        };
+        let text = status.receipt.unwrap_or_default();
+        let path = format!("/v1/receipts/{order}");
+        self.decode(&path, &text, "a signed receipt").map(Some)
     }
 
     fn decode<T: Decode>(&self, path: &str, text: &str, expected: &'static str) -> Result<T, ClientError> {

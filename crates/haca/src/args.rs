@@ -39,7 +39,8 @@ pub(crate) enum Command {
     Infer(Infer),
     /// Check a bundle, scorecard, state or attack file offline, or a receipt against a node
     Verify(Verify),
-    /// Claim warranties of receipts that the node has not settled in time, and report second receipts
+    /// Claim warranties of receipts that the node has not settled in time, and report second receipts; receipts that never
+    /// arrived are asked for first
     Claim(Claim),
     /// Demand the proof of a receipt that was settled as optimistic, and wait for it
     Demand(Demand),
@@ -184,7 +185,7 @@ pub(crate) struct Claim {
     /// Another receipt of the node, to hold against those in the directory; repeatable
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Vec<PathBuf>,
-    /// Show what could be claimed, and claim nothing
+    /// Show what could be claimed, and claim nothing; receipts that never arrived are kept all the same
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

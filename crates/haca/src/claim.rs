@@ -1,13 +1,16 @@
-//! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond.
+//! `haca claim`: what a user holds receipts for and did not get, claimed from the node's bond; receipts that never arrived are
+//! asked for first.
 
-use haca_client::{ClientError, KeptVouchers, NodeClient, Standing, VoucherStore, equivocation, missed};
+mod told;
+
+use haca_client::{KeptVouchers, NodeClient, Standing, VoucherStore, equivocation, missed};
 use haca_wire::state::{AssetRecord, ClaimKind, ClaimRecord, key};
-use haca_wire::{Amount, AssetId, Decode, Message, Receipt, Signed};
+use haca_wire::{Amount, AssetId, Message, Order, OrderHash, Receipt, ReceiptHash, Signed};
 use serde_json::{Value, json};
 
 use crate::args::Claim;
 use crate::failure::{Exit, Failure};
-use crate::held::{self, Kept};
+use crate::held::{self, Kept, Unanswered};
 use crate::network::Network;
 use crate::screen::{Ink, Screen};
 use crate::session::{INCLUSION, Session, client};
@@ -16,7 +19,11 @@ use crate::state::decimal;
 /// One line of the result.
 #[derive(Default)]
 struct Line {
-    receipt: String,
+    order: OrderHash,
+    /// None where the node told something else.
+    receipt: Option<ReceiptHash>,
+    /// Whether the node told the receipt now.
+    fetched_now: bool,
     state: String,
     detail: String,
     amount: Amount,
@@ -40,19 +47,19 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
     let vouchers = VoucherStore::new(&network.user().join("vouchers"));
     let vouchers = held::vouchers(&vouchers, screen)?;
     let step = screen.step("claims");
-    let claimant = Claimant {
+    let mut claimant = Claimant {
         session: &session,
-        held: &receipts.kept,
+        held: receipts.kept,
         others: &others,
         vouchers: &vouchers,
         dry_run: claim.dry_run,
     };
-    let lines = claimant.lines();
+    let (lines, unanswered) = claimant.lines(receipts.unanswered);
     let claimed = lines.iter().filter(|line| line.claimed_now).count();
     step.done(&format!("{} receipts, {claimed} claimed now", lines.len()));
     let skipped = [receipts.skipped, held::skipped(&vouchers)].concat();
     let is_whole = skipped.is_empty();
-    show(screen, &session.node, &lines, skipped);
+    show(screen, &session.node, &lines, &unanswered, skipped);
     let failed = lines.iter().find_map(|line| line.failure.as_ref());
     Ok(match (failed, is_whole) {
         (Some(failure), _) => failure.exit as u8,
@@ -64,38 +71,48 @@ pub(crate) fn run(claim: &Claim, screen: &Screen) -> Result<u8, Failure> {
 /// What claims are made from.
 struct Claimant<'a> {
     session: &'a Session,
-    held: &'a [Kept],
-    /// Receipts that were named on the command line.
+    held: Vec<Kept>,
+    /// Receipts that came in place of one for an order, were told by the node, or were named on the command line.
     others: &'a [Signed<Receipt>],
     vouchers: &'a KeptVouchers,
     dry_run: bool,
 }
 
 impl Claimant<'_> {
-    /// A line for each receipt held. What goes wrong with one keeps nothing from being claimed for the others.
-    fn lines(&self) -> Vec<Line> {
-        let mut lines: Vec<Line> = Vec::new();
-        for one in self.held {
-            let mut line = Line {
-                receipt: one.receipt.value.hash(&self.session.domain).to_string(),
-                ..Line::default()
-            };
-            let looked = self.look(one, &mut line);
-            line.note(looked);
-            lines.push(line);
+    /// A line for each receipt, those that the node tells now for orders without one among them; and the orders that stay
+    /// without one. What goes wrong with one keeps nothing from being claimed for the others.
+    fn lines(&mut self, unanswered: Vec<Unanswered>) -> (Vec<Line>, Vec<OrderHash>) {
+        let mut lines: Vec<Line> = self.held.iter().map(|one| self.line(one)).collect();
+        // What the node says comes last: no claim waits for its answers.
+        let fetched = self.fetch(unanswered);
+        for one in fetched.kept {
+            self.held.push(one);
+            lines.extend(self.held.last().map(|one| Line {
+                fetched_now: true,
+                ..self.line(one)
+            }));
         }
-        // What the node says of itself comes last: no claim waits for its answers.
-        for (one, line) in self.held.iter().zip(&mut lines) {
-            match self.told(one) {
-                Ok(Some(told)) => {
-                    let reported = self.report_told(one, &told, line);
-                    line.note(reported);
-                }
-                Err(ClientError::Unreachable { .. }) => break,
-                Ok(None) | Err(_) => {}
-            }
+        self.hear(&mut lines);
+        lines.extend(fetched.failed);
+        (lines, fetched.unanswered)
+    }
+
+    /// Looks where one receipt stands, claims what can be claimed, and says so.
+    fn line(&self, one: &Kept) -> Line {
+        let mut line = Line {
+            receipt: Some(one.receipt.value.hash(&self.session.domain)),
+            ..self.line_of(&one.order)
+        };
+        let looked = self.look(one, &mut line);
+        line.note(looked);
+        line
+    }
+
+    fn line_of(&self, order: &Signed<Order>) -> Line {
+        Line {
+            order: order.value.hash(&self.session.domain),
+            ..Line::default()
         }
-        lines
     }
 
     /// Looks where one receipt stands, and claims what can be claimed.
@@ -119,7 +136,7 @@ impl Claimant<'_> {
 
     /// Says of a receipt whose sequence is used whether a voucher that covers it was settled.
     fn look_under_voucher(&self, one: &Kept, line: &mut Line) -> Result<(), Failure> {
-        let Some(covered) = held::covered(self.session, one, self.held, self.vouchers)? else {
+        let Some(covered) = held::covered(self.session, one, &self.held, self.vouchers)? else {
             return Ok(());
         };
         let (node, sequence) = (&self.session.node, one.order.value.sequence);
@@ -131,26 +148,6 @@ impl Claimant<'_> {
             line.detail = format!("at height {height} under a voucher for {count} receipts");
         }
         Ok(())
-    }
-
-    /// The receipt that the node itself answers for the order. One that can't be read is none.
-    fn told(&self, one: &Kept) -> Result<Option<Signed<Receipt>>, ClientError> {
-        let order = one.order.value.hash(&self.session.domain);
-        let told = self.session.inference.receipt(order)?;
-        let told = told.and_then(|status| hex::decode(status.receipt?).ok());
-        Ok(told.and_then(|bytes| Signed::<Receipt>::decode_all(&bytes).ok()))
-    }
-
-    /// Reports what the node itself told, where that is another receipt.
-    fn report_told(&self, one: &Kept, told: &Signed<Receipt>, line: &mut Line) -> Result<(), Failure> {
-        match self.report(one, core::iter::once(told))? {
-            Some(report) => {
-                // The node need not tell it again.
-                held::keep_told(&one.dir, told)?;
-                self.send(one, vec![report], line)
-            }
-            None => Ok(()),
-        }
     }
 
     /// The report of a receipt of the node for the same sequence, other than the one held.
@@ -266,10 +263,12 @@ fn granted(line: &mut Line, claim: &ClaimRecord) {
     line.amount = claim.paid;
 }
 
-fn show(screen: &Screen, node: &NodeClient, lines: &[Line], skipped: Vec<Value>) {
+fn show(screen: &Screen, node: &NodeClient, lines: &[Line], unanswered: &[OrderHash], skipped: Vec<Value>) {
     let objects = lines.iter().map(|line| {
         json!({
-            "receipt": line.receipt,
+            "order": line.order.to_string(),
+            "receipt": line.receipt.map(|receipt| receipt.to_string()),
+            "fetched_now": line.fetched_now,
             "state": line.state,
             "detail": line.detail,
             "amount": line.amount.to_string(),
@@ -280,28 +279,41 @@ fn show(screen: &Screen, node: &NodeClient, lines: &[Line], skipped: Vec<Value>)
     });
     screen.object(&json!({
         "receipts": objects.collect::<Vec<Value>>(),
+        "unanswered": unanswered.iter().map(OrderHash::to_string).collect::<Vec<_>>(),
         "skipped": skipped,
     }));
     if lines.is_empty() {
         screen.say("no receipts");
     }
     for line in lines {
-        let amount = match line.asset.filter(|_| line.amount.0 > 0) {
-            // What was claimed is told without its symbol where the full node has gone away.
-            Some(asset) => format!(
-                "  {}",
-                amount(node, asset, line.amount).unwrap_or_else(|_| line.amount.to_string())
-            ),
-            None => String::new(),
-        };
-        let ink = match (&line.failure, line.claimed_now) {
-            (Some(_), _) => Ink::Red,
-            (None, true) => Ink::Green,
-            (None, false) => Ink::Bold,
-        };
-        let state = screen.ink(ink, format!("{:<16}", line.state));
-        screen.say(format!("{}  {state}{amount}  {}", line.receipt, line.detail).trim_end());
+        screen.say(text(screen, node, line).trim_end());
     }
+    for order in unanswered {
+        screen.say(format!("order {order}  the node tells no receipt"));
+    }
+}
+
+/// A line for people.
+fn text(screen: &Screen, node: &NodeClient, line: &Line) -> String {
+    let subject = match line.receipt {
+        Some(receipt) => receipt.to_string(),
+        None => format!("order {}", line.order),
+    };
+    let amount = match line.asset.filter(|_| line.amount.0 > 0) {
+        // What was claimed is told without its symbol where the full node has gone away.
+        Some(asset) => format!(
+            "  {}",
+            amount(node, asset, line.amount).unwrap_or_else(|_| line.amount.to_string())
+        ),
+        None => String::new(),
+    };
+    let ink = match (&line.failure, line.claimed_now) {
+        (Some(_), _) => Ink::Red,
+        (None, true) => Ink::Green,
+        (None, false) => Ink::Bold,
+    };
+    let state = screen.ink(ink, format!("{:<16}", line.state));
+    format!("{subject}  {state}{amount}  {}", line.detail)
 }
 
 /// An amount with its decimal point and symbol.

@@ -12,6 +12,7 @@ use haca_client::{
 };
 use haca_wire::{
     ChannelId, Decode, Domain, Encode as _, Item, Order, Receipt, ReceiptHash, Signed, Voucher, merkle,
+    render,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +24,8 @@ use crate::session::{Session, client, replace};
 pub(crate) const BUNDLE: &str = "bundle.haca";
 const ORDER: &str = "order.bin";
 const RECEIPT: &str = "receipt.bin";
+const REQUEST: &str = "request.json";
+const RESPONSE: &str = "response.json";
 /// A receipt that came in place of one for the order.
 pub(crate) const OTHER_RECEIPT: &str = "other-receipt.bin";
 /// Another receipt of the node for the order, which it told when it was asked.
@@ -51,8 +54,35 @@ impl Kept {
             let path = self.dir.join(name);
             std::fs::read(&path).map_err(|error| Failure::file(&path, "read", &error))
         };
-        Ok((file("request.json")?, file("response.json")?))
+        Ok((file(REQUEST)?, file(RESPONSE)?))
     }
+
+    /// The request bytes, where no response is kept that the receipt is for: an answer that was lost on its way, or one that
+    /// came with another receipt.
+    pub(crate) fn unanswered_request(&self) -> Option<Vec<u8>> {
+        let response = std::fs::read(self.dir.join(RESPONSE));
+        if response.is_ok_and(|response| self.is_response(&response)) {
+            return None;
+        }
+        std::fs::read(self.dir.join(REQUEST)).ok()
+    }
+
+    /// Whether these are the response bytes that the receipt is for.
+    pub(crate) fn is_response(&self, response: &[u8]) -> bool {
+        self.receipt.value.response == render::response_hash(response)
+    }
+
+    /// Keeps the response bytes.
+    pub(crate) fn keep_response(&self, response: &[u8]) -> Result<(), Failure> {
+        replace(&self.dir.join(RESPONSE), response)
+    }
+}
+
+/// An order without a receipt.
+pub(crate) struct Unanswered {
+    pub(crate) order: Signed<Order>,
+    /// Where it is, with its request.
+    pub(crate) dir: PathBuf,
 }
 
 /// The receipts on disk.
@@ -61,13 +91,16 @@ pub(crate) struct Receipts {
     pub(crate) kept: Vec<Kept>,
     /// Those that came in place of one for an order: evidence of two receipts for a sequence, where it is one.
     pub(crate) others: Vec<Signed<Receipt>>,
+    /// Orders without a receipt, by directory name.
+    pub(crate) unanswered: Vec<Unanswered>,
     /// Those that can't be read, as JSON.
     pub(crate) skipped: Vec<Value>,
 }
 
 /// The receipts on disk. A file that can't be read is named on stderr, and the others are used.
 pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure> {
-    let (mut kept, mut others, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept, mut unanswered) = (Vec::new(), Vec::new());
+    let (mut others, mut skipped) = (Vec::new(), Vec::new());
     let mut skip = |failure: Failure| {
         warn(screen, &failure.message, &failure.code);
         skipped.push(failure.error());
@@ -79,7 +112,11 @@ pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure>
             }
         }
         let (order, receipt) = (dir.join(ORDER), dir.join(RECEIPT));
-        if !order.exists() || !receipt.exists() {
+        if !order.exists() {
+            continue;
+        }
+        if !receipt.exists() {
+            read(&order).map_or_else(&mut skip, |order| unanswered.push(Unanswered { order, dir }));
             continue;
         }
         match read(&order).and_then(|order| Ok((order, read(&receipt)?))) {
@@ -90,6 +127,7 @@ pub(crate) fn read_all(dir: &Path, screen: &Screen) -> Result<Receipts, Failure>
     Ok(Receipts {
         kept,
         others,
+        unanswered,
         skipped,
     })
 }
@@ -145,38 +183,56 @@ pub(crate) fn keep_order(
 ) -> Result<(), Failure> {
     let dir = receipts.join(directory(&order.value, domain));
     std::fs::create_dir_all(&dir).map_err(|error| Failure::file(&dir, "create", &error))?;
-    replace(&dir.join("request.json"), request)?;
+    replace(&dir.join(REQUEST), request)?;
     replace(&dir.join(ORDER), &order.encode())?;
     let whole = std::fs::File::open(receipts).and_then(|receipts| receipts.sync_all());
     whole.map_err(|error| Failure::file(receipts, "write", &error))
 }
 
-/// Keeps what a node answered beside the order. A receipt for another order gets another name: the node may have signed two for
-/// one sequence.
+/// Keeps what a node answered beside the order.
 pub(crate) fn keep_answer(
     dir: &Path,
     order: &Order,
     answered: &Answered,
     domain: &Domain,
 ) -> Result<(), Failure> {
-    let receipt = &answered.receipt.value;
-    let answers = (receipt.channel, receipt.sequence, receipt.order);
-    let name = if answers == (order.channel, order.sequence, order.hash(domain)) {
-        RECEIPT
-    } else {
-        OTHER_RECEIPT
-    };
-    replace(&dir.join(name), &answered.receipt.encode())?;
-    replace(&dir.join("response.json"), &answered.response)
+    keep_receipt(dir, order, &answered.receipt, domain)?;
+    replace(&dir.join(RESPONSE), &answered.response)
 }
 
-/// Keeps another receipt that the node told beside the one held. An older one stays: either is evidence.
+/// Keeps a receipt beside its order. One for another order gets another name: the node may have signed two for one sequence. So
+/// does a second one for this order, which may come while another command asks for it.
+pub(crate) fn keep_receipt(
+    dir: &Path,
+    order: &Order,
+    receipt: &Signed<Receipt>,
+    domain: &Domain,
+) -> Result<(), Failure> {
+    let directory = std::fs::File::open(dir).and_then(|directory| directory.lock().map(|()| directory));
+    let _lock = directory.map_err(|error| Failure::file(dir, "lock", &error))?;
+    let value = &receipt.value;
+    let answers = (value.channel, value.sequence, value.order);
+    if answers != (order.channel, order.sequence, order.hash(domain)) {
+        return keep_first(&dir.join(OTHER_RECEIPT), receipt);
+    }
+    keep_first(&dir.join(RECEIPT), receipt)?;
+    match read::<Signed<Receipt>>(&dir.join(RECEIPT)) {
+        Ok(kept) if kept.value != *value => keep_told(dir, receipt),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps another receipt that the node told beside the one held.
 pub(crate) fn keep_told(dir: &Path, told: &Signed<Receipt>) -> Result<(), Failure> {
-    let path = dir.join(TOLD_RECEIPT);
+    keep_first(&dir.join(TOLD_RECEIPT), told)
+}
+
+/// Keeps a receipt, unless there is one: either is evidence.
+fn keep_first(path: &Path, receipt: &Signed<Receipt>) -> Result<(), Failure> {
     if path.exists() {
         return Ok(());
     }
-    replace(&path, &told.encode())
+    replace(path, &receipt.encode())
 }
 
 /// Says on stderr that something on disk is left out.

@@ -156,7 +156,16 @@ impl Session {
     /// Sends a request with its order, and keeps what is answered beside them.
     pub(crate) fn infer(&self, request: Vec<u8>, order: Signed<Order>) -> Result<Exchange, Failure> {
         let dir = self.receipts().join(held::directory(&order.value, &self.domain));
-        let answered = self.inference.infer(&request, &order).map_err(client)?;
+        let answered = self.inference.infer(&request, &order).map_err(|error| {
+            let mut failure = client(error);
+            if failure.exit == Exit::Network {
+                failure.hint = format!(
+                    "the order is in {}: `haca claim` asks the node for its receipt and answer",
+                    dir.display()
+                );
+            }
+            failure
+        })?;
         held::keep_answer(&dir, &order.value, &answered, &self.domain)?;
         Ok(Exchange {
             request,

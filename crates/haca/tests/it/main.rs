@@ -33,4 +33,5 @@ mod server;
 mod simulate;
 mod testnet;
 mod trust;
+mod unanswered;
 mod up;
