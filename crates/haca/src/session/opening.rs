@@ -18,8 +18,8 @@ const INCLUDED: [&str; 3] = ["ledger.nonce_used", "ledger.nonce_waiting", "ledge
 
 /// A signed transaction that opens a channel. Its nonce lets it in once, however often it is sent, and no block above its expiry
 /// takes it.
-pub(super) struct Opening {
-    pub(super) id: ChannelId,
+struct Opening {
+    id: ChannelId,
     tx: SignedTransaction,
     quote: Quote,
 }
@@ -122,13 +122,13 @@ impl Session {
         Ok(is_lost.then_some(Fate::Lost))
     }
 
-    /// Sends the same transaction again, as the first attempt may not have arrived, and waits for its fate; `None` when the full
-    /// node refuses it: then it may only come from elsewhere.
+    /// Sends the same transaction again, as the first attempt may not have arrived, and waits for its fate; `None` when the
+    /// rules refuse it: then it gets into a block by another way, or not at all.
     fn send_again(&self, opening: &Opening) -> Result<Option<Fate>, Failure> {
         match self.node.submit(&opening.tx) {
             Ok(_) => {}
             Err(ClientError::Refused { refusal, .. }) if INCLUDED.contains(&refusal.as_str()) => {}
-            Err(ClientError::Refused { .. }) => return Ok(None),
+            Err(ClientError::Refused { refusal, .. }) if refusal.starts_with("ledger.") => return Ok(None),
             Err(error) => return Err(client(error)),
         }
         let what = format!("the opening of channel {}", opening.id);

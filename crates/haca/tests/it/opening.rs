@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use haca_client::{ClientError, TX_LIFETIME_BLOCKS};
 use haca_wire::{Amount, AssetId, ChannelId, Decode as _, Encode as _, Message, SignedTransaction};
 use serde_json::Value;
 
 use crate::gate::{Action, Gate};
-use crate::local::{Local, Running, haca, json, wait_for};
+use crate::local::{Local, PATIENCE, Running, haca, json, wait_for};
 
 /// Price of an inference with signatures, and its warranty.
 const FEE: u128 = 500;
@@ -81,6 +82,10 @@ impl Scene {
         openings.remove(0)
     }
 
+    fn forget_the_channel_in_use(&self) {
+        std::fs::remove_file(self.local.key("user/channel.json")).unwrap();
+    }
+
     /// An opening as a command leaves it that dies before its transaction leaves.
     fn unsent(&self, deposit: u128, warranty: u128) -> (ChannelId, SignedTransaction) {
         let (local, user) = (&self.local, self.local.user());
@@ -126,7 +131,7 @@ fn an_opening_without_an_answer_gives_the_channel_that_the_next_order_goes_into(
         opened.sort();
         assert_eq!(scene.channels(), opened);
         // From here on without a channel in use.
-        std::fs::remove_file(scene.local.key("user/channel.json")).unwrap();
+        scene.forget_the_channel_in_use();
     }
 }
 
@@ -144,6 +149,48 @@ fn a_command_that_is_killed_before_its_channel_opens_leaves_it_to_the_next_one()
     scene.gate.open();
     assert_eq!(scene.order(), channel);
     assert_eq!(scene.channels(), [channel]);
+}
+
+#[test]
+fn an_opening_that_may_still_be_included_is_waited_for() {
+    let scene = Scene::start("1000");
+    scene.gate.transactions(Action::Shut);
+    assert_eq!(json(&mut scene.infer()).0, 20);
+    let (channel, tx) = scene.opening();
+    // The full node takes the transaction, and it gets into no block until somebody else sends it.
+    scene.gate.transactions(Action::Lose);
+    let sent = scene.gate.submitted();
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| scene.order());
+        wait_for("the transaction", || scene.gate.submitted() > sent);
+        scene.local.node().submit(&tx).unwrap();
+        assert_eq!(next.join().unwrap(), channel);
+    });
+    assert_eq!(scene.channels(), [channel]);
+}
+
+#[test]
+fn an_opening_that_was_refused_and_opens_nevertheless_is_found() {
+    let scene = Scene::start("1000");
+    let refused = Action::Answer(422, "ledger.insufficient_bond");
+    scene.gate.transactions(refused.clone());
+    assert_eq!(json(&mut scene.infer()).0, 1);
+    let (first, tx) = scene.opening();
+    // Refused again, it makes room for another.
+    let is_refused = AtomicBool::new(false);
+    scene.gate.set(move |method, _| match method {
+        "POST" if !is_refused.swap(true, Ordering::SeqCst) => refused.clone(),
+        _ => Action::Pass,
+    });
+    let second = scene.order();
+    assert_ne!(second, first);
+    assert_eq!(scene.opening().0, first);
+    scene.local.node().submit_and_wait(&tx, PATIENCE).unwrap();
+    scene.forget_the_channel_in_use();
+    assert_eq!(scene.order(), first);
+    let mut both = [first, second];
+    both.sort();
+    assert_eq!(scene.channels(), both);
 }
 
 #[test]
@@ -176,16 +223,11 @@ fn an_opening_that_would_not_cover_the_order_is_kept_for_one_that_it_covers() {
     assert_eq!(scene.channels(), [channel], "nothing is sent for it");
     assert_eq!(scene.opening(), (small.to_string(), tx.clone()));
     // It opens after all: it is found, and still not used for what it does not cover.
-    scene
-        .local
-        .node()
-        .submit_and_wait(&tx, crate::local::PATIENCE)
-        .unwrap();
-    let forget_the_channel_in_use = || std::fs::remove_file(scene.local.key("user/channel.json")).unwrap();
-    forget_the_channel_in_use();
+    scene.local.node().submit_and_wait(&tx, PATIENCE).unwrap();
+    scene.forget_the_channel_in_use();
     assert_ne!(scene.order(), small.to_string());
     assert_eq!(scene.opening().0, small.to_string());
-    forget_the_channel_in_use();
+    scene.forget_the_channel_in_use();
     let (covering, _) = scene.unsent(FEE, WARRANTY);
     assert_eq!(scene.order(), covering.to_string());
     assert_eq!(scene.opening().0, small.to_string());
