@@ -15,7 +15,7 @@ use crate::server::Server;
 const DUSD: AssetId = AssetId(1);
 const WARRANTY: u128 = 5_000;
 
-/// A node that settles nothing, and a door before it that answers may be lost behind.
+/// A node that settles nothing unless told to, and a door before it that answers may be lost behind.
 struct Scene {
     local: Local,
     gate: Gate,
@@ -24,36 +24,41 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
+        Self::start_with(&["--batch-wait-s", "3600"])
+    }
+
+    /// The same with a node under these options.
+    fn start_with(options: &[&str]) -> Self {
         let local = Local::start_with(&["--idle-ms", "10", "--block-ms", "1"]);
-        let serving = local.serve_with(&["--batch-wait-s", "3600"]);
+        let serving = local.serve_with(options);
         let gate = Gate::before(&format!("http://{}", local.inference_address));
         local.point("inference_url", gate.url());
         Self { local, gate, serving }
     }
 
     /// Orders, with this action on the order and its answer. The exit code, and where the order is kept.
-    fn order(&self, action: &Action) -> (i32, PathBuf) {
+    fn order(&self, evidence: &str, action: &Action) -> (i32, PathBuf) {
         let before = self.orders();
         let action = action.clone();
         self.gate.set(move |_, path| match path {
             "/v1/infer" => action.clone(),
             _ => Action::Pass,
         });
-        let (code, _) = json(&mut self.infer());
+        let (code, _) = json(&mut self.infer(evidence));
         self.gate.open();
         (code, self.order_beside(&before).expect("an order on disk"))
     }
 
-    fn infer(&self) -> Command {
+    fn infer(&self, evidence: &str) -> Command {
         let mut infer = haca();
-        infer.args(["infer", "--evidence", "signed", "--no-wait", "--data"]);
+        infer.args(["infer", "--evidence", evidence, "--no-wait", "--data"]);
         infer.arg(self.local.path());
         infer
     }
 
     /// An order that the node answers, whose answer is lost.
-    fn lost(&self) -> Lost {
-        let (code, dir) = self.order(&Action::Swallow);
+    fn lost(&self, evidence: &str) -> Lost {
+        let (code, dir) = self.order(evidence, &Action::Swallow);
         assert_eq!(code, 20);
         assert!(!dir.join("receipt.bin").exists() && !dir.join("response.json").exists());
         let order: Signed<Order> = read(&dir, "order.bin");
@@ -139,7 +144,7 @@ where
 #[test]
 fn a_receipt_whose_answer_was_lost_is_fetched_and_its_warranty_claimed() {
     let mut scene = Scene::start();
-    let lost = scene.lost();
+    let lost = scene.lost("signed");
     // The node tells its receipt and does not answer again.
     scene.gate.transactions(Action::Shut);
     let line = scene.claim_one();
@@ -172,8 +177,8 @@ fn a_receipt_whose_answer_was_lost_is_fetched_and_its_warranty_claimed() {
 #[test]
 fn what_a_node_tells_falsely_of_lost_answers_keeps_no_other_from_being_claimed() {
     let mut scene = Scene::start();
-    let (first, second, third) = (scene.lost(), scene.lost(), scene.lost());
-    let (code, answered) = scene.order(&Action::Pass);
+    let (first, second, third) = (scene.lost("signed"), scene.lost("signed"), scene.lost("signed"));
+    let (code, answered) = scene.order("signed", &Action::Pass);
     assert_eq!(code, 0);
     let node = scene.replaced();
     let forged = Wallet::generate().unwrap();
@@ -222,7 +227,7 @@ fn what_a_node_tells_falsely_of_lost_answers_keeps_no_other_from_being_claimed()
 #[test]
 fn a_node_that_answers_a_lost_order_with_another_receipt_than_it_told_loses_its_stake() {
     let mut scene = Scene::start();
-    let lost = scene.lost();
+    let lost = scene.lost("signed");
     let node = scene.replaced();
     let signer = Wallet::load(&scene.local.key("inference/receipt.key")).unwrap();
     let mut other = lost.receipt.value.clone();
@@ -240,11 +245,15 @@ fn a_node_that_answers_a_lost_order_with_another_receipt_than_it_told_loses_its_
 #[test]
 fn an_answer_beside_another_receipt_that_was_told_meanwhile_is_evidence_with_it() {
     let scene = Scene::start();
-    let (code, answered) = scene.order(&Action::Pass);
+    let (code, answered) = scene.order("signed", &Action::Pass);
     assert_eq!(code, 0);
     let (known, sent) = (scene.orders(), scene.gate.submitted());
     scene.gate.transactions(Action::Hold);
-    let waiting = scene.infer().stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let waiting = scene
+        .infer("signed")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
     let mut waiting = Running(waiting.unwrap());
     wait_for("the order", || scene.gate.submitted() > sent);
     let dir = scene.order_beside(&known).unwrap();
@@ -273,4 +282,25 @@ fn an_answer_beside_another_receipt_that_was_told_meanwhile_is_evidence_with_it(
     let line = lines.iter().find(|line| line["order"] == hash.to_string());
     let detail = line.unwrap()["detail"].as_str().unwrap();
     assert!(detail.contains("stake"), "{claimed}");
+}
+
+#[test]
+fn the_proof_of_a_lost_answer_is_demanded_once_its_receipt_is_fetched() {
+    let scene = Scene::start_with(&[]);
+    let lost = scene.lost("optimistic");
+    let receipt = lost.receipt.value.hash(&scene.local.domain());
+    wait_for("the settlement", || {
+        scene.local.node().settled(receipt).unwrap().is_some()
+    });
+    let line = scene.claim_one();
+    assert_eq!(
+        (&line["state"], &line["fetched_now"]),
+        (&"held".into(), &true.into()),
+        "{line}"
+    );
+    assert!(lost.dir.join("response.json").exists());
+    let mut demand = haca();
+    demand.args(["demand", &receipt.to_string(), "--wait-s", "120", "--data"]);
+    let (code, answered) = json(demand.arg(scene.local.path()));
+    assert_eq!((code, &answered["state"]), (0, &"answered".into()), "{answered}");
 }
