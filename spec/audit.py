@@ -4,9 +4,11 @@
     audit.py --node http://127.0.0.1:7410 [--save DIR]
     audit.py --export export.json --blocks blocks.json [--genesis genesis.json --trust 0x...]
 
-Recomputes the supply of every asset, the application hash, the header hashes and their ed25519 votes, the roots of
-transactions, results and receipts, and recovers who signed orders, receipts and batches. Needs Python 3.10 and the
-packages eth_account, cryptography and blake3. Ends with "N passed, M failed"; exit code 1 if any failed.
+Decodes the entries under the application hash, and recomputes from them, not from what the node says of them, the
+supply of every asset and what follows from other entries; the application hash, the header hashes and their ed25519
+votes, the roots of transactions, results and receipts; and recovers who signed orders, receipts and batches. Needs
+Python 3.10 and the packages eth_account, cryptography and blake3. Ends with "N passed, M failed"; exit code 1 if any
+failed.
 
 `export.json` is the output of `haca state export`; `blocks.json` is a list of the answers to GET /v1/block/{height},
 from height 1 on. `--save` writes both, and the genesis document, from a node.
@@ -22,6 +24,7 @@ import sys
 import time
 import urllib.request
 
+import state_entries
 from blake3 import blake3
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -371,9 +374,44 @@ def audit_supply(state, tally):
         print(f"asset {asset}: issued {record['issued']}, burned {record['burned']}, existing {record['existing']}")
 
 
+def audit_records(state, tally):
+    """Entries that follow from others say what they have to."""
+    reserved = {}
+    for entry, amount in [(c, c["reserve"]) for c in state["channels"]] + [(h, h["warranty"]) for h in state["held"]]:
+        place = entry["node"], entry["asset"]
+        reserved[place] = reserved.get(place, 0) + int(amount)
+    bonds = {(bond["node"], bond["asset"]): int(bond["reserved"]) for bond in state["bonds"]}
+    for place in bonds.keys() | reserved.keys():
+        tally.check("reserved of the bond", bonds.get(place, 0), reserved.get(place, 0), f"of {place[0]}")
+    for bond in state["bonds"]:
+        tally.check("bond above what is reserved", int(bond["total"]) >= int(bond["reserved"]), True, bond["node"])
+    waiting = {(entry["channel"], first) for entry in state["ranges"] for first in entry["waiting"]}
+    ranges = {(held["channel"], held["first"]) for held in state["held"] if held["count"] > 1}
+    tally.check("ranges that wait", sorted(waiting), sorted(ranges))
+    demands = [held["node"] for held in state["held"] if held["demand"]]
+    dockets = {docket["node"]: docket["open"] for docket in state["dockets"]}
+    tally.check("open demands", dockets, {node: demands.count(node) for node in demands})
+    terms = {entry["model"]: entry for entry in state["terms"]}
+    models = {entry["model"]: entry | {"verifying_key": "0x"} for entry in state["models"]}
+    tally.check("terms of the models", terms, models)
+    due = {(entry["channel"], entry["first"], entry["tick"]) for entry in state["due"]}
+    for held in state["held"]:
+        tick = held["demand"]["due"] if held["demand"] else held["matures"]
+        tally.check("entry of the calendar", (held["channel"], held["first"], tick) in due, True, held["channel"])
+    for name in ("closing", "unbonding", "unstaking"):
+        queue, taken = state[f"{name}_queue"], [entry["position"] for entry in state[name]]
+        tally.check("positions of the queue", taken, list(range(queue["head"], queue["tail"])), name)
+    leaving = {(record["validator"], position) for record in state["validators"] for position in record["unstaking"]}
+    entries = {(entry["validator"], entry["position"]) for entry in state["unstaking"]}
+    tally.check("stake that leaves", sorted(leaving), sorted(entries))
+
+
 def audit_state(export, blocks, tally):
-    """The export is the state that a signed header commits to."""
+    """The export is the state that a signed header commits to. Returns its entries, and what they say."""
     raw = [(unhex(key), unhex(value)) for key, value in export["state"]["raw"].items()]
+    state = state_entries.decode(raw)
+    for name in state.keys() | export["state"].keys() - {"raw"}:
+        tally.check("export of the entries", export["state"].get(name), state.get(name), name)
     root = state_root(raw)
     tally.check("application hash of the export", unhex(export["app_hash"]), root)
     following = blocks.get(export["height"] + 1)
@@ -381,7 +419,7 @@ def audit_state(export, blocks, tally):
         tally.check("application hash in the next header", unhex(following["header"]["app_hash"]), root)
     else:
         print(f"block {export['height'] + 1} is not there: the export is not tied to a signed header")
-    return dict(raw)
+    return dict(raw), state
 
 
 def audit_header(block, previous, chain_id, tally):
@@ -525,7 +563,7 @@ def audit_burn(blocks, state, complete, tally):
         print(f"burned for gas {burned}, with stakes {jailed}")
 
 
-def audit_genesis(genesis, trust, export, blocks, tally):
+def audit_genesis(genesis, trust, export, state, blocks, tally):
     digest = blake3(genesis).digest()
     tally.check("genesis hash of the export", unhex(export["genesis_hash"]), digest)
     if trust:
@@ -540,20 +578,20 @@ def audit_genesis(genesis, trust, export, blocks, tally):
     staked = {unhex(v["key"]): int(v["stake"]) // unit for v in document["app_state"]["validators"]}
     named = {base64.b64decode(v["pub_key"]["value"]): int(v["power"]) for v in document["validators"]}
     tally.check("powers by stakes", named, staked)
-    recorded = {record["asset"]: int(record["issued"]) for record in export["state"]["supplies"]}
+    recorded = {record["asset"]: int(record["issued"]) for record in state["supplies"]}
     tally.check("issued at genesis", recorded, issued)
 
 
 def audit(export, blocks, genesis, trust):
     tally = Tally()
-    state = export["state"]
-    domain = Domain(state["chain"]["chain_id"], unhex(export["genesis_hash"]))
     blocks = {block["height"]: block for block in sorted(blocks, key=lambda block: block["height"])}
+    raw, state = audit_state(export, blocks, tally)
+    domain = Domain(state["chain"]["chain_id"], unhex(export["genesis_hash"]))
     tally.check("genesis of the state", unhex(state["chain"]["genesis"]), unhex(export["genesis_hash"]))
     if genesis is not None:
-        audit_genesis(genesis, trust, export, blocks, tally)
+        audit_genesis(genesis, trust, export, state, blocks, tally)
     audit_supply(state, tally)
-    raw = audit_state(export, blocks, tally)
+    audit_records(state, tally)
     seen = {}
     for height, block in blocks.items():
         audit_header(block, blocks.get(height - 1), export["chain_id"], tally)

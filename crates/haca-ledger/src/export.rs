@@ -7,7 +7,7 @@ use haca_wire::state::{
     HeldRecord, Jail, ModelRecord, NodeRecord, ProposalRecord, RangesRecord, SEQUENCE_WINDOW, SequenceBits,
     SequenceWindow, Supply, UnbondingRecord, ValidatorRecord, ValidatorSetRecord,
 };
-use haca_wire::{ChannelId, Encode, Offer, ParamChange};
+use haca_wire::{ChannelId, Encode, Offer, ParamChange, TensorSpec};
 use serde_json::{Map, Value, json};
 
 use crate::audit::AuditError;
@@ -317,13 +317,26 @@ fn claim_json(channel: &str, sequence: u64, claim: &ClaimRecord) -> Value {
 }
 
 fn model_json(id: &str, model: &ModelRecord) -> Value {
+    let gas: Vec<u64> = model.batch_gas.iter().map(|gas| gas.0).collect();
     json!({
         "model": id,
         "owner": text(&model.owner),
         "units": model.units,
         "max_batch": model.max_batch,
         "registered": model.registered.0,
+        "batch_gas": gas,
+        "outputs": model.outputs.iter().map(output_json).collect::<Vec<_>>(),
         "verifying_key": bytes(&model.verifying_key),
+    })
+}
+
+fn output_json(output: &TensorSpec) -> Value {
+    json!({
+        "name": output.name.as_str(),
+        "dtype": output.dtype.name(),
+        "shape": output.shape.dims(),
+        "mantissa": output.scale.mantissa(),
+        "shift": output.scale.shift(),
     })
 }
 
