@@ -27,10 +27,10 @@ use haca_wire::{Amount, AssetId, EvidenceKind, ModelId, Tick};
 
 use crate::entry::Place;
 
-pub use admission::{LastWork, Workload, earliest_settle_by, earliest_signed, rest_ms};
+pub use admission::{Due, LastWork, Workload, earliest_settle_by, earliest_signed, rest_ms};
 pub use answer::{AnswerPlan, Answering, Docket, OpenDemand, plan_answers, reprice_answer};
 pub use cost::{GasPrices, Rates, coverage_signatures, item_bytes, item_signatures};
-pub use demandable::{AnswerTime, LOOKS, Overload, count_models, longest_proofs_ms};
+pub use demandable::{AnswerTime, LOOKS, Overload, SAFETY, count_models, longest_proofs_ms};
 pub use market::{Decimal, Market, Policy, Price, Reprice, bid_for, reprice};
 pub use prove_time::ProveTimes;
 use schedule::{Family, Schedule};

@@ -29,6 +29,7 @@ use crate::planner::{GasPrices, Kind, Rates, item_bytes};
 use crate::refusal::Refusal;
 use crate::snapshot::{AssetPrice, ModelFacts, ProofSize, Terms};
 use backlog::Backlog;
+pub(crate) use backlog::{Choice, Demanded};
 use demandable::{Demandable, is_answerable, measure};
 
 /// Quotes whose channels are waited for, the newest ones.
@@ -47,8 +48,8 @@ pub(crate) struct Service {
     book: Mutex<Book>,
     demandable: Mutex<Demandable>,
     backlog: Mutex<Backlog>,
-    /// Told of each receipt that is no longer on its way into the journal.
-    journalled: Condvar,
+    /// Told of each receipt that is no longer on its way into the journal, and of each end of a choice of proofs.
+    signatures: Condvar,
     quoted: Mutex<VecDeque<ChannelId>>,
     offers: Vec<Offer>,
     rates: Mutex<BTreeMap<Kind, Rates>>,
@@ -96,7 +97,7 @@ impl Service {
             book: Mutex::new(book),
             demandable: Mutex::new(demandable),
             backlog: Mutex::new(backlog),
-            journalled: Condvar::new(),
+            signatures: Condvar::new(),
             quoted: Mutex::default(),
             offers,
             rates: Mutex::new(rates),

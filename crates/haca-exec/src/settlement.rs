@@ -30,6 +30,7 @@ use crate::log;
 use crate::planner::{self, Action, AnswerPlan, Cause, Kind, Market, Settlement, Situation, Waiting};
 use crate::service::Service;
 use demand::Watch;
+use precedence::Chosen;
 
 /// How long the settler waits for work before it looks by itself.
 const REST: Duration = Duration::from_millis(500);
@@ -51,6 +52,7 @@ pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
         held: BTreeMap::new(),
         watch: Watch::default(),
         waits_for: None,
+        follow_until: None,
         seals: 0,
         sealed: ChannelId([0; 32]),
     };
@@ -84,6 +86,7 @@ pub(crate) fn run(service: &Arc<Service>, stop: &Cancellation) {
             Err(_) => {
                 log::event("settlement", "code=exec.panic");
                 service.end_proving(false);
+                settler.follow_until = None;
                 settler.pause(LONGEST_BACKOFF);
             }
         }
@@ -128,6 +131,8 @@ struct Settler<'a> {
     watch: Watch,
     /// What was last waited for.
     waits_for: Option<planner::Reason>,
+    /// Until when a transaction is followed to its fate: then the proof of an answer has to begin.
+    follow_until: Option<Instant>,
     /// Compactions so far, and the channel at which they go on.
     seals: u64,
     sealed: ChannelId,
@@ -152,7 +157,7 @@ impl Settler<'_> {
         self.look_at_docket()?;
         self.service.set_backlog(&pending, self.watch.unanswered())?;
         self.forget(&pending);
-        if self.follow_answers()? || self.answer_demands(&pending)? {
+        if self.follow_answers()? || self.answer_demands()? {
             return Ok(true);
         }
         if pending.is_empty() {
@@ -168,13 +173,12 @@ impl Settler<'_> {
         if self.raise_held(&clock, &pending, 0)? || self.settle_covered(&clock, &pending)? {
             return Ok(true);
         }
-        self.act(&clock, &self.settleable(&clock, &pending))
+        self.act(&clock, &pending)
     }
 
     /// Asks the planner, and does what it says.
-    fn act(&mut self, clock: &Clock, waiting: &[Pending]) -> Result<bool, ExecError> {
-        let plan = self.consult(clock, waiting, planner::plan);
-        let of_place: BTreeMap<Place, Pending> = waiting.iter().map(|one| (one.place, *one)).collect();
+    fn act(&mut self, clock: &Clock, pending: &[Pending]) -> Result<bool, ExecError> {
+        let plan = self.consult(clock, &self.settleable(clock, pending), planner::plan);
         let mut has_ended = false;
         for place in &plan.late {
             has_ended |= self.give_up(*place, "its settle-by tick has passed", clock.height)?;
@@ -184,11 +188,9 @@ impl Settler<'_> {
             return Ok(true);
         }
         match plan.action {
-            // What keeps one transaction waiting keeps the others, as long as there is time: more receipts meanwhile join
-            // the next batch.
-            Action::Settle(settlement) if self.held.is_empty() || settlement.cause == Cause::Urgent => {
+            Action::Settle(settlement) if self.is_ready(&settlement) => {
                 self.waits_for = None;
-                self.settle(&settlement, &of_place)?;
+                self.settle_next(clock, pending, settlement)?;
                 Ok(true)
             }
             Action::Wait { reason, until } => {
@@ -204,6 +206,11 @@ impl Settler<'_> {
             }
             Action::Settle(_) | Action::Idle => Ok(false),
         }
+    }
+
+    /// What keeps one transaction waiting keeps the others, as long as there is time: more receipts meanwhile join the next batch.
+    fn is_ready(&self, settlement: &Settlement) -> bool {
+        self.held.is_empty() || settlement.cause == Cause::Urgent
     }
 
     /// Puts what the planner looks at before it.
@@ -257,23 +264,11 @@ impl Settler<'_> {
     }
 
     /// Proves the groups of one transaction, signs it, journals it, and sends it. `false` when none could be proven.
-    fn settle(&mut self, plan: &Settlement, of_place: &BTreeMap<Place, Pending>) -> Result<bool, ExecError> {
-        let service = self.service;
-        let prove_ms = service.prove_ms(plan);
-        let made = if prove_ms == 0 {
-            self.prove_and_sign(plan, of_place)
-        } else {
-            let places = plan.groups.iter().flat_map(|group| group.places.iter().copied());
-            service.start_proving(places.collect(), &[], prove_ms);
-            // The planner has reckoned with all that it saw. One settlement takes all that it did not see; more would take the time
-            // of the one that is planned.
-            let known = of_place.keys().copied().collect();
-            let made = self
-                .make_way(&known, prove_ms, i64::MAX, 1)
-                .and_then(|()| self.prove_and_sign(plan, of_place));
-            service.end_proving(matches!(made, Ok(Some(_))));
-            made
-        };
+    fn settle(&mut self, chosen: &Chosen) -> Result<bool, ExecError> {
+        let made = self.prove_and_sign(&chosen.settlement, &chosen.of_place);
+        if chosen.is_announced {
+            self.service.end_proving(matches!(made, Ok(Some(_))));
+        }
         match made? {
             Some((tx, entries)) => self.send(&tx, entries, None).map(|()| true),
             None => Ok(false),

@@ -16,7 +16,7 @@ use haca_wire::ModelId;
 use super::{Kind, Rates};
 
 /// How much longer than measured a proof is reckoned to take.
-pub(super) const SAFETY: u64 = 2;
+pub const SAFETY: u64 = 2;
 /// What a question about one fee is reckoned to take, in milliseconds.
 const LOOK_MS: u64 = 50;
 /// Fees that are looked at before other work is done, whatever is due or demanded.

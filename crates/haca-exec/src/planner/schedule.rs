@@ -100,6 +100,11 @@ fn takes_ms(situation: &Situation<'_>, prove_ms: u64) -> i64 {
     i64::try_from(prove_ms.saturating_add(situation.inclusion_ms)).unwrap_or(i64::MAX / 4)
 }
 
+fn safety_ms(situation: &Situation<'_>) -> i64 {
+    let ms = situation.policy.safety_ticks.saturating_mul(situation.tick_ms);
+    i64::try_from(ms).unwrap_or(i64::MAX / 4)
+}
+
 /// Milliseconds from now by which a receipt's transaction is to be in a block.
 pub(super) fn due_ms(situation: &Situation<'_>, receipt: &Waiting) -> i64 {
     let ticks = i128::from(receipt.settle_by.0)
@@ -147,7 +152,7 @@ impl Schedule {
         let first = first.map(|(_, family, size)| (family, size));
         Self {
             slack_ms,
-            first: first.unwrap_or_else(|| rescue(&lines)),
+            first: first.unwrap_or_else(|| rescue(&lines, safety_ms(situation))),
             starts,
             tick_ms: i64::try_from(situation.tick_ms).unwrap_or(i64::MAX),
         }
@@ -175,10 +180,11 @@ impl Schedule {
 }
 
 /// When not all can be in time: the receipt that is due first of those that still can, with as many others as that
-/// leaves time for. When none can by the estimate, the first with all others: estimates may be wrong.
-fn rescue(lines: &[Line]) -> (usize, usize) {
+/// leaves time for. The ticks that are kept free are for this. When none can by the estimate, the first with all others:
+/// estimates may be wrong.
+fn rescue(lines: &[Line], safety_ms: i64) -> (usize, usize) {
     let savable = lines.iter().enumerate().filter_map(|(index, line)| {
-        let due = *line.due.first()?;
+        let due = line.due.first()?.saturating_add(safety_ms);
         let size = line.takes.iter().rposition(|takes| *takes <= due)?;
         Some((due, index, size + 1))
     });

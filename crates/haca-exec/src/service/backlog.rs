@@ -1,5 +1,8 @@
 //! What the settler has before it: receipts in no transaction, open demands, and the proofs in progress. No order is
-//! admitted that would be late behind it.
+//! admitted that would be late behind it, and no receipt is signed that would be late or make another one late.
+//!
+//! Signatures and announcements of proofs are ordered by one lock: what a proof is chosen with is all that is signed, and
+//! what is signed later was reckoned with the proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, MutexGuard, PoisonError};
@@ -13,7 +16,7 @@ use crate::ExecError;
 use crate::chain::Head;
 use crate::entry::{EntryState, Pending, Place};
 use crate::planner::{
-    Answering, Kind, LastWork, Settlement, Workload, earliest_settle_by, earliest_signed, rest_ms,
+    Answering, Due, Kind, LastWork, Settlement, Workload, earliest_settle_by, earliest_signed, rest_ms,
 };
 use crate::refusal::Refusal;
 
@@ -25,7 +28,7 @@ struct Running {
     since: Instant,
     /// What waits again if they are not made.
     waiting: Vec<(Place, Waiting)>,
-    demands: Vec<(Place, ModelId)>,
+    demands: Vec<(Place, Demanded)>,
 }
 
 /// How far an order is that waits for its settlement.
@@ -43,15 +46,27 @@ enum Stage {
 #[derive(Clone, Copy)]
 struct Waiting {
     kind: Kind,
+    settle_by: Tick,
     stage: Stage,
+}
+
+/// An open demand that nothing was sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Demanded {
+    /// The model of the receipt.
+    pub(crate) model: ModelId,
+    /// Last tick of the answer.
+    pub(crate) due: Tick,
 }
 
 /// All work of the settler that takes time.
 #[derive(Default)]
 pub(super) struct Backlog {
     waiting: BTreeMap<Place, Waiting>,
-    demands: BTreeMap<Place, ModelId>,
+    demands: BTreeMap<Place, Demanded>,
     running: Option<Running>,
+    /// Whether the settler chooses what to prove: until it has, nothing is signed.
+    is_choosing: bool,
 }
 
 impl Backlog {
@@ -68,8 +83,12 @@ impl Backlog {
                 model: one.model,
                 evidence: one.evidence,
             };
-            let stage = Stage::Answered;
-            self.waiting.insert(one.place, Waiting { kind, stage });
+            let waiting = Waiting {
+                kind,
+                settle_by: one.settle_by,
+                stage: Stage::Answered,
+            };
+            self.waiting.insert(one.place, waiting);
         }
     }
 
@@ -92,16 +111,49 @@ impl Backlog {
         self.demands.extend(running.demands);
     }
 
-    /// Whether the receipt of an order is on its way into the journal.
-    fn is_signed(&self, place: Place) -> bool {
-        let waiting = self.waiting.get(&place);
-        waiting.is_some_and(|one| one.stage == Stage::Signed)
+    /// Sets proofs in progress, and takes what they are for out of what waits.
+    fn begin(&mut self, places: BTreeSet<Place>, fees: &[Place], prove_ms: u64) {
+        let taken = |place: &Place| Some((*place, self.waiting.remove(place)?));
+        let waiting = places.iter().chain(fees).filter_map(taken).collect();
+        let taken = |fee: &Place| Some((*fee, self.demands.remove(fee)?));
+        let demands = fees.iter().filter_map(taken).collect();
+        self.running = Some(Running {
+            places,
+            prove_ms,
+            since: Instant::now(),
+            waiting,
+            demands,
+        });
+    }
+
+    /// Whether a receipt is signed and on its way into the journal.
+    fn has_unjournalled(&self) -> bool {
+        self.waiting.values().any(|one| one.stage == Stage::Signed)
+    }
+
+    /// The receipts that are signed and wait.
+    fn signed(&self) -> Vec<Due> {
+        let signed = self.waiting.values().filter(|one| one.stage != Stage::Admitted);
+        let due = signed.map(|one| Due {
+            kind: one.kind,
+            by: one.settle_by,
+        });
+        due.collect()
+    }
+
+    /// The demands that wait.
+    fn demanded(&self) -> Vec<Due> {
+        let due = self.demands.values().map(|one| Due {
+            kind: proof_of(one.model),
+            by: one.due,
+        });
+        due.collect()
     }
 
     /// All that waits by kind, a demand as a proof that is made at once.
     fn counts(&self) -> BTreeMap<Kind, usize> {
         let receipts = self.waiting.values().map(|one| one.kind);
-        let demands = self.demands.values().map(|model| proof_of(*model));
+        let demands = self.demands.values().map(|one| proof_of(one.model));
         let mut counts = BTreeMap::new();
         for kind in receipts.chain(demands) {
             let count: &mut usize = counts.entry(kind).or_default();
@@ -156,28 +208,33 @@ impl Service {
         })
     }
 
-    /// Has the receipt of an order signed whose answer is ready, if time is left to settle it: questions, inference and a proof that
-    /// began meanwhile may have taken it. A proof that begins from now on waits until the receipt is in the journal.
+    /// Has the receipt of an order signed whose answer is ready, if it can be settled in time and makes no other receipt late:
+    /// questions, inference and a proof that began meanwhile may have taken the time for that. Waits while the settler chooses
+    /// what to prove.
     pub(super) fn check_signature(&self, place: Place, order: &Order) -> Result<(), Refusal> {
-        let head = self.chain.head(self.config.stale_head_s)?;
         let kind = Kind {
             model: order.model,
             evidence: order.evidence,
         };
-        let mut backlog = self.backlog();
+        let mut backlog = wait_for_choice(self.backlog(), &self.signatures);
+        let head = self.chain.head(self.config.stale_head_s)?;
         let (now, tick_ms) = (head.clock.tick, self.chain.tick_ms());
-        let prove_ms = self
-            .known_rates()
-            .get(&kind)
-            .map_or(0, |rates| rates.prove_ms(kind, 1));
-        let earliest = earliest_signed(&LastWork {
-            now,
-            tick_ms,
-            safety_ticks: self.config.policy.safety_ticks,
-            min_settle_ticks: self.config.min_settle_ticks,
-            running_ms: backlog.running_ms(tick_ms),
-            prove_ms,
-        });
+        let longest_proofs_ms = self.longest_proofs_ms();
+        let earliest = earliest_signed(
+            &LastWork {
+                now,
+                tick_ms,
+                safety_ticks: self.config.policy.safety_ticks,
+                min_settle_ticks: self.config.min_settle_ticks,
+                longest_proofs_ms,
+                running_ms: backlog.running_ms(tick_ms),
+                signed: &backlog.signed(),
+                demands: &backlog.demanded(),
+                rates: &self.known_rates(),
+            },
+            kind,
+            order.settle_by,
+        );
         self.check_between(order, earliest, now)?;
         if let Some(waiting) = backlog.waiting.get_mut(&place) {
             waiting.stage = Stage::Signed;
@@ -194,15 +251,19 @@ impl Service {
     pub(super) fn join_backlog(&self, place: Place, order: &Order, head: &Head) -> Result<(), Refusal> {
         let mut backlog = self.backlog();
         let kind = self.check_deadline(&backlog, order, head)?;
-        let stage = Stage::Admitted;
-        backlog.waiting.insert(place, Waiting { kind, stage });
+        let waiting = Waiting {
+            kind,
+            settle_by: order.settle_by,
+            stage: Stage::Admitted,
+        };
+        backlog.waiting.insert(place, waiting);
         Ok(())
     }
 
     /// The order was not answered.
     pub(super) fn leave_backlog(&self, place: Place) {
         self.backlog().waiting.remove(&place);
-        self.journalled.notify_all();
+        self.signatures.notify_all();
     }
 
     /// The order's receipt is in the journal, or may be.
@@ -210,14 +271,14 @@ impl Service {
         if let Some(waiting) = self.backlog().waiting.get_mut(&place) {
             waiting.stage = Stage::Answered;
         }
-        self.journalled.notify_all();
+        self.signatures.notify_all();
     }
 
     /// Learns from the settler what waits: what was in the journal, and the open demands that nothing was sent for.
     pub(crate) fn set_backlog(
         &self,
         pending: &[Pending],
-        demands: BTreeMap<Place, ModelId>,
+        demands: BTreeMap<Place, Demanded>,
     ) -> Result<(), ExecError> {
         let places: BTreeSet<Place> = pending
             .iter()
@@ -270,10 +331,10 @@ impl Service {
         running.is_some_and(|running| running.places.contains(&place))
     }
 
-    /// Announces which receipts proofs are made for, what they are reckoned to take, and the fees that demands wait on. From now
-    /// on, no receipt is signed that would be late behind them. Those signed before are in the journal afterwards.
-    pub(crate) fn start_proving(&self, places: BTreeSet<Place>, fees: &[Place], prove_ms: u64) {
-        announce(self.backlog(), &self.journalled, places, fees, prove_ms);
+    /// Begins a choice of proofs: each receipt that is signed is in the journal, and none is signed before the choice ends.
+    pub(crate) fn begin_choice(&self) -> Choice<'_> {
+        wait_for_journal(self.backlog(), &self.signatures);
+        Choice { service: self }
     }
 
     /// The proofs are made, or given up: then what they were for waits again.
@@ -282,29 +343,37 @@ impl Service {
     }
 }
 
-/// Sets the proofs in progress, then waits until each receipt that is signed by now is in the journal.
-fn announce(
-    mut backlog: MutexGuard<'_, Backlog>,
-    journalled: &Condvar,
-    places: BTreeSet<Place>,
-    fees: &[Place],
-    prove_ms: u64,
-) {
-    let taken = |place: &Place| Some((*place, backlog.waiting.remove(place)?));
-    let waiting = places.iter().chain(fees).filter_map(taken).collect();
-    let taken = |fee: &Place| Some((*fee, backlog.demands.remove(fee)?));
-    let demands = fees.iter().filter_map(taken).collect();
-    backlog.running = Some(Running {
-        places,
-        prove_ms,
-        since: Instant::now(),
-        waiting,
-        demands,
-    });
-    let signed = backlog.waiting.keys().filter(|place| backlog.is_signed(**place));
-    let signed: Vec<Place> = signed.copied().collect();
-    let is_on_its_way = |backlog: &mut Backlog| signed.iter().any(|place| backlog.is_signed(*place));
-    drop(journalled.wait_while(backlog, is_on_its_way));
+/// The settler's choice of what to prove next, with all that is signed. It ends when it is dropped.
+#[must_use]
+pub(crate) struct Choice<'a> {
+    service: &'a Service,
+}
+
+impl Choice<'_> {
+    /// Announces which receipts proofs are made for, what they are reckoned to take, and the fees that demands wait on. From now
+    /// on, no receipt is signed that would be late behind them.
+    pub(crate) fn announce(self, places: BTreeSet<Place>, fees: &[Place], prove_ms: u64) {
+        self.service.backlog().begin(places, fees, prove_ms);
+    }
+}
+
+impl Drop for Choice<'_> {
+    fn drop(&mut self) {
+        self.service.backlog().is_choosing = false;
+        self.service.signatures.notify_all();
+    }
+}
+
+/// Keeps receipts from being signed, then waits until each that is signed by now is in the journal.
+fn wait_for_journal(mut backlog: MutexGuard<'_, Backlog>, signatures: &Condvar) {
+    backlog.is_choosing = true;
+    drop(signatures.wait_while(backlog, |backlog| backlog.has_unjournalled()));
+}
+
+/// Waits until the settler has chosen what to prove.
+fn wait_for_choice<'a>(backlog: MutexGuard<'a, Backlog>, signatures: &Condvar) -> MutexGuard<'a, Backlog> {
+    let chosen = signatures.wait_while(backlog, |backlog| backlog.is_choosing);
+    chosen.unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -331,43 +400,72 @@ mod tests {
 
     fn waiting(sequence: u64, stage: Stage) -> Mutex<Backlog> {
         let mut backlog = Backlog::default();
-        backlog
-            .waiting
-            .insert(place(sequence), Waiting { kind: ZK, stage });
+        let waiting = Waiting {
+            kind: ZK,
+            settle_by: Tick(9),
+            stage,
+        };
+        backlog.waiting.insert(place(sequence), waiting);
         Mutex::new(backlog)
     }
 
-    /// What was signed before a proof was announced is read from the journal after it.
+    /// What was signed before a choice is read from the journal in it.
     #[test]
-    fn a_proof_waits_for_receipts_that_are_signed_and_not_journalled() {
-        let (backlog, journalled) = (waiting(1, Stage::Signed), Condvar::new());
+    fn a_choice_waits_for_receipts_that_are_signed_and_not_journalled() {
+        let (backlog, signatures) = (waiting(1, Stage::Signed), Condvar::new());
         let is_journalled = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                announce(lock(&backlog), &journalled, BTreeSet::new(), &[], 1);
+                wait_for_journal(lock(&backlog), &signatures);
                 assert!(is_journalled.load(Ordering::SeqCst));
             });
-            while lock(&backlog).running.is_none() {
+            while !lock(&backlog).is_choosing {
                 std::thread::yield_now();
             }
             is_journalled.store(true, Ordering::SeqCst);
             let answered = waiting(1, Stage::Answered);
             std::mem::swap(&mut lock(&backlog).waiting, &mut lock(&answered).waiting);
-            journalled.notify_all();
+            signatures.notify_all();
+        });
+    }
+
+    #[test]
+    fn nothing_is_signed_during_a_choice() {
+        let (backlog, signatures) = (waiting(1, Stage::Admitted), Condvar::new());
+        wait_for_journal(lock(&backlog), &signatures);
+        let (begun, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let signing = scope.spawn(|| {
+                let guard = lock(&backlog);
+                begun.store(true, Ordering::SeqCst);
+                let guard = wait_for_choice(guard, &signatures);
+                assert!(is_over.load(Ordering::SeqCst));
+                drop(guard);
+            });
+            while !begun.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            let mut guard = lock(&backlog);
+            is_over.store(true, Ordering::SeqCst);
+            guard.is_choosing = false;
+            drop(guard);
+            signatures.notify_all();
+            assert!(signing.join().is_ok());
         });
     }
 
     #[test]
     fn what_was_not_proven_waits_again() {
-        let (backlog, journalled) = (waiting(1, Stage::Answered), Condvar::new());
-        lock(&backlog).demands.insert(place(2), ZK.model);
-        let start = || announce(lock(&backlog), &journalled, [place(1)].into(), &[place(2)], 1);
-        start();
-        assert!(lock(&backlog).counts().is_empty());
-        lock(&backlog).end(false);
-        assert_eq!(lock(&backlog).counts(), [(ZK, 2)].into());
-        start();
-        lock(&backlog).end(true);
-        assert!(lock(&backlog).counts().is_empty());
+        let backlog = waiting(1, Stage::Answered);
+        let mut backlog = lock(&backlog);
+        let (model, due) = (ZK.model, Tick(9));
+        backlog.demands.insert(place(2), Demanded { model, due });
+        backlog.begin([place(1)].into(), &[place(2)], 1);
+        assert!(backlog.counts().is_empty());
+        backlog.end(false);
+        assert_eq!(backlog.counts(), [(ZK, 2)].into());
+        backlog.begin([place(1)].into(), &[place(2)], 1);
+        backlog.end(true);
+        assert!(backlog.counts().is_empty());
     }
 }

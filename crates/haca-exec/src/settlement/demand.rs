@@ -12,17 +12,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use haca_wire::state::{ClaimRecord, DemandRecord, DocketRecord, HeldKey, key};
-use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, ModelId, SignedTransaction, Tick, TxHash};
+use haca_wire::{Amount, Answer, EvidenceKind, Height, Message, SignedTransaction, Tick, TxHash};
 
 use super::payer::{own_instead, sign, sign_again};
-use super::precedence::ROUNDS;
 use super::proof::{Proven, prove};
 use super::transaction::{RESEND, Word};
 use super::{AnswerPlan, Retry, Settler};
 use crate::ExecError;
-use crate::entry::{Entry, EntryState, HeldFee, Pending, Place, SentAnswer};
+use crate::entry::{Entry, EntryState, HeldFee, Place, SentAnswer};
 use crate::log;
 use crate::planner::{self, Answering, Docket, Kind, LOOKS, OpenDemand};
+use crate::service::Demanded;
 use crate::totals::{Totals, TotalsKey};
 
 /// How often the docket is read while other work is done.
@@ -116,11 +116,13 @@ impl Watch {
     }
 
     /// Open demands that no answer is on its way for, by the fees that wait on them.
-    pub(super) fn unanswered(&self) -> BTreeMap<Place, ModelId> {
-        let open = self.fees.values();
-        let open = open.filter(|watched| watched.demand.is_some() && watched.fee.answer.is_none());
-        open.map(|watched| (watched.fee.place, watched.fee.model))
-            .collect()
+    pub(super) fn unanswered(&self) -> BTreeMap<Place, Demanded> {
+        let open = self.fees.values().filter(|watched| watched.fee.answer.is_none());
+        let open = open.filter_map(|watched| {
+            let (model, due) = (watched.fee.model, watched.demand?.due);
+            Some((watched.fee.place, Demanded { model, due }))
+        });
+        open.collect()
     }
 
     fn answers(&self) -> BTreeSet<TxHash> {
@@ -439,7 +441,7 @@ impl Settler<'_> {
     }
 
     /// Answers the demands that are due first. `true` when it worked on one.
-    pub(super) fn answer_demands(&mut self, pending: &[Pending]) -> Result<bool, ExecError> {
+    pub(super) fn answer_demands(&mut self) -> Result<bool, ExecError> {
         let is_open = |watched: &Watched| watched.demand.is_some() && watched.fee.answer.is_none();
         if !self.watch.fees.values().any(is_open) {
             return Ok(false);
@@ -451,16 +453,14 @@ impl Settler<'_> {
         )?;
         match plan {
             AnswerPlan::Answer(answering) => {
-                if !self.settle_before(&answering, pending)? {
-                    self.answer(&answering)?;
-                }
+                self.answer(&answering)?;
                 Ok(true)
             }
             AnswerPlan::Wait(_) | AnswerPlan::Idle => Ok(false),
         }
     }
 
-    /// Proves receipts, journals the answer, and sends it.
+    /// Proves receipts, journals the answer, and sends it, unless something settles before it.
     fn answer(&mut self, answering: &Answering) -> Result<(), ExecError> {
         let service = self.service;
         let mut held = Vec::new();
@@ -473,17 +473,16 @@ impl Settler<'_> {
             .iter()
             .map(|(fee, demand)| service.journal.held_entry(fee, demand.sequence));
         let mut entries = read.collect::<Result<Vec<Entry>, _>>()?;
-        let places = entries.iter().map(Entry::place).collect();
-        let prove_ms = service.answer_ms(answering);
-        service.start_proving(places, &answering.places, prove_ms);
-        let way = self.make_way(&BTreeSet::new(), prove_ms, answering.slack_ms, ROUNDS);
-        let proved = way.map(|()| prove(service, answering.model, &entries, self.stop));
-        service.end_proving(matches!(proved, Ok(Ok(_))));
+        if self.settle_before(answering, entries.iter().map(Entry::place).collect())? {
+            return Ok(());
+        }
+        let proved = prove(service, answering.model, &entries, self.stop);
+        service.end_proving(proved.is_ok());
         let Proven {
             inferences,
             proof,
             figures,
-        } = match proved? {
+        } = match proved {
             Ok(proven) => proven,
             Err(_) if self.is_stopped() => return Ok(()),
             Err(reason) => {

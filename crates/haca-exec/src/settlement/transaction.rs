@@ -147,6 +147,9 @@ impl Settler<'_> {
                     Word::Refused(reason) => return self.failed(hash, entries, &reason, false),
                 }
             }
+            if self.follow_until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(());
+            }
             std::thread::sleep(POLL);
         }
         Ok(())

@@ -24,12 +24,7 @@ fn waiting<'a>(world: &'a World, gate: &Gate, count: u64) -> (Serving<'a>, Chann
 }
 
 fn item(serving: &Serving<'_>, channel: ChannelId, sequence: u64) -> Item {
-    let order = serving.sign(&serving.order(channel, sequence, &serving.body()));
-    let answered = serving.client.infer(&serving.body(), &order).unwrap();
-    Item {
-        order,
-        receipt: answered.receipt,
-    }
+    serving.item(&serving.order(channel, sequence, &serving.body()))
 }
 
 impl Serving<'_> {

@@ -270,7 +270,7 @@ fn a_demand_that_came_before_the_settlement_was_noticed_is_answered() {
 }
 
 /// The key of the node's docket, as it stands in paths.
-fn docket_path(world: &World) -> String {
+pub(crate) fn docket_path(world: &World) -> String {
     let operator = haca_client::Wallet::load(&world.home().join("account.key")).unwrap();
     hex::encode(haca_wire::state::key::docket(operator.address()))
 }
@@ -418,12 +418,7 @@ impl Serving<'_> {
     fn covered(&self, gate: &Gate, channel: ChannelId, count: u64) -> Vec<Item> {
         gate.freeze();
         let items: Vec<Item> = (0..count)
-            .map(|sequence| {
-                let order = self.optimistic(channel, sequence);
-                let receipt = self.infer(&self.body(), &order).unwrap().receipt;
-                let order = self.sign(&order);
-                Item { order, receipt }
-            })
+            .map(|sequence| self.item(&self.optimistic(channel, sequence)))
             .collect();
         let voucher = self.voucher(&items);
         assert_eq!(

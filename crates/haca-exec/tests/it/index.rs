@@ -2,7 +2,7 @@
 //! wait are found by the state, since a demand nobody looks for costs the stake.
 
 use haca_client::{Settleable, voucher};
-use haca_wire::{Amount, ChannelId, Item, Message, Order, OrderHash, SignedTransaction, Tick, TxHash};
+use haca_wire::{Amount, Item, Order, OrderHash, Receipt, Signed, SignedTransaction, Tick, TxHash};
 
 use crate::demand::{PRICE, held, held_fee, serve};
 use crate::gate::{Action, Gate};
@@ -35,15 +35,27 @@ fn hide(gate: &Gate, missing: Missing) {
     });
 }
 
-/// Answered while nothing is settled.
-fn answered(serving: &Serving<'_>, channel: ChannelId, sequence: u64, settle_by: Tick) -> Item {
-    let order = Order {
+/// A node that has answered so many orders, which are to settle in so many ticks, and settles nothing.
+fn answered<'a>(world: &'a World, gate: &Gate, count: u64, ticks: u64) -> (Serving<'a>, Vec<Item>) {
+    let serving = serve(world, gate);
+    let channel = serving.channel(u128::from(count) * PRICE, 1_000);
+    gate.freeze();
+    let settle_by = Tick(world.tick() + ticks);
+    let order = |sequence| Order {
         settle_by,
         ..serving.optimistic(channel, sequence)
     };
-    let receipt = serving.infer(&serving.body(), &order).unwrap().receipt;
-    let order = serving.sign(&order);
-    Item { order, receipt }
+    let items = (0..count)
+        .map(|sequence| serving.item(&order(sequence)))
+        .collect();
+    (serving, items)
+}
+
+/// One receipt of such a node, which settles it before a full node whose index has none of it.
+fn unseen<'a>(world: &'a World, gate: &Gate) -> (Serving<'a>, Signed<Receipt>) {
+    let (serving, items) = answered(world, gate, 1, 1_000);
+    hide(gate, Missing::All);
+    (serving, items[0].receipt.clone())
 }
 
 /// The transaction that settled something, once its block is proven.
@@ -64,7 +76,9 @@ fn end(serving: &Serving<'_>, order: OrderHash) -> String {
 }
 
 /// Demands the proof of a fee that was found, and waits until it is paid for it.
-fn demanded(world: &World, serving: &Serving<'_>, order: OrderHash, demand: Message) {
+fn demanded(world: &World, serving: &Serving<'_>, receipt: &Signed<Receipt>) {
+    let order = receipt.value.order;
+    let demand = haca_client::demand(receipt, &world.domain);
     assert_eq!(serving.status(order).tx, None, "nobody named the transaction");
     world.send(&world.user, demand);
     world.pass_a_block();
@@ -76,15 +90,10 @@ fn demanded(world: &World, serving: &Serving<'_>, order: OrderHash, demand: Mess
 fn a_fee_that_waits_is_found_at_once_though_the_index_does_not_have_its_settlement() {
     let world = World::start();
     let gate = Gate::before(world.url());
-    let serving = serve(&world, &gate);
-    let channel = serving.channel(PRICE, 100);
-    gate.freeze();
-    let settle_by = Tick(world.tick() + 1_000);
-    let receipt = answered(&serving, channel, 0, settle_by).receipt;
-    hide(&gate, Missing::All);
+    let (serving, receipt) = unseen(&world, &gate);
     let order = receipt.value.order;
     serving.wait_for(order, "submitted");
-    held_fee(&world, channel, 0);
+    held_fee(&world, receipt.value.channel, 0);
     // Without the transaction in its index, a full node knows only that its nonce is used.
     gate.set(|method, path| {
         if method == "POST" {
@@ -97,20 +106,14 @@ fn a_fee_that_waits_is_found_at_once_though_the_index_does_not_have_its_settleme
     });
     assert_eq!(end(&serving, order), "held");
     gate.open();
-    let demand = haca_client::demand(&receipt, &world.domain);
-    demanded(&world, &serving, order, demand);
+    demanded(&world, &serving, &receipt);
 }
 
 #[test]
 fn a_fee_that_waits_is_found_after_its_transaction_expired_unseen() {
     let world = World::start();
     let gate = Gate::before(world.url());
-    let serving = serve(&world, &gate);
-    let channel = serving.channel(PRICE, 100);
-    gate.freeze();
-    let settle_by = Tick(world.tick() + 1_000);
-    let receipt = answered(&serving, channel, 0, settle_by).receipt;
-    hide(&gate, Missing::All);
+    let (serving, receipt) = unseen(&world, &gate);
     let order = receipt.value.order;
     let first = settlement(&world, &Settleable::receipt(&receipt.value, &world.domain));
     gate.set(|_, _| Action::Shut);
@@ -121,21 +124,15 @@ fn a_fee_that_waits_is_found_after_its_transaction_expired_unseen() {
     }
     hide(&gate, Missing::This(first));
     assert_eq!(end(&serving, order), "held");
-    let demand = haca_client::demand(&receipt, &world.domain);
-    demanded(&world, &serving, order, demand);
+    demanded(&world, &serving, &receipt);
 }
 
 /// Away from the settlement of a range until expiry and settle-by are behind, then before a full node whose index lacks it.
 fn range_is_found(missing: Missing) {
     let world = World::start();
     let gate = Gate::before(world.url());
-    let serving = serve(&world, &gate);
-    let channel = serving.channel(3 * PRICE, 1_000);
-    gate.freeze();
-    let settle_by = Tick(world.tick() + 55);
-    let items: Vec<Item> = (0..3)
-        .map(|sequence| answered(&serving, channel, sequence, settle_by))
-        .collect();
+    let (serving, items) = answered(&world, &gate, 3, 55);
+    let settle_by = items[0].order.value.settle_by;
     let voucher = voucher(&items, &world.domain, settle_by).unwrap();
     serving.cover(&voucher).unwrap();
     hide(&gate, Missing::All);
@@ -146,7 +143,7 @@ fn range_is_found(missing: Missing) {
     for order in serving.orders(&items) {
         assert_eq!(end(&serving, order), "held");
     }
-    let record = held(&world, channel, 0).unwrap();
+    let record = held(&world, voucher.channel, 0).unwrap();
     assert_eq!((record.count, record.fee), (3, Amount(3 * PRICE)));
     gate.open();
     serving.proven(&items, 2);

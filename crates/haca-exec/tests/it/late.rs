@@ -11,7 +11,7 @@ use crate::demand::{PRICE, config, held_fee, serve, with_slow_proofs};
 use crate::gate::{Action, Gate, is_clock};
 use crate::world::{FEE, Serving, World, ZK_FEE, body, wait};
 
-const PROOF_MS: u64 = 25_000;
+pub(crate) const PROOF_MS: u64 = 25_000;
 
 /// A node that bids 1 for gas as long as nothing is urgent.
 fn thrifty<'a>(world: &'a World, gate: &Gate) -> Serving<'a> {
@@ -49,6 +49,16 @@ fn is_proof_first(serving: &Serving<'_>, demanded: OrderHash, other: OrderHash, 
             return Some(is_waiting);
         }
         (!is_waiting).then_some(false)
+    })
+}
+
+/// Whether an order's transaction is sent before another's.
+pub(crate) fn settles_first(serving: &Serving<'_>, first: OrderHash, other: OrderHash) -> bool {
+    let is_sent = |order| serving.status(order).status == "submitted";
+    wait("a settlement", || match (is_sent(first), is_sent(other)) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
     })
 }
 
@@ -141,13 +151,13 @@ fn a_receipt_that_nobody_can_prove_keeps_no_demand_waiting() {
     serving.wait_for(demanded.value.order, "settled");
 }
 
-/// The settler has read what waits, and asks the chain about the demand.
-#[test]
-fn an_order_that_comes_while_demands_are_looked_for_settles_before_their_proof() {
+/// Whether an order goes before a demand's proof that comes when the settler has read what waits, and asks the chain about the
+/// demand.
+fn goes_before_an_answer(order: impl Fn(&Serving<'_>, ChannelId) -> Order) -> bool {
     let world = World::start();
     let gate = Gate::before(world.url());
     let serving = with_slow_proofs(serve(&world, &gate), PROOF_MS);
-    let channel = serving.channel(PRICE + FEE, 1_000);
+    let channel = serving.channel(PRICE + ZK_FEE, 1_000);
     let (demanded, demand) = serving.doubted(channel, 0);
     held_fee(&world, channel, 0);
     let first = Sequence(0);
@@ -167,9 +177,28 @@ fn an_order_that_comes_while_demands_are_looked_for_settles_before_their_proof()
     wait("the question", || {
         (looks.load(Ordering::SeqCst) > 0).then_some(())
     });
-    let pressing = serving.answer(&serving.pressing(channel, 1));
+    let pressing = serving.answer(&order(&serving, channel));
     gate.open();
-    assert!(!is_proof_first(&serving, demanded, pressing, "answered"));
+    !is_proof_first(&serving, demanded, pressing, "answered")
+}
+
+#[test]
+fn an_order_that_comes_while_demands_are_looked_for_settles_before_their_proof() {
+    assert!(goes_before_an_answer(
+        |serving, channel| serving.pressing(channel, 1)
+    ));
+}
+
+/// Its own proof, twice, is in time; behind the answer's it would not be.
+#[test]
+fn an_order_with_a_proof_that_comes_while_demands_are_looked_for_is_proven_before_them() {
+    assert!(goes_before_an_answer(|serving, channel| {
+        let body = serving.body();
+        Order {
+            settle_by: Tick(serving.world.tick() + 57),
+            ..serving.zk(channel, 1, &body)
+        }
+    }));
 }
 
 /// The settler has read what waits, and asks the chain for the time.
@@ -196,11 +225,81 @@ fn an_order_that_comes_before_a_proof_is_announced_settles_before_it() {
     });
     let pressing = serving.answer(&serving.pressing(channel, 1));
     gate.transactions(Action::Lose);
-    let sent = |order| serving.status(order).status == "submitted";
-    let is_pressing_first = wait("a settlement", || match (sent(pressing), sent(proven)) {
-        (true, _) => Some(true),
-        (false, true) => Some(false),
-        (false, false) => None,
+    assert!(settles_first(&serving, pressing, proven));
+}
+
+/// Its proof could begin 27 s later if it took no longer than was measured. It may take twice as long.
+#[test]
+fn an_answer_that_has_no_more_than_twice_its_time_waits_for_no_settlement() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = with_slow_proofs(serve(&world, &gate), PROOF_MS);
+    let channel = serving.channel(PRICE + FEE, 1_000);
+    let (demanded, demand) = serving.doubted(channel, 0);
+    held_fee(&world, channel, 0);
+    gate.freeze();
+    let waiting = serving.answer(&Order {
+        settle_by: Tick(world.tick() + 100),
+        ..serving.order(channel, 1, &serving.body())
     });
-    assert!(is_pressing_first);
+    let config = serving.config.clone();
+    serving.node.shutdown();
+    world.send(&world.user, demand);
+    let due = held_fee(&world, channel, 0).due().0;
+    world.pass_tick(due - 2 * 27 - 1);
+    gate.open();
+    let serving = world.serve_with(config);
+    assert!(is_proof_first(&serving, demanded, waiting, "answered"));
+    serving.wait_for(waiting, "settled");
+}
+
+/// Two transactions wait that are signed too low since the base fee has risen, and would be late behind a proof that is due. One
+/// for low fees, one that was to go before an answer.
+#[test]
+fn one_transaction_is_signed_anew_before_a_proof_that_is_due() {
+    let world = World::start();
+    let gate = Gate::before(world.url());
+    let serving = thrifty(&world, &gate);
+    let channel = serving.channel(PRICE + 2 * FEE + ZK_FEE, 1_000);
+    let (demanded, demand) = serving.doubted(channel, 0);
+    held_fee(&world, channel, 0);
+    let due_in = |ticks: u64, order: Order| Order {
+        settle_by: Tick(world.tick() + ticks),
+        ..order
+    };
+    let body = serving.body();
+    gate.transactions(Action::Answer(503, "node.busy"));
+    let cheap = serving.answer(&due_in(45, serving.order(channel, 1, &body)));
+    let first = serving.wait_for(cheap, "submitted").tx;
+    gate.freeze();
+    let pressing = serving.answer(&due_in(45, serving.order(channel, 2, &body)));
+    world.send(&world.user, demand);
+    world.pass_a_block();
+    gate.transactions(Action::Answer(503, "node.busy"));
+    let second = serving.wait_for(pressing, "submitted").tx;
+    wait("the answer", || serving.status(demanded).proof.map(drop));
+    // Its proof took less than the time that was reckoned, which is half as long from now on: one of 12.5 s is due 18 ticks before.
+    let proven = due_in(PROOF_MS / 1_000 + 10, serving.zk(channel, 3, &body));
+    let due = proven.settle_by.0 - 18;
+    let proven = serving.answer(&proven);
+    gate.set(|method, path| {
+        if method == "POST" {
+            Action::Answer(503, "node.busy")
+        } else if is_clock(path) {
+            Action::BaseFee(5)
+        } else {
+            Action::Pass
+        }
+    });
+    let is_raised = || {
+        [
+            serving.status(cheap).tx != first,
+            serving.status(pressing).tx != second,
+        ]
+    };
+    assert_eq!(is_raised(), [false, false]);
+    world.pass_tick(due - 1);
+    serving.wait_for(proven, "submitted");
+    let raised = is_raised().iter().filter(|is_raised| **is_raised).count();
+    assert_eq!(raised, 1);
 }

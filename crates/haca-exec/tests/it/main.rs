@@ -10,6 +10,7 @@ mod demand;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod gate;
 mod index;
+mod inference;
 mod journal;
 mod late;
 mod model;

@@ -13,8 +13,8 @@ use haca_node::loopback;
 use haca_node::node::{Node, NodeConfig};
 use haca_wire::state::ChannelRecord;
 use haca_wire::{
-    Address, Amount, AssetId, ChannelId, Close, ConsensusKey, Domain, EvidenceKind, Height, Message, ModelId,
-    Order, OrderHash, Sequence, Signed, Tick, render,
+    Address, Amount, AssetId, ChannelId, Close, ConsensusKey, Domain, EvidenceKind, Height, Item, Message,
+    ModelId, Order, OrderHash, Sequence, Signed, Tick, render,
 };
 use serde_json::json;
 
@@ -112,6 +112,11 @@ impl World {
 
     /// The same with other parameters at genesis.
     pub(crate) fn start_where(change: impl Fn(&mut serde_json::Value)) -> Self {
+        // Only what several threads share can be kept waiting by a test. Whichever starts first makes the pool.
+        let threads = std::thread::available_parallelism().map_or(2, |found| found.get().max(2));
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
         let dir = tempfile::tempdir().unwrap();
         let user = Wallet::generate().unwrap();
         let operator = Wallet::generate().unwrap();
@@ -334,6 +339,13 @@ impl Serving<'_> {
     pub(crate) fn answer(&self, order: &Order) -> OrderHash {
         self.infer(&self.body(), order).unwrap();
         order.hash(&self.world.domain)
+    }
+
+    /// Answers an order of the standard request, and returns it with its receipt.
+    pub(crate) fn item(&self, order: &Order) -> Item {
+        let receipt = self.infer(&self.body(), order).unwrap().receipt;
+        let order = self.sign(order);
+        Item { order, receipt }
     }
 
     /// The standard request.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use haca_exec::planner::{
-    Kind, LastWork, ProveTimes, Rates, Workload, earliest_settle_by, earliest_signed, rest_ms,
+    Due, Kind, LastWork, ProveTimes, Rates, Workload, earliest_settle_by, earliest_signed, rest_ms,
 };
 use haca_wire::{EvidenceKind, Gas, ModelId, Tick};
 
@@ -77,22 +77,82 @@ fn nothing_overflows() {
     assert_eq!(ticks(&[(kind(none, EvidenceKind::Zk), usize::MAX)], 0, true), 20);
 }
 
+/// Ticks that are kept free between a settlement and its deadline.
+const FREE: u64 = 3;
+
+/// Ticks until the earliest deadline for which a receipt is signed, beside proofs that wait and are due in so many ticks.
+fn signed(
+    kind: Kind,
+    ticks: u64,
+    (running_ms, min_settle_ticks): (u64, u64),
+    waiting: &[(Kind, u64)],
+    demands: &[(Kind, u64)],
+) -> u64 {
+    let due = |all: &[(Kind, u64)]| -> Vec<Due> {
+        let due = all.iter().map(|(kind, ticks)| Due {
+            kind: *kind,
+            by: Tick(1_000 + ticks),
+        });
+        due.collect()
+    };
+    let work = LastWork {
+        now: Tick(1_000),
+        tick_ms: TICK_MS,
+        safety_ticks: 3,
+        min_settle_ticks,
+        longest_proofs_ms: u64::MAX,
+        running_ms,
+        signed: &due(waiting),
+        demands: &due(demands),
+        rates: &rates(),
+    };
+    earliest_signed(&work, kind, Tick(1_000 + ticks)).0 - 1_000
+}
+
 /// A receipt is a debt from its signature on.
 #[test]
 fn no_receipt_is_signed_that_could_be_late() {
-    let ticks = |running_ms, prove_ms, min_settle_ticks| {
-        let work = LastWork {
-            now: Tick(1_000),
-            tick_ms: TICK_MS,
-            safety_ticks: 3,
-            min_settle_ticks,
-            running_ms,
-            prove_ms,
-        };
-        earliest_signed(&work).0 - 1_000
+    let ticks = |kind, running_ms, least| signed(kind, 1, (running_ms, least), &[], &[]);
+    assert_eq!(ticks(SIGNED, 0, 20), 2 + FREE, "two blocks and the safety ticks");
+    assert_eq!(ticks(SIGNED, 0, 2), 2, "as little as the operator admits");
+    assert_eq!(ticks(SIGNED, 42_000, 2), 42 + 2 + FREE);
+    assert_eq!(ticks(ZK, 42_000, 20), 42 + 30 + 2 + FREE);
+}
+
+/// What is due first goes first: a receipt waits for what is due before it, and for nothing else.
+#[test]
+fn no_receipt_is_signed_that_is_late_behind_what_is_due_before_it() {
+    let needs = |kind, ticks, waiting: &[(Kind, u64)]| signed(kind, ticks, (0, 20), waiting, &[]);
+    // Two of 30 s, with two ticks for the block of each.
+    let both = 2 * (30 + 2) + FREE;
+    assert_eq!(needs(ZK, both - 1, &[(ZK, 60)]), both);
+    assert_eq!(needs(ZK, both, &[(ZK, 60)]), both);
+    let one = 30 + 2 + FREE;
+    assert_eq!(needs(SIGNED, one + 1, &[(ZK, one)]), one + 2);
+    assert_eq!(needs(SIGNED, one + 2, &[(ZK, one)]), one + 2);
+    assert_eq!(needs(ZK, one + 1, &[(SIGNED, one)]), one + 2);
+    // What is due later gives way, if it has the time.
+    assert_eq!(needs(ZK, one, &[(ZK, both)]), one);
+    assert_eq!(needs(SIGNED, 20, &[(ZK, one + 2)]), 2 + FREE);
+    // Without a proof before it, a receipt shares the block of others.
+    assert_eq!(needs(SIGNED, 20, &[(SIGNED, 10)]), 2 + FREE);
+    // What is late anyhow is nobody's fault, and what nobody proves takes no time.
+    assert_eq!(needs(SIGNED, 20, &[(ZK, 31)]), 2 + FREE);
+    let other = kind(MODEL_B, EvidenceKind::Zk);
+    assert_eq!(needs(ZK, one, &[(other, 20)]), one);
+}
+
+#[test]
+fn no_receipt_is_signed_that_makes_another_or_an_answer_late() {
+    let needs = |kind, ticks, waiting: &[(Kind, u64)], demands: &[(Kind, u64)]| {
+        signed(kind, ticks, (0, 20), waiting, demands)
     };
-    assert_eq!(ticks(0, 0, 20), 2 + 3, "two blocks and the safety ticks");
-    assert_eq!(ticks(0, 0, 2), 2, "as little as the operator admits");
-    assert_eq!(ticks(42_000, 0, 2), 42 + 2 + 3);
-    assert_eq!(ticks(42_000, 30_000, 20), 42 + 30 + 2 + 3);
+    let (one, both) = (30 + 2 + FREE, 2 * (30 + 2) + FREE);
+    // Behind the other one it would be in time.
+    assert_eq!(needs(ZK, one, &[(ZK, both - 1)], &[]), both);
+    assert_eq!(needs(SIGNED, 20, &[(ZK, one + 1)], &[]), one + 2);
+    assert_eq!(needs(SIGNED, 20, &[(ZK, 32)], &[]), one + 2);
+    // An answer's proof is reckoned twice.
+    assert_eq!(needs(ZK, one, &[], &[(ZK, both + 29)]), both + 30);
+    assert_eq!(needs(ZK, one, &[], &[(ZK, both + 30)]), one);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haca_exec::Place;
-use haca_exec::planner::{Action, Kind, Waiting, plan};
+use haca_exec::planner::{Action, Due, Kind, LastWork, Waiting, earliest_signed, plan, rest_ms};
 use haca_wire::{Amount, EvidenceKind, Tick};
 use proptest::prelude::*;
 
@@ -19,14 +19,35 @@ struct Played {
 }
 
 /// Plays a queue; `arrivals` join at their time in milliseconds, and `base_fee` says the price of each tick.
-fn play(case: &mut Case, mut arrivals: Vec<(u64, Waiting)>, base_fee: impl Fn(u64) -> u128) -> Played {
+fn play(case: &mut Case, arrivals: Vec<(u64, Waiting)>, base_fee: impl Fn(u64) -> u128) -> Played {
+    play_where(case, arrivals, base_fee, |_, _, _| true)
+}
+
+/// The same; of the arrivals, those join that `joins` says of at their time, which it gets with what is left of a proof
+/// then, and of a transaction.
+fn play_where(
+    case: &mut Case,
+    mut arrivals: Vec<(u64, Waiting)>,
+    base_fee: impl Fn(u64) -> u128,
+    joins: impl Fn(&Case, u64, &Waiting) -> bool,
+) -> Played {
     let mut played = Played::default();
+    let (mut began_ms, mut proved_ms) = (0, 0);
     arrivals.sort_by_key(|(at, one)| (*at, one.place));
     let mut arrivals = arrivals.into_iter().peekable();
     let mut time_ms = 0u64;
     loop {
-        while let Some((_, one)) = arrivals.next_if(|(at, _)| *at <= time_ms) {
-            case.queue.push(one);
+        while let Some((at, one)) = arrivals.next_if(|(at, _)| *at <= time_ms) {
+            case.now = Tick(at / TICK_MS);
+            let ended_ms = began_ms + proved_ms;
+            let running_ms = if at < ended_ms {
+                rest_ms(proved_ms, at - began_ms, TICK_MS)
+            } else {
+                0
+            };
+            if joins(case, running_ms, &one) {
+                case.queue.push(one);
+            }
         }
         case.now = Tick(time_ms / TICK_MS);
         case.base_fee = Amount(base_fee(case.now.0));
@@ -44,7 +65,8 @@ fn play(case: &mut Case, mut arrivals: Vec<(u64, Waiting)>, base_fee: impl Fn(u6
                     .groups
                     .iter()
                     .map(|group| case.rates[&group.kind].prove_ms(group.kind, group.places.len()));
-                time_ms += longest.sum::<u64>() + INCLUSION_MS;
+                (began_ms, proved_ms) = (time_ms, longest.sum::<u64>());
+                time_ms += proved_ms + INCLUSION_MS;
                 let at = Tick(time_ms / TICK_MS);
                 let price = base_fee(at.0);
                 let places = settled(&settlement);
@@ -111,6 +133,68 @@ fn kinds() -> [Kind; 3] {
         kind(MODEL_B, EvidenceKind::Zk),
         kind(MODEL_A, EvidenceKind::Signed),
     ]
+}
+
+fn due(case: &Case) -> Vec<Due> {
+    let due = case.queue.iter().map(|one| Due {
+        kind: one.kind,
+        by: one.settle_by,
+    });
+    due.collect()
+}
+
+/// What is to be done besides a receipt that could be signed now.
+fn last_work<'a>(case: &'a Case, running_ms: u64, signed: &'a [Due]) -> LastWork<'a> {
+    LastWork {
+        now: case.now,
+        tick_ms: TICK_MS,
+        safety_ticks: case.policy.safety_ticks,
+        min_settle_ticks: 20,
+        longest_proofs_ms: case.longest_proofs_ms,
+        running_ms,
+        signed,
+        demands: &[],
+        rates: &case.rates,
+    }
+}
+
+/// Plays orders whose inference took so long that hardly any time is left: of each its kind, when its answer is ready, and the ticks to
+/// its deadline then. A patient node puts off all that it can.
+fn play_signed(orders: &[(usize, u64, u64)], is_patient: bool) -> Played {
+    let arrivals = orders.iter().enumerate().map(|(index, (kind, at, ticks))| {
+        let one = receipt(index as u64, kinds()[*kind], at / TICK_MS + ticks);
+        (*at, one)
+    });
+    let mut case = Case::priced();
+    case.policy.batch_wait_ms = if is_patient { u64::MAX } else { 0 };
+    let is_signed = |case: &Case, running_ms: u64, one: &Waiting| {
+        earliest_signed(&last_work(case, running_ms, &due(case)), one.kind, one.settle_by) <= one.settle_by
+    };
+    play_where(&mut case, arrivals.collect(), |_| 1, is_signed)
+}
+
+/// A tick that ends before the settler looks; a receipt without a proof that is at its latest; a transaction on its way to its
+/// block; a receipt that needs a part of the safety ticks.
+#[test]
+fn a_receipt_that_is_signed_in_the_last_moment_is_not_late() {
+    let orders: [&[_]; 4] = [
+        &[(2, 15_001, 5), (0, 6_000, 20)],
+        &[(0, 19_000, 10), (2, 13_000, 11), (1, 8_000, 26)],
+        &[(0, 9_000, 20), (1, 8_000, 16), (2, 18_250, 6)],
+        &[
+            (1, 0, 31),
+            (1, 0, 31),
+            (1, 14_250, 12),
+            (0, 3_000, 17),
+            (0, 15_750, 15),
+            (1, 0, 36),
+        ],
+    ];
+    for (orders, is_patient) in orders.into_iter().zip([false, true, false, false]) {
+        let played = play_signed(orders, is_patient);
+        assert!(played.late.is_empty(), "{orders:?}: {played:?}");
+        assert!(!played.settled.is_empty());
+    }
 }
 
 /// Every queue of four receipts of these kinds and deadlines: whatever makes the planner wait, all deadlines that some
@@ -186,5 +270,18 @@ proptest! {
             prop_assert!(one.fee.0 + one.warranty.0 < u128::from(gas) * 60, "{one:?}");
         }
         prop_assert_eq!(&play(&mut case, arrivals(), base_fee), &played);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_receipt_is_late_that_is_signed_with_all_that_waits(
+        orders in prop::collection::vec((0usize..3, 0u64..20_000, 3u64..30), 1..8),
+        is_patient in any::<bool>(),
+    ) {
+        let played = play_signed(&orders, is_patient);
+        prop_assert!(played.late.is_empty(), "{played:?}");
     }
 }
