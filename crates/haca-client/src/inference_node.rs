@@ -94,6 +94,21 @@ impl InferenceClient {
         self.http.get_json("/v1/node", "a node description")
     }
 
+    /// The account that the node says is its own.
+    pub fn address(&self) -> Result<Address, ClientError> {
+        #[derive(Deserialize)]
+        struct Described {
+            address: String,
+        }
+        let path = "/v1/node";
+        let described: Described = self.http.get_json(path, "a node description")?;
+        described.address.parse().map_err(|_| ClientError::Malformed {
+            url: self.http.url(path),
+            found: described.address.chars().take(80).collect(),
+            expected: "an address",
+        })
+    }
+
     /// Asks for a quote, and checks that it is for exactly what was asked and signed by the node that it names. Whether
     /// that node is registered, the chain says.
     ///

@@ -4,6 +4,7 @@
 //! order. Whoever reads goes by the files, whatever a directory is called.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use haca_client::{
@@ -74,7 +75,29 @@ impl Kept {
 
     /// Keeps the response bytes.
     pub(crate) fn keep_response(&self, response: &[u8]) -> Result<(), Failure> {
+        let _lock = lock(&self.dir)?;
         replace(&self.dir.join(RESPONSE), response)
+    }
+
+    /// This order with another receipt for it, which takes the place of one that no key of the node signed. That one is kept in a
+    /// place of evidence first. `None`, and nothing changes, where these places are taken, or another command was faster.
+    pub(crate) fn with_receipt(&self, receipt: Signed<Receipt>) -> Result<Option<Self>, Failure> {
+        let _lock = lock(&self.dir)?;
+        let places = [OTHER_RECEIPT, TOLD_RECEIPT].map(|name| self.dir.join(name));
+        let Some(free) = places.into_iter().find(|place| !place.exists()) else {
+            return Ok(None);
+        };
+        let path = self.dir.join(RECEIPT);
+        if read::<Signed<Receipt>>(&path)? != self.receipt {
+            return Ok(None);
+        }
+        replace(&free, &self.receipt.encode())?;
+        replace(&path, &receipt.encode())?;
+        Ok(Some(Self {
+            order: self.order.clone(),
+            receipt,
+            dir: self.dir.clone(),
+        }))
     }
 }
 
@@ -185,7 +208,7 @@ pub(crate) fn keep_order(
     std::fs::create_dir_all(&dir).map_err(|error| Failure::file(&dir, "create", &error))?;
     replace(&dir.join(REQUEST), request)?;
     replace(&dir.join(ORDER), &order.encode())?;
-    let whole = std::fs::File::open(receipts).and_then(|receipts| receipts.sync_all());
+    let whole = File::open(receipts).and_then(|receipts| receipts.sync_all());
     whole.map_err(|error| Failure::file(receipts, "write", &error))
 }
 
@@ -197,7 +220,23 @@ pub(crate) fn keep_answer(
     domain: &Domain,
 ) -> Result<(), Failure> {
     keep_receipt(dir, order, &answered.receipt, domain)?;
-    replace(&dir.join(RESPONSE), &answered.response)
+    let _lock = lock(dir)?;
+    let response = dir.join(RESPONSE);
+    // Another command may have asked for the receipt and its response, and what came here may belong to neither.
+    let kept = read::<Signed<Receipt>>(&dir.join(RECEIPT)).ok();
+    let is_kept = kept
+        .zip(std::fs::read(&response).ok())
+        .is_some_and(|(kept, response)| kept.value.response == render::response_hash(&response));
+    if is_kept {
+        return Ok(());
+    }
+    replace(&response, &answered.response)
+}
+
+/// Holds the directory of an order until the file is closed: other commands that keep answers there wait.
+fn lock(dir: &Path) -> Result<File, Failure> {
+    let directory = File::open(dir).and_then(|directory| directory.lock().map(|()| directory));
+    directory.map_err(|error| Failure::file(dir, "lock", &error))
 }
 
 /// Keeps a receipt beside its order. One for another order gets another name: the node may have signed two for one sequence. So
@@ -208,8 +247,7 @@ pub(crate) fn keep_receipt(
     receipt: &Signed<Receipt>,
     domain: &Domain,
 ) -> Result<(), Failure> {
-    let directory = std::fs::File::open(dir).and_then(|directory| directory.lock().map(|()| directory));
-    let _lock = directory.map_err(|error| Failure::file(dir, "lock", &error))?;
+    let _lock = lock(dir)?;
     let value = &receipt.value;
     let answers = (value.channel, value.sequence, value.order);
     if answers != (order.channel, order.sequence, order.hash(domain)) {
@@ -217,13 +255,15 @@ pub(crate) fn keep_receipt(
     }
     keep_first(&dir.join(RECEIPT), receipt)?;
     match read::<Signed<Receipt>>(&dir.join(RECEIPT)) {
-        Ok(kept) if kept.value != *value => keep_told(dir, receipt),
-        _ => Ok(()),
+        Ok(kept) if kept.value == *value => Ok(()),
+        // Beside a damaged one, too.
+        _ => keep_first(&dir.join(TOLD_RECEIPT), receipt),
     }
 }
 
 /// Keeps another receipt that the node told beside the one held.
 pub(crate) fn keep_told(dir: &Path, told: &Signed<Receipt>) -> Result<(), Failure> {
+    let _lock = lock(dir)?;
     keep_first(&dir.join(TOLD_RECEIPT), told)
 }
 

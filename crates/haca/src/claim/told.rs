@@ -67,7 +67,8 @@ impl Claimant<'_> {
         Ok(Kept { order, receipt, dir })
     }
 
-    /// Asks the node for each receipt held: reports another one that it tells, and keeps the response where none is kept.
+    /// Asks the node for each receipt held: reports another one that it tells, takes it where none of the node's is held, and keeps
+    /// the response where none is kept.
     pub(super) fn hear(&self, lines: &mut [Line]) {
         for (one, line) in self.held.iter().zip(lines) {
             if let Err(ClientError::Unreachable { .. }) = self.hear_one(one, line) {
@@ -82,6 +83,8 @@ impl Claimant<'_> {
         };
         let reported = self.report_told(one, &told, line);
         line.note(reported);
+        let taken = self.take_told(one, &told, line);
+        line.note(taken);
         // The order goes again only where the node says that it has answered it: it repeats the answer then, and runs nothing.
         let request = one
             .unanswered_request()
@@ -94,6 +97,25 @@ impl Claimant<'_> {
         line.note(reported);
         if one.is_response(&answered.response) {
             line.note(one.keep_response(&answered.response));
+        }
+        Ok(())
+    }
+
+    /// Takes what the node told in the place of something that none of its keys signed, as a broken connection or a stranger may
+    /// have brought it with the answer.
+    fn take_told(&self, one: &Kept, told: &Signed<Receipt>, line: &mut Line) -> Result<(), Failure> {
+        if *told == one.receipt {
+            return Ok(());
+        }
+        let objection = |receipt| self.session.node.objection(&one.order, receipt).map_err(client);
+        if objection(&one.receipt)?.is_none() || objection(told)?.is_some() {
+            return Ok(());
+        }
+        if let Some(taken) = one.with_receipt(told.clone())? {
+            *line = Line {
+                fetched_now: true,
+                ..self.line(&taken)
+            };
         }
         Ok(())
     }

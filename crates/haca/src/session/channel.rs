@@ -4,11 +4,11 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use haca_client::Outstanding;
-use haca_wire::state::{ChannelRecord, ChannelState};
-use haca_wire::{Address, Amount, ChannelId, Order, Sequence, Signed, Tick, render};
+use haca_wire::state::{ChannelRecord, ChannelState, key};
+use haca_wire::{Address, Amount, ChannelId, Height, Order, Sequence, Signed, Tick, render};
 use serde::{Deserialize, Serialize};
 
-use super::{Session, client, replace};
+use super::{INCLUSION, Session, client, replace};
 use crate::failure::{Exit, Failure};
 use crate::held;
 use crate::infer::Terms;
@@ -21,6 +21,9 @@ const SETTLE_TICKS: u64 = 200;
 struct ChannelFile {
     channel: String,
     next_sequence: u64,
+    /// The last height that may have opened it: a state below it that shows no such channel is one from before.
+    #[serde(default)]
+    expiry: u64,
     /// The directories of its orders that are out; where nothing is said of them, all directories are looked at.
     #[serde(default)]
     out: Option<Vec<String>>,
@@ -41,6 +44,8 @@ pub(crate) struct ChosenChannel<'a> {
 struct Side {
     id: ChannelId,
     node: Address,
+    /// The last height that may have opened it.
+    expiry: Height,
     next: Sequence,
     /// The directories of its orders that are out.
     out: Vec<String>,
@@ -48,10 +53,11 @@ struct Side {
 
 impl Side {
     /// Of a channel without an order.
-    fn fresh(id: ChannelId, node: Address) -> Self {
+    fn fresh(id: ChannelId, node: Address, expiry: Height) -> Self {
         Self {
             id,
             node,
+            expiry,
             next: Sequence(0),
             out: Vec::new(),
         }
@@ -101,7 +107,8 @@ impl Session {
             .map_err(client)?;
         let node = quote.value.node;
         self.check_offer(node, terms)?;
-        let side = Side::fresh(self.open_quoted(quote)?, node);
+        let (id, expiry) = self.open_quoted(quote)?;
+        let side = Side::fresh(id, node, expiry);
         self.write_channel(&side)?;
         Ok(side)
     }
@@ -111,10 +118,10 @@ impl Session {
         if let Some(side) = self.channel_in_use(terms)? {
             return Ok(Some(side));
         }
-        let Some((id, record)) = self.opened(terms)? else {
+        let Some((id, node, expiry)) = self.opened(terms)? else {
             return Ok(None);
         };
-        let side = Side::fresh(id, record.node);
+        let side = Side::fresh(id, node, expiry);
         self.write_channel(&side)?;
         Ok(Some(side))
     }
@@ -127,8 +134,11 @@ impl Session {
         let id: ChannelId = file.channel.parse().map_err(|_| self.damaged())?;
         // Before the record, so that all that was settled up to this tick shows in it.
         let tick = self.node.clock().map_err(client)?.tick;
-        let record = self.node.channel(id).map_err(client)?;
-        let serves = |r: &ChannelRecord| r.state == ChannelState::Open && r.asset == terms.asset;
+        let expiry = Height(file.expiry);
+        let record = self.record_in_use(id, expiry)?;
+        let payer = self.wallet.address();
+        let serves =
+            |r: &ChannelRecord| r.state == ChannelState::Open && (r.payer, r.asset) == (payer, terms.asset);
         let Some(record) = record.filter(serves) else {
             return Ok(None);
         };
@@ -142,9 +152,25 @@ impl Session {
         Ok(covers.then(|| Side {
             id,
             node: record.node,
+            expiry,
             next,
             out: issued.into_iter().map(|(dir, _)| dir).collect(),
         }))
+    }
+
+    /// The record of the channel in use. A full node that is behind shows none, and is waited for: another channel would be a
+    /// second deposit, and this one would never be looked at again.
+    ///
+    /// # Errors
+    ///
+    /// `client.pending` when it is still behind after [`INCLUSION`].
+    fn record_in_use(&self, id: ChannelId, expiry: Height) -> Result<Option<ChannelRecord>, Failure> {
+        let what = format!("a state with channel {id}, which the full node is behind");
+        let seen = self.node.poll(INCLUSION, &what, || {
+            let (record, height) = self.node.record_seen(&key::channel(id))?;
+            Ok((record.is_some() || height >= expiry).then_some(record))
+        });
+        seen.map_err(client)
     }
 
     /// Holds the terms that an inference node told against those it has registered on chain. Money is only promised to
@@ -238,6 +264,7 @@ impl Session {
         let file = ChannelFile {
             channel: side.id.to_string(),
             next_sequence: side.next.0,
+            expiry: side.expiry.0,
             out: Some(side.out.clone()),
         };
         let text = serde_json::to_vec_pretty(&file).map_err(|_| self.damaged())?;

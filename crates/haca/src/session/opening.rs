@@ -6,15 +6,20 @@ use std::path::PathBuf;
 
 use haca_client::{ClientError, Outstanding};
 use haca_wire::state::{ChannelRecord, ChannelState, key};
-use haca_wire::{ChannelId, Encode as _, Height, Message, Quote, Sequence, Signed, SignedTransaction};
+use haca_wire::{
+    Address, ChannelId, Encode as _, Height, Message, Quote, Sequence, Signed, SignedTransaction,
+};
 
 use super::{INCLUSION, MAX_BASE_FEE, Session, client, remove, replace};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::held;
 use crate::infer::Terms;
 
 /// Refusals of a transaction that may be in a block already: the state tells a block later.
 const INCLUDED: [&str; 3] = ["ledger.nonce_used", "ledger.nonce_waiting", "ledger.expired"];
+
+/// Payer and node of a channel.
+type Parties = (Address, Address);
 
 /// A signed transaction that opens a channel. Its nonce lets it in once, however often it is sent, and no block above its expiry
 /// takes it.
@@ -33,15 +38,16 @@ enum Fate {
 }
 
 impl Opening {
-    /// Whether the channel would cover an order under these terms as its first.
-    fn serves(&self, terms: &Terms) -> bool {
+    /// Whether the channel is one of this payer's with this node, and would cover an order under these terms as its first.
+    fn serves(&self, parties: Parties, terms: &Terms) -> bool {
         let Quote {
             asset,
             deposit,
             warranty,
             ..
         } = self.quote;
-        asset == terms.asset && deposit >= terms.fee && warranty >= terms.warranty()
+        let is_between = (self.quote.payer, self.quote.node) == parties;
+        is_between && asset == terms.asset && deposit >= terms.fee && warranty >= terms.warranty()
     }
 
     fn expiry(&self) -> Height {
@@ -50,32 +56,42 @@ impl Opening {
 }
 
 impl Session {
-    /// Opens the channel of a quote, and waits until it is in a block.
-    pub(super) fn open_quoted(&self, quote: Signed<Quote>) -> Result<ChannelId, Failure> {
+    /// Opens the channel of a quote, and waits until it is in a block. The channel, and the last height that may open it.
+    ///
+    /// Whatever goes wrong, the file stays: the next command asks the state. A quote that was given before gets no second
+    /// transaction: its file would take the place of the first one's, which may still open the channel.
+    pub(super) fn open_quoted(&self, quote: Signed<Quote>) -> Result<(ChannelId, Height), Failure> {
         let id = quote.value.channel(&self.domain);
+        if self.opening_path(id).exists() {
+            return Err(Failure::new(
+                Exit::Network,
+                "cli.quote_repeated",
+                format!("the inference node gave the quote of channel {id} before, and that may still open"),
+                "try again later, or ask another node",
+            ));
+        }
         let tx = self.transaction(Message::OpenChannel { quote }, MAX_BASE_FEE)?;
         self.keep_opening(id, &tx)?;
-        match self.node.submit_and_wait(&tx, INCLUSION) {
-            Ok(_) => Ok(id),
-            Err(error) => {
-                // In a block its nonce is spent. What was refused may have been passed on all the same.
-                if matches!(error, ClientError::TransactionFailed { .. }) {
-                    self.forget_opening(id)?;
-                }
-                Err(client(error))
-            }
-        }
+        self.node.submit_and_wait(&tx, INCLUSION).map_err(client)?;
+        Ok((id, tx.transaction.meta.expiry))
     }
 
-    /// A channel that covers an order under the terms, among those without an order: one that has opened, else one that opens
-    /// now. Waits for one that may still open, so that no other is opened in its place. What can't open any more is forgotten.
+    /// A channel with the inference node that covers an order under the terms, among those without an order: one that has opened,
+    /// else one that opens now; with the last height that may open it. Waits for one that may still open, so that no other is
+    /// opened in its place. What can't open any more is forgotten.
     ///
     /// # Errors
     ///
     /// `client.pending` when one may still open after [`INCLUSION`].
-    pub(super) fn opened(&self, terms: &Terms) -> Result<Option<(ChannelId, ChannelRecord)>, Failure> {
+    pub(super) fn opened(&self, terms: &Terms) -> Result<Option<(ChannelId, Address, Height)>, Failure> {
+        let openings = self.openings()?;
+        if openings.is_empty() {
+            return Ok(None);
+        }
+        let node = self.inference.address().map_err(client)?;
+        let parties = (self.wallet.address(), node);
         let mut undecided = Vec::new();
-        for opening in self.openings()? {
+        for opening in openings {
             if !held::issued(&self.receipts(), None, opening.id)?.is_empty() {
                 self.forget_opening(opening.id)?;
                 continue;
@@ -84,41 +100,42 @@ impl Session {
                 undecided.push(opening);
                 continue;
             };
-            if let Some(record) = self.decided(opening.id, fate, terms)? {
-                return Ok(Some((opening.id, record)));
+            if self.decided(opening.id, fate, parties, terms)? {
+                return Ok(Some((opening.id, node, opening.expiry())));
             }
         }
-        for opening in undecided.into_iter().filter(|opening| opening.serves(terms)) {
+        for opening in undecided.into_iter().filter(|one| one.serves(parties, terms)) {
             let Some(fate) = self.send_again(&opening)? else {
                 continue;
             };
-            if let Some(record) = self.decided(opening.id, fate, terms)? {
-                return Ok(Some((opening.id, record)));
+            if self.decided(opening.id, fate, parties, terms)? {
+                return Ok(Some((opening.id, node, opening.expiry())));
             }
         }
         Ok(None)
     }
 
-    /// The record of a channel whose fate is known, where it covers an order under the terms. One that no order will ever be in
-    /// is forgotten.
-    fn decided(&self, id: ChannelId, fate: Fate, terms: &Terms) -> Result<Option<ChannelRecord>, Failure> {
+    /// Whether a channel whose fate is known is one of this payer's with this node, and covers an order under the terms. One that
+    /// no order will ever be in is forgotten.
+    fn decided(&self, id: ChannelId, fate: Fate, parties: Parties, terms: &Terms) -> Result<bool, Failure> {
         match fate {
             Fate::Opened(record) if !matches!(record.state, ChannelState::Closed { .. }) => {
-                Ok(covers(&record, terms).then_some(*record))
+                Ok((record.payer, record.node) == parties && covers(&record, terms))
             }
-            Fate::Opened(_) | Fate::Lost => self.forget_opening(id).map(|()| None),
+            Fate::Opened(_) | Fate::Lost => self.forget_opening(id).map(|()| false),
         }
     }
 
     /// What became of an opening; `None` while it may still be included.
     fn fate(&self, opening: &Opening) -> Result<Option<Fate>, ClientError> {
-        // Before the state, which shows what was included up to its height.
         let included = self.node.transaction(opening.tx.hash())?;
         let (record, height) = self.node.record_seen(&key::channel(opening.id))?;
         if let Some(record) = record {
             return Ok(Some(Fate::Opened(Box::new(record))));
         }
-        let is_lost = height >= opening.expiry() || included.is_some_and(|included| included.code != 0);
+        // In a block its nonce is spent. What opens the same channel may stand in the same block, so the state of that block tells.
+        let failed = included.is_some_and(|included| included.code != 0 && included.height <= height.0);
+        let is_lost = height >= opening.expiry() || failed;
         Ok(is_lost.then_some(Fate::Lost))
     }
 

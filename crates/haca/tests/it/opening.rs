@@ -2,14 +2,19 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use haca_client::{ClientError, TX_LIFETIME_BLOCKS};
-use haca_wire::{Amount, AssetId, ChannelId, Decode as _, Encode as _, Message, SignedTransaction};
-use serde_json::Value;
+use haca_client::{ClientError, TX_LIFETIME_BLOCKS, Wallet};
+use haca_wire::state::key;
+use haca_wire::{
+    Amount, AssetId, ChannelId, Decode as _, Encode as _, Message, Quote, Signed, SignedTransaction,
+};
+use serde_json::{Value, json as object};
 
 use crate::gate::{Action, Gate};
 use crate::local::{Local, PATIENCE, Running, haca, json, wait_for};
+use crate::server::Server;
 
 /// Price of an inference with signatures, and its warranty.
 const FEE: u128 = 500;
@@ -24,7 +29,11 @@ struct Scene {
 
 impl Scene {
     fn start(idle_ms: &str) -> Self {
-        let local = Local::start_with(&["--idle-ms", idle_ms, "--block-ms", "1"]);
+        Self::start_with(idle_ms, "1")
+    }
+
+    fn start_with(idle_ms: &str, block_ms: &str) -> Self {
+        let local = Local::start_with(&["--idle-ms", idle_ms, "--block-ms", block_ms]);
         let serving = local.serve();
         let gate = Gate::before(&local.node_url);
         local.point("node_url", gate.url());
@@ -88,20 +97,56 @@ impl Scene {
 
     /// An opening as a command leaves it that dies before its transaction leaves.
     fn unsent(&self, deposit: u128, warranty: u128) -> (ChannelId, SignedTransaction) {
+        let quote = self.quote(deposit, warranty);
+        let id = quote.value.channel(&self.local.domain());
+        let tx = self.transaction(quote);
+        self.keep(id, &tx);
+        (id, tx)
+    }
+
+    fn quote(&self, deposit: u128, warranty: u128) -> Signed<Quote> {
         let (local, user) = (&self.local, self.local.user());
         let (deposit, warranty) = (Amount(deposit), Amount(warranty));
         let quote = local
             .inference()
             .quote(user.address(), AssetId(1), deposit, warranty, &local.domain());
-        let quote = quote.unwrap();
-        let id = quote.value.channel(&local.domain());
+        quote.unwrap()
+    }
+
+    /// Opens the channel of a quote.
+    fn transaction(&self, quote: Signed<Quote>) -> SignedTransaction {
+        let (local, user) = (&self.local, self.local.user());
         let head = local.node().status().unwrap().height;
         let message = Message::OpenChannel { quote };
         let tx = user.transaction(message, &local.domain(), head, Amount(1_000_000));
-        let tx = tx.unwrap();
+        tx.unwrap()
+    }
+
+    fn keep(&self, id: ChannelId, tx: &SignedTransaction) {
         std::fs::create_dir_all(self.dir()).unwrap();
         std::fs::write(self.dir().join(format!("{id}.bin")), tx.encode()).unwrap();
-        (id, tx)
+    }
+
+    /// One more order while the full node shows a state of this height, without the channel, and catches up in the end. Its channel.
+    fn order_behind(&self, channel: ChannelId, height: u64) -> String {
+        let place = hex::encode(key::channel(channel));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        self.gate.set(move |_, path| {
+            if !path.contains(&place) {
+                return Action::Pass;
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            Action::StateAt(height)
+        });
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| self.order());
+            wait_for("the wait", || {
+                asked.load(Ordering::SeqCst) > 3 || next.is_finished()
+            });
+            self.gate.open();
+            next.join().unwrap()
+        })
     }
 }
 
@@ -191,6 +236,132 @@ fn an_opening_that_was_refused_and_opens_nevertheless_is_found() {
     let mut both = [first, second];
     both.sort();
     assert_eq!(scene.channels(), both);
+}
+
+#[test]
+fn an_opening_that_is_said_to_have_failed_and_opens_nevertheless_is_found() {
+    let scene = Scene::start("1000");
+    scene.gate.set(|method, path| match method {
+        "GET" if path.starts_with("/v1/tx/") => Action::Failed,
+        _ => Action::Pass,
+    });
+    let (code, told) = json(&mut scene.infer());
+    assert_eq!(
+        (code, &told["error"]["code"]),
+        (1, &"client.transaction_failed".into())
+    );
+    let (channel, _) = scene.opening();
+    scene.gate.open();
+    assert_eq!(scene.order(), channel);
+    assert_eq!(scene.channels(), [channel]);
+}
+
+#[test]
+fn an_opening_that_failed_because_another_opened_its_channel_is_found() {
+    let scene = Scene::start_with("1000", "1000");
+    let quote = scene.quote(FEE, WARRANTY);
+    let id = quote.value.channel(&scene.local.domain());
+    let node = scene.local.node();
+    // Both in one block: the mempool doesn't hold one against the other.
+    let both = [scene.transaction(quote.clone()), scene.transaction(quote)];
+    for tx in &both {
+        node.submit(tx).unwrap();
+    }
+    wait_for("the block", || {
+        node.transaction(both[1].hash()).unwrap().is_some()
+    });
+    let included = |tx: &SignedTransaction| node.transaction(tx.hash()).unwrap().unwrap();
+    let failed = both.iter().find(|tx| included(tx).code != 0).unwrap();
+    scene.keep(id, failed);
+    let before = included(failed).height - 1;
+    assert_eq!(scene.order_behind(id, before), id.to_string());
+    assert_eq!(scene.channels(), [id.to_string()]);
+}
+
+#[test]
+fn a_full_node_that_is_behind_the_channel_in_use_is_waited_for() {
+    let scene = Scene::start("1000");
+    let before = scene.local.node().status().unwrap().height.0;
+    let channel = scene.order();
+    let behind = scene.order_behind(channel.parse().unwrap(), before);
+    assert_eq!(behind, channel);
+    assert_eq!(scene.channels(), [channel]);
+}
+
+#[test]
+fn an_opening_with_another_node_waits_for_an_order_to_that_one() {
+    let scene = Scene::start("1000");
+    let (id, tx) = scene.unsent(FEE, WARRANTY);
+    let other = Server::start();
+    other.json("/v1/models", &scene.local.inference().models().unwrap());
+    let address = Wallet::generate().unwrap().address().to_string();
+    other.json("/v1/node", &object!({ "address": address }));
+    scene.local.point("inference_url", &other.url);
+    let is_untouched = || {
+        // This one gives no quote.
+        let (code, told) = json(&mut scene.infer());
+        assert_eq!(
+            (code, &told["error"]["code"]),
+            (1, &"client.refused".into()),
+            "{told}"
+        );
+        assert_eq!(scene.opening(), (id.to_string(), tx.clone()));
+        scene.gate.submitted() == 0
+    };
+    assert!(is_untouched());
+    assert_eq!(scene.channels().len(), 0);
+    scene.local.node().submit_and_wait(&tx, PATIENCE).unwrap();
+    assert!(is_untouched());
+    let node = format!("http://{}", scene.local.inference_address);
+    scene.local.point("inference_url", &node);
+    assert_eq!(scene.order(), id.to_string());
+}
+
+#[test]
+fn nothing_is_ordered_in_channels_of_another_key() {
+    let scene = Scene::start("1000");
+    scene.order();
+    let (_, opening) = scene.unsent(FEE, WARRANTY);
+    let orders = || {
+        std::fs::read_dir(scene.local.key("user/receipts"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(orders(), 1);
+    scene.local.node().submit_and_wait(&opening, PATIENCE).unwrap();
+    std::fs::remove_file(scene.local.key("user/wallet.key")).unwrap();
+    // The new key has no money.
+    assert_eq!(json(&mut scene.infer()).0, 1);
+    assert_eq!(orders(), 1);
+    let payer = scene.local.user().address();
+    let senders = scene.openings().into_iter();
+    let senders: Vec<_> = senders.map(|(_, tx)| tx.transaction.meta.sender).collect();
+    assert!(senders.len() == 2 && senders.contains(&payer), "{senders:?}");
+}
+
+#[test]
+fn a_quote_that_was_given_before_takes_no_opening_off_the_disk() {
+    let scene = Scene::start("1000");
+    let quote = scene.quote(1_000 * FEE, 100 * WARRANTY);
+    let node = Server::start();
+    let honest = scene.local.inference();
+    node.json("/v1/models", &honest.models().unwrap());
+    node.json("/v1/node", &honest.node().unwrap());
+    node.json("/v1/quotes", &object!({ "quote": hex::encode(quote.encode()) }));
+    scene.local.point("inference_url", &node.url);
+    scene
+        .gate
+        .transactions(Action::Answer(422, "ledger.insufficient_bond"));
+    let error = || {
+        json(&mut scene.infer()).1["error"]["code"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(error(), "client.refused");
+    let first = scene.opening();
+    assert_eq!(error(), "cli.quote_repeated");
+    assert_eq!(scene.opening(), first);
 }
 
 #[test]

@@ -263,18 +263,22 @@ fn an_answer_beside_another_receipt_that_was_told_meanwhile_is_evidence_with_it(
     let signer = Wallet::load(&scene.local.key("inference/receipt.key")).unwrap();
     let mut told = read::<Receipt>(&answered, "receipt.bin").value;
     (told.sequence, told.order) = (order.value.sequence, hash);
-    told.seed ^= 1;
+    told.response = render::response_hash(b"{}");
     let told = signer.sign(told, &scene.local.domain()).unwrap();
     let node = Server::start();
+    node.page_with("/v1/infer", RECEIPT_HEADER, &hex::encode(told.encode()), "{}");
     let page = object!({ "status": "answered", "receipt": hex::encode(told.encode()) });
     node.json(&format!("/v1/receipts/{hash}"), &page);
     scene.local.point("inference_url", &node.url);
     assert_eq!(scene.claim().0, 0);
     assert_eq!(read::<Receipt>(&dir, "receipt.bin"), told);
+    let response = || std::fs::read(dir.join("response.json")).unwrap();
+    assert_eq!(response(), b"{}");
 
     scene.gate.open();
     assert!(waiting.0.wait().unwrap().success());
     assert_eq!(read::<Receipt>(&dir, "receipt.bin"), told);
+    assert_eq!(response(), b"{}", "the response that the receipt is for stays");
     assert_eq!(read::<Receipt>(&dir, "told-receipt.bin").value.order, hash);
     let (code, claimed) = scene.claim();
     assert_eq!(code, 0, "{claimed}");
@@ -282,6 +286,34 @@ fn an_answer_beside_another_receipt_that_was_told_meanwhile_is_evidence_with_it(
     let line = lines.iter().find(|line| line["order"] == hash.to_string());
     let detail = line.unwrap()["detail"].as_str().unwrap();
     assert!(detail.contains("stake"), "{claimed}");
+}
+
+#[test]
+fn what_no_key_of_the_node_signed_gives_way_to_the_receipt_that_the_node_tells() {
+    let scene = Scene::start();
+    let lost = scene.lost("signed");
+    let stranger = Wallet::generate().unwrap();
+    let mut forged = lost.receipt.value.clone();
+    forged.seed ^= 1;
+    let forged = stranger.sign(forged, &scene.local.domain()).unwrap();
+    std::fs::write(lost.dir.join("receipt.bin"), forged.encode()).unwrap();
+    let line = scene.claim_one();
+    assert_eq!(
+        (&line["state"], &line["fetched_now"]),
+        (&"waiting".into(), &true.into()),
+        "{line}"
+    );
+    assert_eq!(read::<Receipt>(&lost.dir, "receipt.bin"), lost.receipt);
+    assert_eq!(
+        read::<Receipt>(&lost.dir, "other-receipt.bin"),
+        forged,
+        "nothing is dropped"
+    );
+    let line = scene.claim_one();
+    assert_eq!(
+        (&line["state"], &line["fetched_now"]),
+        (&"waiting".into(), &false.into())
+    );
 }
 
 #[test]
