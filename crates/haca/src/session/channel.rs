@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use haca_client::Outstanding;
+use haca_client::{ClientError, Outstanding};
 use haca_wire::state::{ChannelRecord, ChannelState, key};
 use haca_wire::{Address, Amount, ChannelId, Height, Order, Sequence, Signed, Tick, render};
 use serde::{Deserialize, Serialize};
@@ -170,7 +170,17 @@ impl Session {
             let (record, height) = self.node.record_seen(&key::channel(id))?;
             Ok((record.is_some() || height >= expiry).then_some(record))
         });
-        seen.map_err(client)
+        seen.map_err(|error| {
+            let is_behind = matches!(error, ClientError::Pending { .. });
+            let mut failure = client(error);
+            if is_behind {
+                failure.hint = format!(
+                    "wait until it has caught up, or ask another; another channel is opened without {}",
+                    self.channel_path().display()
+                );
+            }
+            failure
+        })
     }
 
     /// Holds the terms that an inference node told against those it has registered on chain. Money is only promised to

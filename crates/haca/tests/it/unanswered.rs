@@ -243,6 +243,32 @@ fn a_node_that_answers_a_lost_order_with_another_receipt_than_it_told_loses_its_
 }
 
 #[test]
+fn evidence_that_the_node_tells_once_is_kept_beside_what_is_none() {
+    let mut scene = Scene::start();
+    let lost = scene.lost("signed");
+    let domain = scene.local.domain();
+    let mut other = lost.receipt.value.clone();
+    other.seed ^= 1;
+    // Something that came with the answer while the node's receipt was fetched.
+    let forged = Wallet::generate().unwrap().sign(other.clone(), &domain).unwrap();
+    std::fs::write(lost.dir.join("receipt.bin"), lost.receipt.encode()).unwrap();
+    std::fs::write(lost.dir.join("told-receipt.bin"), forged.encode()).unwrap();
+    let node = scene.replaced();
+    let signer = Wallet::load(&scene.local.key("inference/receipt.key")).unwrap();
+    lost.tell(&node, &signer.sign(other, &domain).unwrap());
+    // The full node takes no report of it now, and the node tells it no more.
+    let full_node = Gate::before(&scene.local.node_url);
+    full_node.transactions(Action::Shut);
+    scene.local.point("node_url", full_node.url());
+    assert_eq!(scene.claim().0, 20);
+    full_node.open();
+    node.page(&lost.page, 404, "{}");
+    let line = scene.claim_one();
+    assert!(line["detail"].as_str().unwrap().contains("stake"), "{line}");
+    assert_eq!(read::<Receipt>(&lost.dir, "told-receipt.bin"), forged);
+}
+
+#[test]
 fn an_answer_beside_another_receipt_that_was_told_meanwhile_is_evidence_with_it() {
     let scene = Scene::start();
     let (code, answered) = scene.order("signed", &Action::Pass);
