@@ -161,9 +161,16 @@ impl Session {
         let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "bin"));
         let mut openings = Vec::new();
         for path in paths {
-            let tx: SignedTransaction = held::read(&path)?;
+            // Named by its channel, which may hold a deposit.
+            let failed = |mut failure: Failure| {
+                failure.hint =
+                    "bring it back from a copy; remove it only where `haca state export` shows no channel of its name"
+                        .to_owned();
+                failure
+            };
+            let tx: SignedTransaction = held::read(&path).map_err(failed)?;
             let Message::OpenChannel { quote } = &tx.transaction.message else {
-                return Err(held::damaged(&path, "it opens no channel"));
+                return Err(failed(held::damaged(&path, "it opens no channel")));
             };
             let quote = quote.value.clone();
             let id = quote.channel(&self.domain);

@@ -318,6 +318,25 @@ fn an_opening_with_another_node_waits_for_an_order_to_that_one() {
 }
 
 #[test]
+fn a_damaged_opening_is_named_and_no_other_channel_opened_in_its_place() {
+    let scene = Scene::start("1000");
+    let (id, tx) = scene.unsent(FEE, WARRANTY);
+    let path = scene.dir().join(format!("{id}.bin"));
+    let half = &tx.encode()[..100];
+    std::fs::write(&path, half).unwrap();
+    let (code, told) = json(&mut scene.infer());
+    assert_eq!(
+        (code, &told["error"]["code"]),
+        (2, &"cli.damaged_file".into()),
+        "{told}"
+    );
+    let message = told["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&id.to_string()), "{message}");
+    assert_eq!(std::fs::read(&path).unwrap(), half);
+    assert_eq!(scene.gate.submitted(), 0);
+}
+
+#[test]
 fn nothing_is_ordered_in_channels_of_another_key() {
     let scene = Scene::start("1000");
     scene.order();
