@@ -73,6 +73,8 @@ pub struct Answering {
     pub max_base_fee: Amount,
     /// Milliseconds by which it could begin later without making any demand late.
     pub slack_ms: i64,
+    /// The same if every proof took twice its measured time: until then, settlements may go before.
+    pub safe_slack_ms: i64,
 }
 
 /// What to do about demands.
@@ -92,6 +94,7 @@ struct Chunk {
     model: ModelId,
     demands: Vec<OpenDemand>,
     gas: u64,
+    prove_ms: i64,
     takes_ms: i64,
 }
 
@@ -120,6 +123,7 @@ pub fn plan_answers(docket: &Docket<'_>) -> AnswerPlan {
             places: first.demands.iter().map(|demand| demand.place).collect(),
             max_base_fee,
             slack_ms,
+            safe_slack_ms: safe_slack_ms(docket, &runs, first),
         }),
         None => {
             let left = slack_ms.saturating_sub(if is_patient { patience_ms } else { 0 });
@@ -127,6 +131,17 @@ pub fn plan_answers(docket: &Docket<'_>) -> AnswerPlan {
             AnswerPlan::Wait(Tick(docket.now.0.saturating_add(ticks)))
         }
     }
+}
+
+/// How much later `first` could begin if every proof took twice its time.
+fn safe_slack_ms(docket: &Docket<'_>, runs: &[Chunk], first: &Chunk) -> i64 {
+    let latest = |next: i64, run: &Chunk| {
+        let takes_ms = run.takes_ms.saturating_add(run.prove_ms);
+        due_ms(docket, run).min(next).saturating_sub(takes_ms)
+    };
+    let after = runs.iter().skip(1).rev().fold(i64::MAX / 4, latest);
+    // What joins the first proof stays in its run, too: rather too little than too much.
+    latest(after, first)
 }
 
 /// The base fee to sign an answer of `gas` to all of `docket` for, when it was signed for `signed` and waits; `None` to
@@ -197,11 +212,12 @@ fn joined(docket: &Docket<'_>, run: &Chunk) -> Chunk {
 fn chunk(docket: &Docket<'_>, demands: Vec<OpenDemand>) -> Option<Chunk> {
     let model = demands.first()?.model;
     let rates = rates(docket, model)?;
-    let takes = rates.prove_ms(proof_of(model), demands.len());
-    let takes = takes.saturating_add(docket.inclusion_ms);
+    let prove_ms = rates.prove_ms(proof_of(model), demands.len());
+    let takes = prove_ms.saturating_add(docket.inclusion_ms);
     Some(Chunk {
         model,
         gas: rates.answer_gas(&docket.gas, demands.len()),
+        prove_ms: i64::try_from(prove_ms).unwrap_or(i64::MAX / 8),
         takes_ms: i64::try_from(takes).unwrap_or(i64::MAX / 8),
         demands,
     })

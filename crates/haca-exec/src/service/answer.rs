@@ -49,9 +49,10 @@ impl Reservation<'_> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if self.released {
-            self.service.book().release(self.place);
             self.service.forget_proof(self.place);
             self.service.leave_backlog(self.place);
+            // Last: from then on another order may take the place, and what it has there is its own.
+            self.service.book().release(self.place);
         }
     }
 }

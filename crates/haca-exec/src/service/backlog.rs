@@ -4,6 +4,8 @@
 //! Signatures and announcements of proofs are ordered by one lock: what a proof is chosen with is all that is signed, and
 //! what is signed later was reckoned with the proof.
 
+mod queue;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -19,6 +21,7 @@ use crate::planner::{
     Answering, Due, Kind, LastWork, Settlement, Workload, earliest_settle_by, earliest_signed, rest_ms,
 };
 use crate::refusal::Refusal;
+use queue::{Queue, Stage, Waiting};
 
 /// Proofs in progress, or announced.
 struct Running {
@@ -29,25 +32,6 @@ struct Running {
     /// What waits again if they are not made.
     waiting: Vec<(Place, Waiting)>,
     demands: Vec<(Place, Demanded)>,
-}
-
-/// How far an order is that waits for its settlement.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Being answered; its deadline is looked at again before its receipt is signed.
-    Admitted,
-    /// Its receipt is signed, and maybe not in the journal yet.
-    Signed,
-    /// Its receipt is in the journal.
-    Answered,
-}
-
-/// A receipt, or an order that is being answered.
-#[derive(Clone, Copy)]
-struct Waiting {
-    kind: Kind,
-    settle_by: Tick,
-    stage: Stage,
 }
 
 /// An open demand that nothing was sent for.
@@ -62,7 +46,7 @@ pub(crate) struct Demanded {
 /// All work of the settler that takes time.
 #[derive(Default)]
 pub(super) struct Backlog {
-    waiting: BTreeMap<Place, Waiting>,
+    waiting: Queue,
     demands: BTreeMap<Place, Demanded>,
     running: Option<Running>,
     /// Whether the settler chooses what to prove: until it has, nothing is signed.
@@ -106,14 +90,16 @@ impl Backlog {
             return;
         };
         for (place, waiting) in running.waiting {
-            self.waiting.entry(place).or_insert(waiting);
+            if self.waiting.stage(place).is_none() {
+                self.waiting.insert(place, waiting);
+            }
         }
         self.demands.extend(running.demands);
     }
 
     /// Sets proofs in progress, and takes what they are for out of what waits.
     fn begin(&mut self, places: BTreeSet<Place>, fees: &[Place], prove_ms: u64) {
-        let taken = |place: &Place| Some((*place, self.waiting.remove(place)?));
+        let taken = |place: &Place| Some((*place, self.waiting.remove(*place)?));
         let waiting = places.iter().chain(fees).filter_map(taken).collect();
         let taken = |fee: &Place| Some((*fee, self.demands.remove(fee)?));
         let demands = fees.iter().filter_map(taken).collect();
@@ -126,36 +112,21 @@ impl Backlog {
         });
     }
 
-    /// Whether a receipt is signed and on its way into the journal.
-    fn has_unjournalled(&self) -> bool {
-        self.waiting.values().any(|one| one.stage == Stage::Signed)
-    }
-
-    /// The receipts that are signed and wait.
-    fn signed(&self) -> Vec<Due> {
-        let signed = self.waiting.values().filter(|one| one.stage != Stage::Admitted);
-        let due = signed.map(|one| Due {
-            kind: one.kind,
-            by: one.settle_by,
-        });
-        due.collect()
-    }
-
     /// The demands that wait.
-    fn demanded(&self) -> Vec<Due> {
-        let due = self.demands.values().map(|one| Due {
-            kind: proof_of(one.model),
-            by: one.due,
-        });
-        due.collect()
+    fn demanded(&self) -> BTreeMap<Due, usize> {
+        let mut counts = BTreeMap::new();
+        for one in self.demands.values() {
+            let (by, kind) = (one.due, proof_of(one.model));
+            let count: &mut usize = counts.entry(Due { by, kind }).or_default();
+            *count = count.saturating_add(1);
+        }
+        counts
     }
 
     /// All that waits by kind, a demand as a proof that is made at once.
     fn counts(&self) -> BTreeMap<Kind, usize> {
-        let receipts = self.waiting.values().map(|one| one.kind);
-        let demands = self.demands.values().map(|one| proof_of(one.model));
-        let mut counts = BTreeMap::new();
-        for kind in receipts.chain(demands) {
+        let mut counts = self.waiting.kinds().clone();
+        for kind in self.demands.values().map(|one| proof_of(one.model)) {
             let count: &mut usize = counts.entry(kind).or_default();
             *count = count.saturating_add(1);
         }
@@ -192,6 +163,8 @@ impl Service {
             },
             kind.evidence == EvidenceKind::Zk,
         );
+        // What would not be signed now is not answered in vain.
+        let earliest = earliest.max(self.earliest_signed(backlog, order, head));
         self.check_between(order, earliest, now).map(|()| kind)
     }
 
@@ -212,34 +185,37 @@ impl Service {
     /// questions, inference and a proof that began meanwhile may have taken the time for that. Waits while the settler chooses
     /// what to prove.
     pub(super) fn check_signature(&self, place: Place, order: &Order) -> Result<(), Refusal> {
+        let mut backlog = wait_for_choice(self.backlog(), &self.signatures);
+        let head = self.chain.head(self.config.stale_head_s)?;
+        let earliest = self.earliest_signed(&backlog, order, &head);
+        self.check_between(order, earliest, head.clock.tick)?;
+        backlog.waiting.reach(place, Stage::Signed);
+        Ok(())
+    }
+
+    /// The earliest deadline of an order for which its receipt would be signed now.
+    fn earliest_signed(&self, backlog: &Backlog, order: &Order, head: &Head) -> Tick {
         let kind = Kind {
             model: order.model,
             evidence: order.evidence,
         };
-        let mut backlog = wait_for_choice(self.backlog(), &self.signatures);
-        let head = self.chain.head(self.config.stale_head_s)?;
-        let (now, tick_ms) = (head.clock.tick, self.chain.tick_ms());
+        let tick_ms = self.chain.tick_ms();
         let longest_proofs_ms = self.longest_proofs_ms();
-        let earliest = earliest_signed(
+        earliest_signed(
             &LastWork {
-                now,
+                now: head.clock.tick,
                 tick_ms,
                 safety_ticks: self.config.policy.safety_ticks,
                 min_settle_ticks: self.config.min_settle_ticks,
                 longest_proofs_ms,
                 running_ms: backlog.running_ms(tick_ms),
-                signed: &backlog.signed(),
+                signed: backlog.waiting.signed(),
                 demands: &backlog.demanded(),
                 rates: &self.known_rates(),
             },
             kind,
             order.settle_by,
-        );
-        self.check_between(order, earliest, now)?;
-        if let Some(waiting) = backlog.waiting.get_mut(&place) {
-            waiting.stage = Stage::Signed;
-        }
-        Ok(())
+        )
     }
 
     /// That an order would not be late if it joined the backlog now.
@@ -262,15 +238,13 @@ impl Service {
 
     /// The order was not answered.
     pub(super) fn leave_backlog(&self, place: Place) {
-        self.backlog().waiting.remove(&place);
+        self.backlog().waiting.remove(place);
         self.signatures.notify_all();
     }
 
     /// The order's receipt is in the journal, or may be.
     pub(super) fn stay_in_backlog(&self, place: Place) {
-        if let Some(waiting) = self.backlog().waiting.get_mut(&place) {
-            waiting.stage = Stage::Answered;
-        }
+        self.backlog().waiting.reach(place, Stage::Answered);
         self.signatures.notify_all();
     }
 
@@ -285,10 +259,8 @@ impl Service {
             .filter(|one| one.tx.is_none())
             .map(|one| one.place)
             .collect();
-        let is_other = |(place, one): (&Place, &Waiting)| {
-            (one.stage == Stage::Answered && !places.contains(place)).then_some(*place)
-        };
-        let others: Vec<Place> = self.backlog().waiting.iter().filter_map(is_other).collect();
+        let mut others = self.backlog().waiting.answered();
+        others.retain(|place| !places.contains(place));
         // Either it was answered after the journal was read, or it waits no more.
         let mut ended = Vec::new();
         for place in others {
@@ -299,7 +271,7 @@ impl Service {
         }
         let mut backlog = self.backlog();
         for place in ended {
-            backlog.waiting.remove(&place);
+            backlog.waiting.remove(place);
         }
         backlog.extend(pending);
         backlog.demands = demands;
@@ -367,7 +339,7 @@ impl Drop for Choice<'_> {
 /// Keeps receipts from being signed, then waits until each that is signed by now is in the journal.
 fn wait_for_journal(mut backlog: MutexGuard<'_, Backlog>, signatures: &Condvar) {
     backlog.is_choosing = true;
-    drop(signatures.wait_while(backlog, |backlog| backlog.has_unjournalled()));
+    drop(signatures.wait_while(backlog, |backlog| backlog.waiting.has_unjournalled()));
 }
 
 /// Waits until the settler has chosen what to prove.

@@ -122,11 +122,9 @@ impl Settler<'_> {
         answering: &Answering,
         receipts: BTreeSet<Place>,
     ) -> Result<bool, ExecError> {
-        let prove_ms = self.service.answer_ms(answering);
-        let slack_ms = u64::try_from(answering.slack_ms).unwrap_or(0);
-        // The proof may take twice its time.
-        let latest =
-            Instant::now() + Duration::from_millis(slack_ms.saturating_sub(prove_ms).min(LONGEST_MS));
+        // Its proof, and those of all other demands, may take twice their time.
+        let slack_ms = u64::try_from(answering.safe_slack_ms).unwrap_or(0);
+        let latest = Instant::now() + Duration::from_millis(slack_ms.min(LONGEST_MS));
         self.follow_until = Some(latest);
         let settled = self.settle_until(latest, answering, receipts);
         self.follow_until = None;

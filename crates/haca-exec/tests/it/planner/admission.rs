@@ -7,7 +7,7 @@ use haca_exec::planner::{
 };
 use haca_wire::{EvidenceKind, Gas, ModelId, Tick};
 
-use super::queue::{Case, MODEL_A, MODEL_B, TICK_MS, kind};
+use super::queue::{Case, MODEL_A, MODEL_B, TICK_MS, count_due, kind};
 
 const ZK: Kind = kind(MODEL_A, EvidenceKind::Zk);
 const SIGNED: Kind = kind(MODEL_A, EvidenceKind::Signed);
@@ -88,12 +88,11 @@ fn signed(
     waiting: &[(Kind, u64)],
     demands: &[(Kind, u64)],
 ) -> u64 {
-    let due = |all: &[(Kind, u64)]| -> Vec<Due> {
-        let due = all.iter().map(|(kind, ticks)| Due {
-            kind: *kind,
+    let due = |all: &[(Kind, u64)]| {
+        count_due(all.iter().map(|(kind, ticks)| Due {
             by: Tick(1_000 + ticks),
-        });
-        due.collect()
+            kind: *kind,
+        }))
     };
     let work = LastWork {
         now: Tick(1_000),
@@ -136,6 +135,17 @@ fn no_receipt_is_signed_that_is_late_behind_what_is_due_before_it() {
     assert_eq!(needs(SIGNED, 20, &[(ZK, one + 2)]), 2 + FREE);
     // Without a proof before it, a receipt shares the block of others.
     assert_eq!(needs(SIGNED, 20, &[(SIGNED, 10)]), 2 + FREE);
+    // A full transaction takes its blocks, and so does what comes behind it.
+    let full = |ticks| [(SIGNED, ticks); 4];
+    assert_eq!(needs(SIGNED, 20, &full(10)[..3]), 2 + FREE);
+    assert_eq!(needs(SIGNED, 20, &full(10)), 4 + FREE);
+    assert_eq!(needs(SIGNED, 6, &full(6)), 4 + FREE);
+    assert_eq!(needs(SIGNED, 6, &full(7)), 2 + FREE);
+    assert_eq!(
+        needs(SIGNED, 5, &full(6)),
+        4 + FREE,
+        "or it makes one of them late"
+    );
     // What is late anyhow is nobody's fault, and what nobody proves takes no time.
     assert_eq!(needs(SIGNED, 20, &[(ZK, 31)]), 2 + FREE);
     let other = kind(MODEL_B, EvidenceKind::Zk);

@@ -161,6 +161,17 @@ fn the_time_of_all_proofs_counts_against_the_first() {
     assert_eq!(slack(&both), 3_000_000 - 2 * 5_250);
 }
 
+/// What settles before an answer leaves every demand twice the time of its proof, not the first alone.
+#[test]
+fn settlements_before_an_answer_leave_twice_the_time_to_all_proofs() {
+    let case = Case::unpriced();
+    let one = [demand(0, MODEL_A, 3_000, 1 << 40)];
+    let both = [one[0], demand(1, MODEL_B, 3_000, 1 << 40)];
+    let slack = |demands: &[OpenDemand]| answering(plan(&case, demands)).safe_slack_ms;
+    assert_eq!(slack(&one), 3_000_000 - (2 * 3_250 + 2_000));
+    assert_eq!(slack(&both), 3_000_000 - 2 * (2 * 3_250 + 2_000));
+}
+
 #[test]
 fn what_failed_together_is_answered_alone() {
     let case = Case::unpriced();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use haca_exec::Place;
 use haca_exec::planner::{
-    Action, GasPrices, Kind, Market, Plan, Policy, Price, ProveTimes, Rates, Settlement, Situation, Waiting,
+    Action, Due, GasPrices, Kind, Market, Plan, Policy, Price, ProveTimes, Rates, Settlement, Situation,
+    Waiting,
 };
 use haca_wire::{Amount, AssetId, ChannelId, EvidenceKind, Gas, ModelId, Sequence, Tick};
 
@@ -145,4 +146,13 @@ pub(crate) fn worth_of(case: &Case, settlement: &Settlement) -> u128 {
         price.opg(one.fee.0 + one.warranty.0)
     });
     worth.sum()
+}
+
+/// How many are due, by deadline and kind.
+pub(crate) fn count_due(all: impl Iterator<Item = Due>) -> BTreeMap<Due, usize> {
+    let mut counts = BTreeMap::new();
+    for due in all {
+        *counts.entry(due).or_default() += 1;
+    }
+    counts
 }

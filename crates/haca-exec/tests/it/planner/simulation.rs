@@ -7,7 +7,9 @@ use haca_exec::planner::{Action, Due, Kind, LastWork, Waiting, earliest_signed, 
 use haca_wire::{Amount, EvidenceKind, Tick};
 use proptest::prelude::*;
 
-use super::queue::{Case, INCLUSION_MS, MODEL_A, MODEL_B, TICK_MS, gas_of, kind, receipt, settled, worth_of};
+use super::queue::{
+    Case, INCLUSION_MS, MODEL_A, MODEL_B, TICK_MS, count_due, gas_of, kind, receipt, settled, worth_of,
+};
 
 /// What became of a queue.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -135,16 +137,15 @@ fn kinds() -> [Kind; 3] {
     ]
 }
 
-fn due(case: &Case) -> Vec<Due> {
-    let due = case.queue.iter().map(|one| Due {
-        kind: one.kind,
+fn due(case: &Case) -> BTreeMap<Due, usize> {
+    count_due(case.queue.iter().map(|one| Due {
         by: one.settle_by,
-    });
-    due.collect()
+        kind: one.kind,
+    }))
 }
 
 /// What is to be done besides a receipt that could be signed now.
-fn last_work<'a>(case: &'a Case, running_ms: u64, signed: &'a [Due]) -> LastWork<'a> {
+fn last_work<'a>(case: &'a Case, running_ms: u64, signed: &'a BTreeMap<Due, usize>) -> LastWork<'a> {
     LastWork {
         now: case.now,
         tick_ms: TICK_MS,
@@ -153,7 +154,7 @@ fn last_work<'a>(case: &'a Case, running_ms: u64, signed: &'a [Due]) -> LastWork
         longest_proofs_ms: case.longest_proofs_ms,
         running_ms,
         signed,
-        demands: &[],
+        demands: const { &BTreeMap::new() },
         rates: &case.rates,
     }
 }
@@ -195,6 +196,19 @@ fn a_receipt_that_is_signed_in_the_last_moment_is_not_late() {
         assert!(played.late.is_empty(), "{orders:?}: {played:?}");
         assert!(!played.settled.is_empty());
     }
+}
+
+/// More receipts than a few transactions settle, none of them with a proof: whoever is refused gives a later deadline.
+#[test]
+fn no_receipt_without_a_proof_is_signed_that_is_late_behind_others() {
+    let orders: Vec<(usize, u64, u64)> = (0..200).map(|number| (2, number * 10, 20 + number % 5)).collect();
+    let played = play_signed(&orders, false);
+    assert!(played.late.is_empty(), "{played:?}");
+    assert!(
+        (64..200).contains(&played.settled.len()),
+        "{}",
+        played.settled.len()
+    );
 }
 
 /// Every queue of four receipts of these kinds and deadlines: whatever makes the planner wait, all deadlines that some
