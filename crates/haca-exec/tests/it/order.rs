@@ -39,6 +39,8 @@ fn an_order_that_is_wrong_in_one_field_is_refused_and_leaves_nothing() {
     let channel = serving.channel(FEE, 100);
     let body = serving.body();
     let good = serving.order(channel, 0, &body);
+    // What is too early depends on the tick that the node knows of.
+    serving.hear();
     let tick = world.tick();
     let horizon = world.client().params().unwrap().settle_horizon;
     let wrong = |change: fn(&mut Order)| {

@@ -265,6 +265,18 @@ impl Serving<'_> {
         models["data"][0]["id"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Waits until the node has heard of the newest block.
+    pub(crate) fn hear(&self) {
+        let height = self.world.client().status().unwrap().height;
+        let metrics = format!("{}/metrics", self.node.url());
+        let newest = format!("haca_exec_head_height {}", height.0);
+        wait("word of the newest block", || {
+            let mut response = ureq::get(&metrics).call().unwrap();
+            let text = response.body_mut().read_to_string().unwrap();
+            text.lines().any(|line| line == newest).then_some(())
+        });
+    }
+
     /// Opens a channel of the user's.
     pub(crate) fn channel(&self, deposit: u128, warranty: u128) -> ChannelId {
         let user = &self.world.user;

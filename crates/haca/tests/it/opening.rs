@@ -258,12 +258,14 @@ fn an_opening_that_is_said_to_have_failed_and_opens_nevertheless_is_found() {
 
 #[test]
 fn an_opening_that_failed_because_another_opened_its_channel_is_found() {
-    let scene = Scene::start_with("1000", "1000");
+    let scene = Scene::start_with("4000", "4000");
     let quote = scene.quote(FEE, WARRANTY);
     let id = quote.value.channel(&scene.local.domain());
     let node = scene.local.node();
-    // Both in one block: the mempool doesn't hold one against the other.
     let both = [scene.transaction(quote.clone()), scene.transaction(quote)];
+    // Both in one block, with all of the time before it: the mempool doesn't hold one against the other.
+    let before = node.status().unwrap().height;
+    wait_for("a block", || node.status().unwrap().height > before);
     for tx in &both {
         node.submit(tx).unwrap();
     }
