@@ -28,6 +28,9 @@ SECTION = """
 Blocks executed in memory by one thread, without store and consensus (`haca bench ledger`, CNN on 8x8):
 
 {ledger}
+
+* *Sweep* is what a block does before its first transaction with queues as full as one block takes them. Its gas is the least
+  that its entries paid when they came: a signature each.
 {light}
 ```console
 {commands}
