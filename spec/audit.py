@@ -185,28 +185,10 @@ def results_hash(txs):
 # --- The codec of spec/wire.md, as much as settlements need
 
 
-class Reader:
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def take(self, length):
-        if self.at + length > len(self.data):
-            raise ValueError("input ends early")
-        self.at += length
-        return self.data[self.at - length : self.at]
-
-    def number(self, length):
-        return int.from_bytes(self.take(length), "little")
-
-    def blob(self):
-        return self.take(self.number(4))
-
-    def list(self, item):
-        return [item() for _ in range(self.number(4))]
-
+class Reader(state_entries.Reader):
     def fields(self, *fields):
-        """Each field is a name and a size: negative for raw bytes, positive for a number."""
-        return {name: self.take(-size) if size < 0 else self.number(size) for name, size in fields}
+        """Each field is a name and a size in bytes: negative for raw bytes, positive for a number."""
+        return {name: self.take(-size) if size < 0 else self.number(8 * size) for name, size in fields}
 
 
 ORDER = [
@@ -237,9 +219,9 @@ SETTLE_VOUCHERS = 19
 
 
 def tensor(reader):
-    width = {1: 1, 2: 2, 3: 4, 4: 8}[reader.number(1)]
+    width = {1: 1, 2: 2, 3: 4, 4: 8}[reader.number(8)]
     elements = 1
-    for dim in reader.list(lambda: reader.number(4)):
+    for dim in reader.list(lambda _: reader.number(32)):
         elements *= dim
     reader.take(elements * width)
 
@@ -249,16 +231,16 @@ VERSION = 1
 
 
 def known_version(reader, what):
-    found = reader.number(1)
+    found = reader.number(8)
     if found != VERSION:
         raise ValueError(f"{what} of version {found}, expected {VERSION}")
 
 
 def evidence(reader):
     known_version(reader, "evidence")
-    kind = reader.number(1)
+    kind = reader.number(8)
     if kind == 2:
-        reader.list(lambda: [reader.list(lambda: tensor(reader)) for _ in range(2)])
+        reader.list(lambda _: [reader.list(lambda _: tensor(reader)) for _ in range(2)])
         reader.blob()
     elif kind not in (1, 4):
         raise ValueError(f"evidence kind {kind}")
@@ -281,12 +263,12 @@ def settlement(tx):
     reader = Reader(tx)
     known_version(reader, "transaction")
     meta = reader.fields(*META)
-    tag = reader.number(1)
+    tag = reader.number(8)
     start, groups, coverages = reader.at, [], []
     if tag == SETTLE_BATCH:
-        groups = reader.list(lambda: (reader.list(lambda: item(reader)), evidence(reader)))
+        groups = reader.list(lambda _: (reader.list(lambda _: item(reader)), evidence(reader)))
     elif tag == SETTLE_VOUCHERS:
-        coverages = reader.list(lambda: coverage(reader))
+        coverages = reader.list(lambda _: coverage(reader))
     else:
         return None
     encoded = tx[start : reader.at]
@@ -649,7 +631,10 @@ def main():
         genesis = args.genesis.read_bytes() if args.genesis else None
     else:
         parser.error("give --node, or --export and --blocks")
-    tally = audit(export, blocks, genesis, args.trust)
+    try:
+        tally = audit(export, blocks, genesis, args.trust)
+    except (ValueError, KeyError) as error:
+        sys.exit(f"error: this is no export of a state with its blocks: {error!r}")
     for name, count in tally.passed.items():
         print(f"ok    {name}" + (f" ({count})" if count > 1 else ""))
     for failure in tally.failures:

@@ -190,6 +190,13 @@ def an_entry_of_no_kind(run):
     run["export"]["state"]["raw"][b"balances/".hex()] = "00" * 16
 
 
+@alteration("unreadable ValueError('the key")
+def an_entry_that_stands_twice(run):
+    # Hexadecimal digits have two forms.
+    raw = run["export"]["state"]["raw"]
+    raw[b"pool".hex().upper()] = raw[b"pool".hex()]
+
+
 @alteration("unreadable ValueError('an entry has bytes left over')")
 def an_entry_with_more_than_its_kind_has(run):
     raw = run["export"]["state"]["raw"]

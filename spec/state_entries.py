@@ -275,10 +275,14 @@ def shown(name, found):
 
 
 def decode(entries):
-    """The state that pairs of key and value hold, by ascending key. A key of no kind, or a value that is not of its kind
-    to the last byte, is a ValueError."""
+    """The state that pairs of key and value hold, by ascending key. A key of no kind or that stands twice, or a value that
+    is not of its kind to the last byte, is a ValueError."""
+    entries = sorted(entries)
+    for (key, _), (following, _) in zip(entries, entries[1:]):
+        if key == following:
+            raise ValueError(f"the key {key.hex()} stands twice")
     state = {name: [] for name, _, _ in LISTS.values()}
-    for key, value in sorted(entries):
+    for key, value in entries:
         single = SINGLE.get(key.decode("latin-1"))
         if single:
             name, field = single
